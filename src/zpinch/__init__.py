@@ -1,0 +1,1 @@
+"""zpinch: one model that compresses, decompresses and generates your images."""
