@@ -1,0 +1,102 @@
+"""Codes and labels as bytes, and back: a range coder driven by integer tables.
+
+A payload is the number of 32-bit words (4 bytes), the words, then 3 bytes for each escaped value. Labels come
+first because they choose the tables; then all symbols of one table go as one array, which costs constriction
+4 ns a symbol instead of 30. docs/format.md gives the same coder in integers. Payloads from outside are
+hostile: whatever they hold, decode() returns codes or raises CorruptArchive. Noticing that the codes are
+wrong is not its work (container.py has the checksums).
+"""
+
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zpinch.codec.range_coder import RangeDecoder, RangeEncoder
+from zpinch.codec.tables import MAX_CODE, CodeTables
+from zpinch.errors import CorruptArchive, LimitError, UsageError
+
+Codes = NDArray[np.int32]
+Labels = NDArray[np.int32]
+
+
+def encode(codes: Codes, labels: NDArray[np.integer] | None, tables: CodeTables) -> bytes:
+    """The payload of a block.
+
+    codes: (n, channels, h, w) integers within ±2^20; labels: (n,) or None when they are not stored.
+    """
+    check_codes(codes, tables)
+    rows = tables.rows(len(codes), labels)
+    encoder = RangeEncoder()
+    if labels is not None and tables.label_weights is not None:
+        encoder.encode(rows.astype(np.int32), tables.label_weights)
+    escaped: list[NDArray[np.integer]] = [codes[:0].ravel()]
+    for images, row, channel in groups(rows, tables):
+        values = codes[images, channel].ravel()
+        symbols = tables.symbols(values, channel)
+        encoder.encode(symbols, tables.weights[row, channel])
+        escaped.append(values[symbols == tables.escape])
+    words = encoder.words().astype("<u4")
+    return struct.pack("<I", words.size) + words.tobytes() + pack_escaped(np.concatenate(escaped))
+
+
+def decode(
+    payload: bytes, count: int, code_shape: tuple[int, int, int], tables: CodeTables, *, has_labels: bool
+) -> tuple[Codes, Labels | None]:
+    """The codes (count, *code_shape) and labels (count,) of a payload, or CorruptArchive."""
+    if code_shape[0] != tables.channels or (has_labels and not tables.labels):
+        raise UsageError(f"these tables have {tables.channels} channels and {tables.labels} labels: another model's")
+    words, escaped = split_payload(payload)
+    codes = np.empty((count, *code_shape), dtype=np.int32)
+    decoder = RangeDecoder(words)
+    labels = None
+    if has_labels and tables.label_weights is not None:
+        labels = decoder.decode(tables.label_weights, count)
+    taken = 0
+    for images, row, channel in groups(tables.rows(count, labels), tables):
+        symbols = decoder.decode(tables.weights[row, channel], len(images) * code_shape[1] * code_shape[2])
+        values = symbols + tables.first[channel]
+        outside = np.flatnonzero(symbols == tables.escape)
+        beyond = escaped[taken : taken + outside.size]
+        taken += outside.size
+        if beyond.size < outside.size or (tables.symbols(beyond, channel) != tables.escape).any():
+            raise CorruptArchive("escaped values are missing, or are none")
+        values[outside] = beyond
+        codes[images, channel] = values.reshape(-1, *code_shape[1:])
+    if taken != escaped.size or not decoder.is_exhausted():
+        raise CorruptArchive("data is left over after the last code")
+    return codes, labels
+
+
+def groups(rows: NDArray[np.intp], tables: CodeTables) -> Iterator[tuple[NDArray[np.intp], int, int]]:
+    """(images, row, channel) for every table in use, in the order in which they are coded."""
+    for row in np.unique(rows):
+        images = np.flatnonzero(rows == row)
+        for channel in range(tables.channels):
+            yield images, int(row), channel
+
+
+def pack_escaped(values: NDArray[np.integer]) -> bytes:
+    """Three bytes a value, little-endian, of value + 2^20."""
+    return (values.astype("<i4") + MAX_CODE).view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
+
+
+def split_payload(payload: bytes) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
+    """The words of the range coder, and the escaped values."""
+    words_end = 4 + 4 * struct.unpack_from("<I", payload)[0] if len(payload) >= 4 else len(payload) + 1
+    if words_end > len(payload) or (len(payload) - words_end) % 3:
+        raise CorruptArchive("its sections do not fill the payload")
+    words = np.frombuffer(payload, dtype="<u4", count=(words_end - 4) // 4, offset=4).astype(np.uint32)
+    packed = np.frombuffer(payload, dtype=np.uint8, offset=words_end).reshape(-1, 3).astype(np.int32)
+    escaped = (packed[:, 0] | packed[:, 1] << 8 | packed[:, 2] << 16) - MAX_CODE
+    if (escaped > MAX_CODE).any():
+        raise CorruptArchive(f"an escaped value lies beyond ±{MAX_CODE:,}")
+    return words, escaped
+
+
+def check_codes(codes: Codes, tables: CodeTables) -> None:
+    if codes.ndim != 4 or codes.shape[1] != tables.channels or codes.dtype.kind not in "iu":
+        raise UsageError(f"codes of shape {codes.shape} and type {codes.dtype} do not fit {tables.channels} channels")
+    if codes.size and (codes.min() < -MAX_CODE or codes.max() > MAX_CODE):
+        raise LimitError(f"a code lies beyond ±{MAX_CODE:,}, which the format does not hold. Take a larger step")

@@ -1,0 +1,57 @@
+"""The one door to constriction: arrays of symbols, coded with an integer table.
+
+constriction's queue coder has 32-bit words and a 64-bit state; docs/format.md gives it in integers, and
+tests/oracles/range_coder.py is written from there. Its package has no types, panics in Rust, and takes
+probabilities as floats: all of that ends here. Sections, escapes and labels are coder.py's.
+"""
+
+from typing import Any, Final
+
+import constriction
+import numpy as np
+from numpy.typing import NDArray
+
+from zpinch.errors import CorruptArchive
+
+# constriction is a compiled module whose submodules a type checker can't see.
+_constriction: Final[Any] = constriction
+
+
+class RangeEncoder:
+    def __init__(self) -> None:
+        self._encoder = _constriction.stream.queue.RangeEncoder()
+
+    def encode(self, symbols: NDArray[np.int32], weights: NDArray[np.uint32]) -> None:
+        """Append symbols, each below weights.size. A table of one entry costs nothing: its symbol is known."""
+        if weights.size > 1:
+            self._encoder.encode(symbols, categorical(weights))
+
+    def words(self) -> NDArray[np.uint32]:
+        return self._encoder.get_compressed()
+
+
+class RangeDecoder:
+    def __init__(self, words: NDArray[np.uint32]) -> None:
+        self._decoder = _constriction.stream.queue.RangeDecoder(words)
+
+    def decode(self, weights: NDArray[np.uint32], count: int) -> NDArray[np.int32]:
+        """The next `count` symbols; zeros follow the last word, so that this ends whatever the words are."""
+        if weights.size == 1:
+            return np.zeros(count, dtype=np.int32)
+        try:
+            return self._decoder.decode(categorical(weights), count)
+        except BaseException as error:
+            # An impossible state is an AssertionError; a Rust panic derives from BaseException alone.
+            if isinstance(error, AssertionError) or type(error).__name__ == "PanicException":
+                raise CorruptArchive("the range coder meets a state that no encoder produces") from error
+            raise
+
+    def is_exhausted(self) -> bool:
+        """False when words are left over for certain."""
+        return self._decoder.maybe_exhausted()
+
+
+def categorical(weights: NDArray[np.uint32]) -> Any:
+    # constriction adds 1 to every entry and scales the rest to 2^24: with w - 1 the scale is exactly 1.0.
+    # Without perfect=False it prints a warning to standard output.
+    return _constriction.stream.model.Categorical(weights.astype(np.float64) - 1, perfect=False)
