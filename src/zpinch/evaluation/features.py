@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from zpinch.images import ImageCollection
 
 FEATURES = 128
-STEPS = 300
-BATCH = 128  # images a step
+STEPS = 400
+BATCH = 64  # images a step; 128 for 300 steps takes twice as long and is no more accurate
 LEARN_FROM = 20_000  # images at most, drawn by the seed
-PREDICT_ROWS = 500  # images worked on at once
+ROWS = 500  # images worked on at once
 
 Pixels = npt.NDArray[np.uint8] | Tensor
 
@@ -46,17 +46,17 @@ class ExtractorConfig:
 
 
 class ExtractorNet(nn.Module):
-    """uint8 pixels -> about (32, 14, 14) -> (64, 7, 7) -> (64, 4, 4) -> 128 features -> scores of classes."""
+    """uint8 pixels -> about (24, 14, 14) -> (48, 7, 7) -> (64, 4, 4) -> 128 features -> scores of classes."""
 
     def __init__(self, config: ExtractorConfig) -> None:
         super().__init__()
         stride = config.patch_stride
         self.body = nn.Sequential(
-            nn.Conv2d(config.shape[0], 32, 2 * stride + 1, stride, padding=stride),
+            nn.Conv2d(config.shape[0], 24, 2 * stride + 1, stride, padding=stride),
             nn.ReLU(),
-            nn.Conv2d(32, 64, 3, 2, padding=1),
+            nn.Conv2d(24, 48, 3, 2, padding=1),
             nn.ReLU(),
-            nn.Conv2d(64, 64, 3, padding=1),
+            nn.Conv2d(48, 64, 3, padding=1),
             nn.ReLU(),
             nn.AdaptiveAvgPool2d(4),
             nn.Flatten(),
@@ -130,7 +130,7 @@ class Extractor:
                 f"{tuple(pixels.shape[1:])}"
             )
         with torch.inference_mode():
-            chunks = (pixels[start : start + PREDICT_ROWS] for start in range(0, pixels.shape[0], PREDICT_ROWS))
+            chunks = (pixels[start : start + ROWS] for start in range(0, pixels.shape[0], ROWS))
             return np.concatenate([function(_tensor(chunk)).numpy() for chunk in chunks])
 
     def _fingerprint(self) -> str:
@@ -143,17 +143,17 @@ class Extractor:
 
 def _learn(net: ExtractorNet, pixels: Tensor, labels: Tensor, progress: Callable[[int, int], None]) -> None:
     """A fixed number of Adam steps on cross-entropy, the learning rate rising for a fifth of them and then falling."""
-    optimiser = torch.optim.Adam(net.parameters(), lr=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=4e-3, total_steps=STEPS, pct_start=0.2)
+    optimiser = torch.optim.Adam(net.parameters())
     order = torch.randperm(len(pixels))
     while len(order) < STEPS * BATCH:
         order = torch.cat([order, torch.randperm(len(pixels))])
     for step in range(STEPS):
+        share = (step + 0.5) / STEPS
+        optimiser.param_groups[0]["lr"] = 4e-3 * min(share / 0.2, (1 - share) / 0.8)
         batch = order[step * BATCH : (step + 1) * BATCH]
         optimiser.zero_grad()
         F.cross_entropy(net.head(net(pixels[batch])), labels[batch]).backward()
         optimiser.step()
-        schedule.step()
         progress(step + 1, STEPS)
 
 
