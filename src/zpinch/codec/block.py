@@ -1,0 +1,172 @@
+"""Blocks: up to 4 MiB of images, each decodable and verifiable on its own.
+
+A block is framed by a sync word and a CRC-32 that starts from the header's, numbered, and carries a hash of the
+symbols it must decode to. Its codes are range coded, or zlib-packed where the model fits them badly.
+"""
+
+import hashlib
+import zlib
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zpinch.codec.coder import Codes, Labels, decode, encode
+from zpinch.codec.header import ArchiveHeader
+from zpinch.codec.layout import BLOCK, BLOCK_SYNC, CRC, RANGE_CODED, STORED, packed_limit
+from zpinch.codec.names import pack_names, packed_names_limit, unpack, unpack_names
+from zpinch.codec.source import ByteSource
+from zpinch.codec.tables import MAX_CODE, CodeTables
+from zpinch.errors import CorruptArchive, UsageError
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    codes: Codes  # (n, channels, h, w)
+    labels: Labels | None = None  # (n,)
+    names: tuple[str, ...] | None = None  # n of them
+
+
+class BlockSize(NamedTuple):
+    """Bytes a block takes in the archive."""
+
+    payload: int  # codes + names
+    codes: int  # with the labels
+    names: int
+    frame: int  # sync word, lengths, hash, checksum
+
+    @property
+    def total(self) -> int:
+        return self.payload + self.frame
+
+
+class BlockSummary(NamedTuple):
+    """What a block says without a model."""
+
+    number: int
+    offset: int
+    images: int
+    names: tuple[str, ...] | None
+    is_stored: bool
+    size: BlockSize
+
+
+class PackedBlock(NamedTuple):
+    data: bytes
+    checksum: int
+    size: BlockSize
+
+
+class Frame(NamedTuple):
+    """A block as it stands in the archive, its checksum verified, its codes still coded."""
+
+    number: int
+    offset: int
+    images: int
+    kind: int
+    symbols_hash: bytes
+    payload: bytes
+    packed_names: bytes
+    checksum: int
+
+
+def pack_block(block: Block, number: int, header: ArchiveHeader, seed: int, tables: CodeTables) -> PackedBlock:
+    """A block as it stands in the archive. seed: the CRC-32 of the header."""
+    check_block(block, header)
+    symbols = join_symbols(block.codes, block.labels)
+    kind, payload = RANGE_CODED, encode(block.codes, block.labels, tables)
+    if len(payload) > symbols.size:  # more than a byte a code: the model may not know such images at all
+        kind, payload = min((kind, payload), (STORED, store(symbols)), key=lambda form: len(form[1]))
+    names = b"" if block.names is None else pack_names(block.names)
+    lengths = len(payload), len(names)
+    start = BLOCK.pack(BLOCK_SYNC, number, len(block.codes), kind, *lengths, hash_symbols(symbols))
+    data = start + payload + names
+    checksum = zlib.crc32(data, seed)
+    return PackedBlock(data + CRC.pack(checksum), checksum, block_size(*lengths))
+
+
+def read_frame(source: ByteSource, number: int, header: ArchiveHeader, seed: int) -> Frame:
+    """The block that follows its sync word, which has been read, or CorruptArchive."""
+    offset = source.position - len(BLOCK_SYNC)
+    what = f"block {number:,}"
+    start = BLOCK_SYNC + source.take(BLOCK.size - len(BLOCK_SYNC), what)
+    _, found, images, kind, payload_length, names_length, symbols_hash = BLOCK.unpack(start)
+    if not 1 <= images <= header.block_images or kind not in (RANGE_CODED, STORED):
+        raise source.damage(what, offset, f"claims {images:,} images of kind {kind}")
+    payload_limit = packed_limit(4 * symbol_count(images, header))
+    names_limit = packed_names_limit(images) if header.has_names else 0
+    if payload_length > payload_limit or names_length > names_limit:
+        raise source.damage(what, offset, f"claims {payload_length:,} bytes of codes, {names_length:,} of names")
+    payload = source.take(payload_length, what)
+    names = source.take(names_length, what)
+    checksum = zlib.crc32(names, zlib.crc32(payload, zlib.crc32(start, seed)))
+    if CRC.unpack(source.take(CRC.size, what)) != (checksum,):
+        raise source.damage(what, offset, "fails its checksum")
+    return Frame(found, offset, images, kind, symbols_hash, payload, names, checksum)
+
+
+def unpack_block(frame: Frame, header: ArchiveHeader, tables: CodeTables) -> Block:
+    """The images of a frame, or CorruptArchive with a reason but without a place."""
+    names = unpack_frame_names(frame, header)
+    if frame.kind == STORED:
+        symbols = unstore(frame.payload, symbol_count(frame.images, header))
+        split = frame.images * np.prod(header.code_shape)
+        codes, labels = symbols[:split].reshape(-1, *header.code_shape), symbols[split:]
+        labels = labels if header.has_labels else None
+    else:
+        codes, labels = decode(frame.payload, frame.images, header.code_shape, tables, has_labels=header.has_labels)
+    if hash_symbols(join_symbols(codes, labels)) != frame.symbols_hash:
+        raise CorruptArchive("decodes to other codes than were written")
+    return Block(codes, labels, names)
+
+
+def unpack_frame_names(frame: Frame, header: ArchiveHeader) -> tuple[str, ...] | None:
+    return unpack_names(frame.packed_names, frame.images) if header.has_names else None
+
+
+def block_size(codes: int, names: int) -> BlockSize:
+    return BlockSize(codes + names, codes, names, BLOCK.size + CRC.size)
+
+
+def symbol_count(images: int, header: ArchiveHeader) -> int:
+    return images * (int(np.prod(header.code_shape)) + header.has_labels)
+
+
+def join_symbols(codes: Codes, labels: NDArray[np.integer] | None) -> NDArray[np.int32]:
+    """All codes in scan order, image by image, then all labels, as little-endian 32-bit integers."""
+    return np.concatenate([codes.ravel(), [] if labels is None else labels], dtype="<i4", casting="unsafe")
+
+
+def hash_symbols(symbols: NDArray[np.int32]) -> bytes:
+    return hashlib.blake2b(symbols.tobytes(), digest_size=8).digest()
+
+
+def store(symbols: NDArray[np.int32]) -> bytes:
+    # All lowest bytes first, then all second ones: small integers pack two to three times better than in turn.
+    return zlib.compress(symbols.view(np.uint8).reshape(-1, 4).T.tobytes(), 9)
+
+
+def unstore(packed: bytes, count: int) -> NDArray[np.int32]:
+    planes = unpack(packed, 4 * count)
+    if len(planes) != 4 * count:
+        raise CorruptArchive("holds fewer stored codes than it should")
+    symbols = np.frombuffer(planes, dtype=np.uint8).reshape(4, -1).T.copy().view("<i4").ravel()
+    if symbols.min() < -MAX_CODE or symbols.max() > MAX_CODE:
+        raise CorruptArchive(f"holds a code beyond ±{MAX_CODE:,}")
+    return symbols
+
+
+def check_block(block: Block, header: ArchiveHeader) -> None:
+    count = len(block.codes)
+    if block.codes.shape[1:] != header.code_shape or not 1 <= count <= header.block_images:
+        raise UsageError(
+            f"a block of codes {block.codes.shape} does not fit the header: "
+            f"1 to {header.block_images:,} images of {header.code_shape}"
+        )
+    for what, held, promised in (
+        ("labels", block.labels, header.has_labels),
+        ("names", block.names, header.has_names),
+    ):
+        if (held is not None) != promised or (held is not None and len(held) != count):
+            raise UsageError(f"a block of {count:,} images must have {f'{count:,}' if promised else 'no'} {what}")

@@ -1,0 +1,137 @@
+"""What an archive says about itself before its first block.
+
+Everything a reader must know to judge whether it can decode the rest: shapes, step, coder, and the identities of
+the model's parts. The header is JSON so that people can read it with `head`, in one canonical spelling, and its
+checksum also seeds those of all blocks, which ties them to it.
+"""
+
+import math
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, cast
+
+from zpinch.codec.canonical import from_json, to_json
+from zpinch.codec.layout import CRC, HEADER, JSON_BYTES, MAGIC, VERSION, images_per_block
+from zpinch.codec.source import ByteSource
+from zpinch.errors import ArchiveError, LimitError, UsageError, WrongModel
+
+Shape = tuple[int, int, int]
+
+# What this version writes and understands; another value means another reader.
+UNDERSTOOD = {"scan_order": "channel-row-column", "coder": "range-1", "layers": ("latent",), "tile_grid": (1, 1)}
+
+
+@dataclass(frozen=True)
+class ArchiveHeader:
+    """
+    parts        identities (SHA-256) of the parts of the model that decoding needs, by name
+    model_name   for people: which model to look for
+    class_names  by label; empty when the data had none
+    """
+
+    image_shape: Shape
+    code_shape: Shape
+    step: float
+    parts: Mapping[str, str]
+    model_name: str
+    block_images: int
+    has_labels: bool = False
+    has_names: bool = False
+    class_names: tuple[str, ...] = field(default=())
+    created_by: str = "zpinch"
+    scan_order: str = "channel-row-column"
+    coder: str = "range-1"
+    layers: tuple[str, ...] = ("latent",)
+    tile_grid: tuple[int, int] = (1, 1)
+
+    def __post_init__(self) -> None:
+        for name in ("image_shape", "code_shape"):
+            shape: Any = getattr(self, name)
+            if not is_tuple_of(int, shape) or len(shape) != 3 or min(shape) < 1:
+                raise UsageError(f"header: {name} must be three counts of at least 1, not {shape!r}")
+        if type(self.step) is not float or not 0 < self.step < math.inf:
+            raise UsageError(f"header: step must be a positive float, not {self.step!r}")
+        for name in ("has_labels", "has_names"):
+            if type(getattr(self, name)) is not bool:
+                raise UsageError(f"header: {name} must be true or false")
+        if not isinstance(cast(object, self.parts), Mapping):
+            raise UsageError("header: parts must map names to identities")
+        if not is_tuple_of(str, self.class_names):
+            raise UsageError("header: class_names must be a tuple of texts")
+        for text in (self.model_name, self.created_by, *self.class_names, *self.parts, *self.parts.values()):
+            if not isinstance(cast(object, text), str) or not text.isprintable():  # control codes would reach terminals
+                raise UsageError(f"header: {text!r} is not printable text")
+        most = images_per_block(self.image_shape, self.code_shape)
+        if type(self.block_images) is not int or not 1 <= self.block_images <= most:
+            raise UsageError(f"header: block_images must be 1 to {most:,}, not {self.block_images!r}")
+        for name, value in UNDERSTOOD.items():
+            if getattr(self, name) != value:
+                raise ArchiveError(f"{name} {getattr(self, name)!r} needs a newer zpinch: pip install -U zpinch")
+
+    def to_bytes(self) -> bytes:
+        """The header as it stands at the start of the archive, its CRC-32 included."""
+        text = to_json({f.name: getattr(self, f.name) for f in fields(self)} | {"parts": dict(self.parts)})
+        if len(text) > JSON_BYTES:
+            raise LimitError(f"the header has {len(text):,} bytes, the limit is {JSON_BYTES:,}: shorten class names")
+        data = HEADER.pack(MAGIC, VERSION, len(text)) + text
+        return data + CRC.pack(zlib.crc32(data))
+
+
+def read_header(source: ByteSource) -> tuple[ArchiveHeader, int]:
+    """The header, and its CRC-32, from which the checksums of all blocks go on."""
+    magic = source.take(len(MAGIC), "the header")
+    if magic != MAGIC:
+        ours = magic.startswith(MAGIC[:1]) or magic[1:4] == MAGIC[1:4]
+        reason = "is damaged, perhaps by a copy in text mode" if ours else "is not that of a zpinch archive"
+        raise source.damage("the magic word", 0, reason)
+    start = source.take(HEADER.size - len(MAGIC), "the header")
+    _, version, length = HEADER.unpack(magic + start)
+    if length > JSON_BYTES:
+        raise source.damage("the header", 0, f"claims {length:,} bytes, the limit is {JSON_BYTES:,}")
+    text = source.take(length, "the header")
+    checksum = zlib.crc32(magic + start + text)
+    if CRC.unpack(source.take(CRC.size, "the header")) != (checksum,):
+        raise source.damage("the header", 0, "fails its checksum")
+    if version != VERSION:
+        raise ArchiveError(
+            f"{source.name}: format version {version}, this zpinch reads {VERSION}: pip install -U zpinch"
+        )
+    try:
+        return parse_header(text), checksum
+    except (ValueError, UsageError, LimitError) as error:
+        raise source.damage("the header", 0, f"makes no sense ({error})") from error
+    except ArchiveError as error:
+        raise ArchiveError(f"{source.name}: {error}") from error
+
+
+def parse_header(text: bytes) -> ArchiveHeader:
+    values: dict[str, Any] = from_json(text)
+    if set(values) != {f.name for f in fields(ArchiveHeader)}:
+        raise ValueError("fields are missing, or too many")
+    for name, value in values.items():
+        if isinstance(value, list):
+            values[name] = tuple(value)
+    return ArchiveHeader(**values)
+
+
+def is_tuple_of(kind: type, value: object) -> bool:
+    return isinstance(value, tuple) and all(type(item) is kind for item in cast(tuple[object, ...], value))
+
+
+def check_parts(
+    header: ArchiveHeader, identities: Mapping[str, str], model_name: str, *, file_name: str = "the archive"
+) -> None:
+    """WrongModel unless the model has every part the archive was written with. Both are named."""
+    for part, wanted in header.parts.items():
+        found = identities.get(part)
+        if found != wanted:
+            has = f"{part} {short(found)}" if found else f"no {part}"
+            raise WrongModel(
+                f"{file_name} was written by model '{header.model_name}' ({part} {short(wanted)}), "
+                f"this is '{model_name}' ({has}). Pass -m with the model that wrote it."
+            )
+
+
+def short(identity: str) -> str:
+    return identity if len(identity) <= 8 else f"{identity[:6]}…"

@@ -1,0 +1,122 @@
+"""Reading an archive: every byte is checked before what it says is believed.
+
+blocks() decodes front to back in one pass, also from a pipe; scan() checks the same bytes without a model;
+read_block() goes straight to one block of a file. Whatever is wrong with the bytes is a CorruptArchive that says
+where. Which model fits is judged by check_parts (header.py).
+"""
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from zpinch.codec.block import Block, BlockSummary, Frame, block_size, read_frame, unpack_block, unpack_frame_names
+from zpinch.codec.footer import Footer, IndexEntry, find_footer, read_footer
+from zpinch.codec.header import read_header
+from zpinch.codec.layout import BLOCK_SYNC, FOOTER_SYNC, STORED
+from zpinch.codec.source import ByteSource
+from zpinch.codec.tables import CodeTables
+from zpinch.errors import CorruptArchive, UsageError, WrongModel
+
+
+class ArchiveReader:
+    """The archive that begins where `file` stands. header is known at once, footer when the file seeks or is read."""
+
+    def __init__(self, file: BinaryIO, *, tables: CodeTables | None = None) -> None:
+        self._source = ByteSource(file)
+        self.header, self._seed = read_header(self._source)
+        self._blocks_start = self._source.position
+        self._footer: Footer | None = None
+        self._tables = tables
+        if tables and (tables.channels != self.header.code_shape[0] or (self.header.has_labels and not tables.labels)):
+            raise WrongModel(
+                f"{self.name}: holds codes of {self.header.code_shape[0]} channels"
+                f"{' with labels' if self.header.has_labels else ''}, the model codes {tables.channels} channels and "
+                f"{tables.labels} labels. Pass -m with the model that wrote it, '{self.header.model_name}'."
+            )
+
+    @property
+    def name(self) -> str:
+        """The file's, for messages."""
+        return self._source.name
+
+    @property
+    def footer(self) -> Footer:
+        if self._footer is None:
+            if not self._source.is_seekable:
+                raise UsageError(f"{self.name}: a pipe shows its footer after its last block")
+            position = self._source.position
+            self._footer = find_footer(self._source, self._seed)
+            self._source.seek(position)
+        return self._footer
+
+    def blocks(self) -> Iterator[Block]:
+        """All blocks in order, each verified before it is given; the last step verifies the footer."""
+        tables = self._needed_tables()
+        return (self._unpack(frame, tables) for frame in self._frames())
+
+    def scan(self) -> Iterator[BlockSummary]:
+        """Check framing, checksums, names and footer without a model."""
+        return (self._summary(frame) for frame in self._frames())
+
+    def read_block(self, number: int) -> Block:
+        """One block of a file that seeks."""
+        tables = self._needed_tables()
+        index = self.footer.index
+        if not 0 <= number < len(index):
+            raise UsageError(f"{self.name}: there is no block {number:,}, the last is {len(index) - 1:,}")
+        self._source.seek(index[number].offset)
+        if self._source.take(len(BLOCK_SYNC), f"block {number:,}") != BLOCK_SYNC:
+            raise self._source.damage(f"block {number:,}", index[number].offset, "does not begin with its sync word")
+        frame = self._frame(number)
+        if entry_of(frame) != index[number]:
+            raise self._source.damage(
+                f"block {number:,}", frame.offset, "is another block than the footer's index says"
+            )
+        return self._unpack(frame, tables)
+
+    def _needed_tables(self) -> CodeTables:
+        if self._tables is None:
+            raise UsageError(f"{self.name}: its blocks decode with the tables of model '{self.header.model_name}'")
+        return self._tables
+
+    def _frames(self) -> Iterator[Frame]:
+        source = self._source
+        source.seek(self._blocks_start)
+        index: list[IndexEntry] = []
+        while (sync := source.take(len(BLOCK_SYNC), "the archive, before its footer")) == BLOCK_SYNC:
+            frame = self._frame(len(index))
+            index.append(entry_of(frame))
+            position = source.position
+            yield frame
+            source.seek(position)  # the caller may have read elsewhere
+        offset = source.position - len(sync)
+        if sync != FOOTER_SYNC:
+            raise source.damage(f"block {len(index):,}", offset, "does not begin with its sync word")
+        footer = read_footer(source, self._seed)
+        if footer.index != index:
+            raise source.damage("the footer", offset, "lists other blocks than are there")
+        self._footer = footer
+
+    def _frame(self, number: int) -> Frame:
+        frame = read_frame(self._source, number, self.header, self._seed)
+        if frame.number != number:
+            reason = f"is block {frame.number:,}, so that blocks were swapped, repeated or left out"
+            raise self._source.damage(f"block {number:,}", frame.offset, reason)
+        return frame
+
+    def _unpack(self, frame: Frame, tables: CodeTables) -> Block:
+        try:
+            return unpack_block(frame, self.header, tables)
+        except CorruptArchive as error:
+            raise self._source.damage(f"block {frame.number:,}", frame.offset, str(error)) from error
+
+    def _summary(self, frame: Frame) -> BlockSummary:
+        try:
+            names = unpack_frame_names(frame, self.header)
+        except CorruptArchive as error:
+            raise self._source.damage(f"block {frame.number:,}", frame.offset, str(error)) from error
+        size = block_size(len(frame.payload), len(frame.packed_names))
+        return BlockSummary(frame.number, frame.offset, frame.images, names, frame.kind == STORED, size)
+
+
+def entry_of(frame: Frame) -> IndexEntry:
+    return IndexEntry(frame.offset, frame.images, frame.checksum)

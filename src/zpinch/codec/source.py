@@ -1,0 +1,63 @@
+"""The bytes of an archive, read forward, with a position for every complaint.
+
+Reads in pieces, so that a claimed length takes no memory before its bytes exist. Knows nothing of the format.
+"""
+
+import os
+from typing import BinaryIO
+
+from zpinch.errors import CorruptArchive, UsageError
+
+PIECE = 1 << 20
+ADVICE = "Get a fresh copy; `zpinch decompress --salvage` saves the blocks that are whole."
+
+
+class ByteSource:
+    """A binary file whose first byte, as it stands, is byte 0 of the archive."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        name = getattr(file, "name", None)
+        self.name = name if isinstance(name, str) else os.fsdecode(name) if isinstance(name, bytes) else "archive"
+        self.position = 0
+        self._file = file
+        self._origin = file.tell() if file.seekable() else None
+
+    @property
+    def is_seekable(self) -> bool:
+        return self._origin is not None
+
+    def seek(self, position: int) -> None:
+        if self._origin is not None:
+            self._file.seek(self._origin + position)
+        elif position != self.position:
+            raise UsageError(f"{self.name}: a pipe is read once, from front to back. Save it to a file first")
+        self.position = position
+
+    def size(self) -> int:
+        """Bytes of the archive; only of a file that seeks."""
+        assert self._origin is not None
+        end = self._file.seek(0, os.SEEK_END)
+        self._file.seek(self._origin + self.position)
+        return end - self._origin
+
+    def take(self, count: int, what: str) -> bytes:
+        """Exactly `count` bytes, or CorruptArchive."""
+        pieces: list[bytes] = []
+        missing = count
+        while missing:
+            piece = self._file.read(min(missing, PIECE))
+            if not piece:
+                raise CorruptArchive(f"{self.name}: the file ends at byte {self.position:,}, inside {what}. {ADVICE}")
+            pieces.append(piece)
+            self.position += len(piece)
+            missing -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def is_at_end(self) -> bool:
+        """Whether nothing follows; what follows is not given back."""
+        return not self._file.read(1)
+
+    def damage(self, what: str, offset: int, reason: str) -> CorruptArchive:
+        return CorruptArchive(
+            f"{self.name}: {what} at byte {offset:,} {reason}: the file was altered or truncated there. {ADVICE}"
+        )

@@ -1,0 +1,52 @@
+"""Writing an archive in one pass: header, blocks as they come, footer. Memory is bounded by the block."""
+
+from collections.abc import Mapping
+from typing import BinaryIO
+
+from zpinch.codec.block import Block, BlockSize, pack_block
+from zpinch.codec.footer import IndexEntry, Statistic, pack_footer
+from zpinch.codec.header import ArchiveHeader
+from zpinch.codec.layout import BLOCKS, CRC
+from zpinch.codec.tables import CodeTables
+from zpinch.errors import LimitError, UsageError
+
+
+class ArchiveWriter:
+    """Writes to any binary stream, a pipe included. Without finish() the archive counts as truncated."""
+
+    def __init__(self, file: BinaryIO, header: ArchiveHeader, tables: CodeTables) -> None:
+        if tables.channels != header.code_shape[0]:
+            raise UsageError(f"tables of {tables.channels} channels do not fit codes of {header.code_shape}")
+        self.header = header
+        self._file = file
+        self._tables = tables
+        self._index: list[IndexEntry] = []
+        self._position = 0
+        self._is_finished = False
+        start = header.to_bytes()
+        (self._seed,) = CRC.unpack(start[-CRC.size :])
+        self._append(start)
+
+    def write(self, block: Block) -> BlockSize:
+        """Append a block. A block that cannot be written raises before a byte of it is."""
+        if self._is_finished:
+            raise UsageError("the archive is finished: no block can follow its footer")
+        if len(self._index) == BLOCKS:
+            raise LimitError(f"an archive holds at most {BLOCKS:,} blocks. Begin another one")
+        packed = pack_block(block, len(self._index), self.header, self._seed, self._tables)
+        self._index.append(IndexEntry(self._position, len(block.codes), packed.checksum))
+        self._append(packed.data)
+        return packed.size
+
+    def finish(self, statistics: Mapping[str, Statistic] | None = None) -> None:
+        """Write the footer. The file is left open."""
+        if self._is_finished:
+            raise UsageError("the archive is finished already")
+        self._append(pack_footer(statistics or {}, self._index, self._seed))
+        self._is_finished = True
+
+    def _append(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:  # an unbuffered pipe takes what fits
+            rest = rest[self._file.write(rest) :]
+        self._position += len(data)
