@@ -76,7 +76,8 @@ class ExtractorNet(nn.Module):
 class Extractor:
     """128 standardised features of an image, and its class when the extractor has learned classes.
 
-    `kind` is "classifier" or "random"; `identity` is the SHA-256 of configuration, weights and standardisation.
+    `kind` is "classifier" or "random", `classes` their number (0 when random); `identity` is the SHA-256 of
+    configuration, weights and standardisation.
     """
 
     def __init__(self, config: ExtractorConfig, net: ExtractorNet, sample: Pixels) -> None:
@@ -88,6 +89,7 @@ class Extractor:
         self._mean = raw.mean(0).astype(np.float32)
         # A feature that never changes stays at zero.
         self._scale = (1 / np.maximum(raw.std(0), 1e-6)).astype(np.float32)
+        self.classes = config.classes
         self.kind: Literal["classifier", "random"] = "classifier" if config.classes else "random"
         self.identity: str = self._fingerprint()
 

@@ -1,0 +1,180 @@
+"""Scores of samples and of reconstructions, as multiples and shares of what real images reach against real images.
+
+A distance between finite sets is never zero, not even between two sets of real images, and it falls as they grow. So
+every score stands over the same measure of as many real training images against the test images, and says its n.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from zpinch.errors import UsageError
+from zpinch.evaluation.features import Extractor, Pixels
+from zpinch.evaluation.metrics import (
+    Moments,
+    frechet_distance,
+    kernel_distance,
+    mean_squared_error,
+    median_ratio,
+    moments,
+    nearest_distances,
+    precision_recall,
+    psnr_db,
+    structural_similarity,
+)
+
+FEW = 2_000  # below, Frechet distances of 128 features are mostly bias: the kernel distance is given beside them
+NEAREST_QUERIES = 1_000  # a median needs no more, and 1,000 against 60,000 take 2 seconds
+
+
+@dataclass(frozen=True)
+class RealAgainstReal:
+    """What n training images reach against the test images: the yardstick for n made ones."""
+
+    n: int
+    floor: float  # Frechet distance
+    precision: float
+    recall: float
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Real images, and how far real images are from each other; computed once, by `Reference.fit`."""
+
+    extractor: Extractor
+    train_pixels: npt.NDArray[np.uint8]
+    train_features: npt.NDArray[np.float32]  # as many as there are test images, where there are
+    test_features: npt.NDArray[np.float32]
+    test_moments: Moments
+    held_out_nearest: npt.NDArray[np.float64]  # pixel distances of test images to their nearest training image
+    _yardsticks: dict[int, RealAgainstReal] = field(default_factory=dict[int, RealAgainstReal], init=False, repr=False)
+
+    @staticmethod
+    def fit(
+        extractor: Extractor, train_pixels: npt.NDArray[np.uint8], test_pixels: npt.NDArray[np.uint8], *, seed: int = 0
+    ) -> "Reference":
+        """Draw as many training images as there are test images, and measure both. Pixels: (n, c, h, w) uint8.
+
+        Both are shuffled: the first n stand for all, also where images came ordered by class.
+        """
+        rng = np.random.default_rng(seed)
+        drawn = rng.permutation(len(train_pixels))[: len(test_pixels)]
+        test_features = extractor.features(test_pixels)[rng.permutation(len(test_pixels))]
+        return Reference(
+            extractor=extractor,
+            train_pixels=train_pixels,
+            train_features=extractor.features(train_pixels[drawn]),
+            test_features=test_features,
+            test_moments=moments(test_features),
+            held_out_nearest=nearest_distances(_spread(test_pixels, NEAREST_QUERIES), train_pixels),
+        )
+
+    @property
+    def most(self) -> int:
+        """The largest n at which made and real images can be compared."""
+        return min(len(self.train_features), len(self.test_features))
+
+    @property
+    def floor(self) -> float:
+        return self.at(self.most).floor
+
+    @property
+    def precision(self) -> float:
+        return self.at(self.most).precision
+
+    @property
+    def recall(self) -> float:
+        return self.at(self.most).recall
+
+    def at(self, n: int) -> RealAgainstReal:
+        """The yardstick for n made images; computed at the first call."""
+        if not 5 <= n <= self.most:
+            raise UsageError(f"scores compare between 5 and {self.most:,} images here, not {n:,}")
+        if n not in self._yardsticks:
+            real = precision_recall(self.test_features[:n], self.train_features[:n])
+            floor = frechet_distance(self.train_features[:n], self.test_moments)
+            self._yardsticks[n] = RealAgainstReal(n, floor, real.precision, real.recall)
+        return self._yardsticks[n]
+
+
+@dataclass(frozen=True)
+class SampleScore:
+    """How close made images are to the test images; 1 is what training images reach."""
+
+    n: int  # made images compared, with as many real ones
+    fcd_ratio: float  # Frechet distance as a multiple of the floor; lower is better
+    precision_ratio: float  # share of made images that look real, over that of training images
+    recall_ratio: float  # share of real images that could have been made, over that of training images
+    kernel_distance: float | None  # unbiased; given below 2,000 images, where the Frechet distance is mostly bias
+    nearest_ratio: float  # pixel distance to the nearest training image over that of test images; at least 0.9
+    class_share: tuple[float, ...] | None  # share of made images in each class, as predicted
+
+
+@dataclass(frozen=True)
+class ReconstructionScore:
+    """How close reconstructions are to their originals."""
+
+    n: int
+    mse: float  # pixels in [0, 1]
+    psnr_db: float
+    ssim: float
+    rfcd_ratio: float  # Frechet distance to the originals over the floor: 0 when equal, 1 as far as other real images
+    label_agreement: float | None  # share of images that keep their predicted class
+
+
+def score_samples(reference: Reference, fake_pixels: Pixels) -> SampleScore:
+    """Score made images (n, c, h, w) uint8; beyond as many as there are real ones, the rest is left out."""
+    n = min(len(fake_pixels), reference.most)
+    real, fake_pixels = reference.at(n), _spread(fake_pixels, n)
+    fake = reference.extractor.features(fake_pixels)
+    found = precision_recall(reference.test_features[:n], fake)
+    predicted = reference.extractor.predict(fake_pixels)
+    return SampleScore(
+        n=n,
+        fcd_ratio=_ratio(frechet_distance(fake, reference.test_moments), real.floor),
+        precision_ratio=_ratio(found.precision, real.precision),
+        recall_ratio=_ratio(found.recall, real.recall),
+        kernel_distance=kernel_distance(fake, reference.test_features[:n]) if n < FEW else None,
+        nearest_ratio=median_ratio(
+            nearest_distances(_spread(fake_pixels, NEAREST_QUERIES), reference.train_pixels), reference.held_out_nearest
+        ),
+        class_share=None if predicted is None else _class_shares(predicted, reference.extractor.classes),
+    )
+
+
+def score_reconstructions(reference: Reference, original: Pixels, reconstructed: Pixels) -> ReconstructionScore:
+    """Score reconstructions beside their originals, both (n, c, h, w) uint8, in the same order.
+
+    The floor is the one for n images, or for as many as the reference holds when n is larger: that favours nobody,
+    since the bias of a Frechet distance between an image and its own reconstruction is small.
+    """
+    n = len(original)
+    mse = mean_squared_error(original, reconstructed)
+    before, after = reference.extractor.predict(original), reference.extractor.predict(reconstructed)
+    distance = frechet_distance(reference.extractor.features(reconstructed), reference.extractor.features(original))
+    return ReconstructionScore(
+        n=n,
+        mse=mse,
+        psnr_db=psnr_db(mse),
+        ssim=structural_similarity(original, reconstructed),
+        rfcd_ratio=_ratio(distance, reference.at(min(n, reference.most)).floor),
+        label_agreement=None if before is None or after is None else float(np.mean(before == after)),
+    )
+
+
+def _spread(pixels: Pixels, most: int) -> Pixels:
+    """At most so many images, evenly spread, so that a set ordered by class is seen whole."""
+    places = np.linspace(0, len(pixels) - 1, min(len(pixels), most)).astype(int)
+    return pixels[places]
+
+
+def _class_shares(predicted: npt.NDArray[np.int64], classes: int) -> tuple[float, ...]:
+    return tuple(float(count) / len(predicted) for count in np.bincount(predicted, minlength=classes))
+
+
+def _ratio(value: float, real: float) -> float:
+    if real == 0:
+        return 1.0 if value == 0 else math.inf
+    return value / real
