@@ -1,0 +1,164 @@
+"""Images as every other room sees them: uint8, channels first, all of one shape.
+
+`ImageCollection` holds them in memory; `ImageStream` reads them batch by batch, so that memory is bounded by the
+batch and not by their number. Nothing here knows a file format: the readers make streams, `collect` makes a collection.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from zpinch.errors import CorruptImage, ImageError, LimitError, UsageError
+
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+Labels: TypeAlias = npt.NDArray[np.int64]
+Shape: TypeAlias = tuple[int, int, int]
+Which: TypeAlias = slice | npt.NDArray[np.integer] | npt.NDArray[np.bool_]
+
+_BATCH = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class ImageCollection:
+    """Images in memory.
+
+    pixels: (n, channels, height, width) uint8, channels 1 (grey) or 3 (RGB)
+    labels: (n,) int64, an index into class_names each; None when unlabelled
+    class_names: () when unlabelled
+    names: relative POSIX names; None when the source has none (IDX, npz)
+    source: what the person typed, for messages
+    notes: sentences on what was converted or left out
+    """
+
+    pixels: Pixels
+    labels: Labels | None = None
+    class_names: tuple[str, ...] = ()
+    names: tuple[str, ...] | None = None
+    source: str = "an array"
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        pixels, labels, n = self.pixels, self.labels, len(self.pixels)
+        if pixels.ndim != 4 or pixels.dtype != np.uint8 or pixels.shape[1] not in (1, 3):
+            raise ImageError(
+                f"{self.source}: pixels must be uint8 of shape (n, 1 or 3, height, width), "
+                f"not {pixels.dtype} of shape {pixels.shape}"
+            )
+        if (labels is None) != (not self.class_names):
+            raise ImageError(f"{self.source}: labels and class names come together or not at all")
+        if labels is not None:
+            if labels.shape != (n,) or labels.dtype != np.int64:
+                raise ImageError(
+                    f"{self.source}: labels must be int64 of shape ({n},), not {labels.dtype} {labels.shape}"
+                )
+            if n and not 0 <= labels.min() <= labels.max() < len(self.class_names):
+                raise ImageError(
+                    f"{self.source}: labels run from {labels.min()} to {labels.max()}, "
+                    f"but there are {len(self.class_names)} class names"
+                )
+        if self.names is not None and len(self.names) != n:
+            raise ImageError(f"{self.source}: {len(self.names):,} names for {n:,} images")
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, which: Which) -> ImageCollection:
+        """The images of a slice, of an array of positions, or where a mask is true; `i:i+1` for a single one."""
+        if not isinstance(which, slice | np.ndarray):
+            raise TypeError(f"index with a slice, an integer array or a mask, not {type(which).__name__}")
+        names = self.names
+        if names is not None:
+            whole = names
+            names = whole[which] if isinstance(which, slice) else tuple(whole[i] for i in np.arange(len(self))[which])
+        labels = None if self.labels is None else self.labels[which]
+        return ImageCollection(self.pixels[which], labels, self.class_names, names, self.source, self.notes)
+
+    @property
+    def shape(self) -> Shape:
+        """(channels, height, width)"""
+        _, channels, height, width = self.pixels.shape
+        return channels, height, width
+
+    @property
+    def is_labelled(self) -> bool:
+        return self.labels is not None
+
+    def fingerprint(self) -> str:
+        """SHA-256 over shape, pixels and labels: the same images in the same order, whatever file they came from."""
+        digest = hashlib.sha256(np.asarray(self.pixels.shape, "<i8").tobytes())
+        for start in range(0, len(self), _BATCH):
+            digest.update(np.ascontiguousarray(self.pixels[start : start + _BATCH]))
+        if self.labels is not None:
+            digest.update(self.labels.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class ImageStream:
+    """The same images, read once in order; `batches` opens the source afresh each time it is called."""
+
+    shape: Shape
+    count: int
+    class_names: tuple[str, ...]
+    is_labelled: bool
+    has_names: bool
+    source: str
+    notes: tuple[str, ...]
+    read: Callable[[int], Iterator[ImageCollection]] = field(repr=False)
+
+    def batches(self, size: int) -> Iterator[ImageCollection]:
+        """Collections of `size` images each, the last one maybe smaller."""
+        if size < 1:
+            raise UsageError(f"a batch has at least one image, not {size}")
+        return self.read(size)
+
+    def collect(self) -> ImageCollection:
+        """All images in memory; a LimitError first if they would take more than half of what is free."""
+        require_memory(self.count * int(np.prod(self.shape)), self.source)
+        pixels = np.empty((self.count, *self.shape), np.uint8)
+        labels = np.empty(self.count, np.int64) if self.is_labelled else None
+        names: list[str] = []
+        done = 0
+        for batch in self.batches(_BATCH):
+            there = slice(done, done + len(batch))
+            pixels[there] = batch.pixels
+            if labels is not None and batch.labels is not None:
+                labels[there] = batch.labels
+            names.extend(batch.names or ())
+            done += len(batch)
+        if done != self.count:
+            raise CorruptImage(f"{self.source}: {self.count:,} images were promised, {done:,} arrived")
+        return ImageCollection(
+            pixels, labels, self.class_names, tuple(names) if self.has_names else None, self.source, self.notes
+        )
+
+
+def require_memory(n_bytes: int, source: str) -> None:
+    free = free_memory_bytes()
+    if n_bytes > free // 2:
+        raise LimitError(
+            f"{source} takes {n_bytes / 2**20:,.0f} MiB, more than half of the {free / 2**20:,.0f} MiB of free memory. "
+            "Take fewer images, or smaller ones (--size)."
+        )
+
+
+def free_memory_bytes() -> int:
+    """What the system says can still be had without swapping."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass  # not Linux
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (AttributeError, ValueError, OSError):
+        return 4 << 30  # Windows does not say without a dependency

@@ -1,0 +1,171 @@
+"""One encoded image (PNG, JPEG, GIF, BMP, TIFF, WebP, PNM) to pixels, by stated rules.
+
+- Grey files (L, 1 bit, LA, 16 bit, palettes of greys) give one channel; any other file is RGB.
+- Alpha is drawn over white. CMYK and other colour spaces become RGB. 16-bit samples keep their high byte.
+- EXIF orientation is applied where it stands before the pixels. Of an animation the first frame is taken.
+- Resizing stretches the whole image, uncropped, to the size asked for, with Lanczos resampling.
+
+Which images belong together, and what to do with a bad one, is not decided here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Generator, Iterator
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from zpinch.errors import CorruptImage, ImageError, LimitError
+from zpinch.images.collection import Pixels
+
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm", ".pnm"}
+)
+MAX_PIXELS = 1 << 25  # 100 MB as RGB; below Pillow's own limit, so its warning never decides
+SIDES = (8, 128)  # the sides that zpinch's models take
+
+# Formats that only decode pixels: Pillow's EPS reader, for one, would start Ghostscript.
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+_GREY = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
+_ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+CONVERSIONS = {
+    "alpha": "had an alpha channel: drawn over white",
+    "palette": "used a palette: turned into plain grey or RGB",
+    "sixteen": "had 16 bits a sample: the high byte was kept",
+    "bilevel": "had one bit a pixel: turned into black (0) and white (255)",
+    "space": "used another colour space (CMYK, YCbCr, Lab): turned into RGB",
+    "turned": "carried an EXIF orientation: turned upright",
+    "grey": "were grey among colour ones: given three equal channels",
+    "animated": "had several frames: the first was taken",
+}
+
+
+class Header(NamedTuple):
+    """What a file says about itself before its pixels are decoded."""
+
+    width: int
+    height: int
+    has_colour: bool
+    conversions: tuple[str, ...]  # keys of CONVERSIONS
+
+
+def read_header(file: BinaryIO, name: str) -> Header:
+    with _opened(file, name) as image:
+        width, height = image.size
+        if _orientation(image) >= 5:
+            width, height = height, width
+        return Header(width, height, _has_colour(image), tuple(_conversions(image)))
+
+
+def decode(file: BinaryIO, name: str, *, channels: int, size: tuple[int, int] | None = None) -> Pixels:
+    """Pixels as (channels, height, width); size: (height, width) to stretch to."""
+    with _opened(file, name) as image:
+        turn = _orientation(image)
+        image.load()
+        upright = _eight_bits(image, name)
+        if turn != 1:
+            upright = upright.transpose(_TURNS[turn])
+        upright = upright.convert("L" if channels == 1 else "RGB")
+        if size is not None:
+            upright = resize(upright, size)
+        return to_channels_first(np.asarray(upright))
+
+
+def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The whole image stretched to (height, width)."""
+    height, width = size
+    return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def to_channels_first(array: Pixels) -> Pixels:
+    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+
+
+def to_picture(pixels: Pixels) -> Image.Image:
+    """A Pillow image of one (channels, height, width) array."""
+    return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+
+
+@contextlib.contextmanager
+def _opened(file: BinaryIO, name: str) -> Generator[Image.Image]:
+    """Pillow behind a wall: it meets hostile bytes here, and whatever it raises leaves as one of our errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(file, formats=_FORMATS) as image:
+                width, height = image.size
+                if width * height > MAX_PIXELS:
+                    raise LimitError(f"{name} is {width}x{height}; the limit is {MAX_PIXELS:,} pixels an image")
+                yield image
+        except (ImageError, LimitError):
+            raise
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise LimitError(f"{name} is too large: the limit is {MAX_PIXELS:,} pixels an image") from error
+        except MemoryError as error:
+            raise LimitError(f"{name} needs more memory than there is") from error
+        except Exception as error:
+            # Decoders raise nearly anything on damaged files: OSError, SyntaxError, struct.error, IndexError ...
+            raise CorruptImage(f"{name} is not a readable image: {error}") from error
+
+
+def _orientation(image: Image.Image) -> int:
+    # Pillow would decode a whole PNG to look for EXIF behind the pixels: only what stands before them counts.
+    if image.format == "PNG" and not {"exif", "Raw profile type exif"} & image.info.keys():
+        return 1
+    if image.format == "TIFF" and image.getexif().get(0x0112, 1) != 1:
+        image.load()  # newer Pillows turn TIFFs themselves while loading, and drop the tag
+    turn = image.getexif().get(0x0112, 1)
+    return turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
+
+
+def _has_colour(image: Image.Image) -> bool:
+    if image.mode in ("P", "PA"):
+        entries = np.asarray(image.getpalette("RGB") or [0, 0, 0], np.uint8).reshape(-1, 3)
+        return bool((entries != entries[:, :1]).any())
+    return image.mode not in _GREY
+
+
+def _conversions(image: Image.Image) -> Iterator[str]:
+    if image.mode in _ALPHA or "transparency" in image.info:
+        yield "alpha"
+    if image.mode in ("P", "PA"):
+        yield "palette"
+    if image.mode.startswith("I") or any(";16" in str(tile) for tile in image.tile):
+        yield "sixteen"
+    if image.mode == "1":
+        yield "bilevel"
+    if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
+        yield "space"
+    if _orientation(image) != 1:
+        yield "turned"
+    if getattr(image, "is_animated", False):
+        yield "animated"
+
+
+def _eight_bits(image: Image.Image, name: str) -> Image.Image:
+    """The image as L or RGB, or another 8-bit mode without alpha."""
+    if image.mode == "F":
+        raise ImageError(f"{name} holds floating-point samples. Save it with 8 or 16 bits a sample.")
+    if image.mode.startswith("I"):
+        samples = np.asarray(image).astype(np.int64)
+        if samples.min() < 0 or samples.max() > 0xFFFF:
+            raise ImageError(f"{name} holds 32-bit samples. Save it with 8 or 16 bits a sample.")
+        return Image.fromarray((samples >> 8).astype(np.uint8))
+    if image.mode in _ALPHA or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return image

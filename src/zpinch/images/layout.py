@@ -1,0 +1,126 @@
+"""From the names of files to splits and classes: the same rule for folders and for archives.
+
+- train/ and test/ side by side are the splits; whatever lies beside them is left out.
+- Inside a split (or the whole): images in folders are labelled with the first folder of their path; images that lie
+  loose are unlabelled. Both at once is an error, or the loose ones are left out with --skip-bad.
+- Classes are the sorted folders that hold at least one image in any split.
+
+Hidden files (a leading dot, __MACOSX) and files without an image's ending are ignored, and counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from zpinch.errors import ImageError, UsageError
+from zpinch.images.decoding import SUFFIXES
+
+SPLITS = ("train", "test")
+
+
+class Place(NamedTuple):
+    """Where one image stands in its source."""
+
+    position: int  # in the list of names the layout was made from
+    name: str  # relative to the split
+    label: int  # -1 when unlabelled
+
+
+class Layout(NamedTuple):
+    places: dict[str, list[Place]]  # by split; one entry "all" when there are no splits
+    class_names: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return SPLITS if set(self.places) == set(SPLITS) else ()
+
+    def select(self, split: str, source: str) -> list[Place]:
+        """The places of one split, or of everything, then with the split as first folder of the name."""
+        check_split(split, self.splits, source)
+        if not self.splits:
+            return self.places["all"]
+        if split != "all":
+            return self.places[split]
+        return [place._replace(name=f"{one}/{place.name}") for one in SPLITS for place in self.places[one]]
+
+
+def check_split(split: str, splits: tuple[str, ...], source: str) -> None:
+    if split not in (*SPLITS, "all"):
+        raise UsageError(f"--split is train, test or all, not {split!r}")
+    if split == "test" and not splits:
+        raise ImageError(f"{source} has no test split. Leave --split out, or name the test images themselves.")
+
+
+def read_layout(names: Sequence[str], source: str, *, skip_bad: bool) -> Layout:
+    """names: relative POSIX paths of all files."""
+    kept, ignored = _images(names)
+    if not kept:
+        raise ImageError(f"{source} holds no images. The endings read are {' '.join(sorted(SUFFIXES))}.")
+    tops = {parts[0] for _, parts in kept if len(parts) > 1}
+    groups: dict[str, list[tuple[int, tuple[str, ...]]]] = {"all": kept}
+    if tops >= set(SPLITS):
+        groups = {
+            split: [(at, parts[1:]) for at, parts in kept if len(parts) > 1 and parts[0] == split] for split in SPLITS
+        }
+        ignored["lay beside train/ and test/"] += len(kept) - sum(map(len, groups.values()))
+    elif lone := tops & set(SPLITS):
+        found = lone.pop()
+        missing = SPLITS[1 - SPLITS.index(found)]
+        raise ImageError(
+            f"{source} has {found}/ but no {missing}/. Name the folder {found} itself, or put {missing}/ beside it."
+        )
+    groups = {split: _without_loose(group, source, ignored, skip_bad=skip_bad) for split, group in groups.items()}
+    class_names = tuple(sorted({parts[0] for group in groups.values() for _, parts in group if len(parts) > 1}))
+    if class_names and any(len(parts) == 1 for group in groups.values() for _, parts in group):
+        raise ImageError(f"{source}: one of train/ and test/ has class folders, the other has loose images")
+    index = {name: i for i, name in enumerate(class_names)}
+    places = {
+        split: [Place(at, "/".join(parts), index.get(parts[0], -1) if class_names else -1) for at, parts in group]
+        for split, group in groups.items()
+    }
+    notes = tuple(f"{n:,} {'file' if n == 1 else 'files'} {what}: ignored." for what, n in ignored.items() if n)
+    return Layout(places, class_names, notes)
+
+
+def _images(names: Sequence[str]) -> tuple[list[tuple[int, tuple[str, ...]]], Counter[str]]:
+    """(position, parts of the path) of every image, sorted by name, and the rest counted by reason."""
+    ignored: Counter[str] = Counter()
+    kept: list[tuple[int, tuple[str, ...]]] = []
+    for position in sorted(range(len(names)), key=names.__getitem__):
+        parts = PurePosixPath(names[position]).parts
+        if _is_hidden(parts):
+            ignored["hidden"] += 1
+        elif not is_image(names[position]):
+            ignored["without an image's ending"] += 1
+        else:
+            kept.append((position, parts))
+    return kept, ignored
+
+
+def is_image(name: str) -> bool:
+    """By its name alone: it has an image's ending and is not hidden."""
+    path = PurePosixPath(name)
+    return path.suffix.lower() in SUFFIXES and not _is_hidden(path.parts)
+
+
+def _is_hidden(parts: Sequence[str]) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
+
+
+def _without_loose(
+    group: list[tuple[int, tuple[str, ...]]], source: str, ignored: Counter[str], *, skip_bad: bool
+) -> list[tuple[int, tuple[str, ...]]]:
+    loose = [parts[0] for _, parts in group if len(parts) == 1]
+    if not loose or len(loose) == len(group):
+        return group
+    if not skip_bad:
+        raise ImageError(
+            f"{source}: {loose[0]} lies loose beside class folders, so its class is unknown. "
+            "Move it into a class folder, or pass --skip-bad to leave loose images out."
+        )
+    ignored["loose beside class folders"] += len(loose)
+    return [entry for entry in group if len(entry[1]) > 1]

@@ -1,0 +1,88 @@
+"""Names of images and classes are untrusted: what is shown, and what may become a path below OUT.
+
+`readable` makes any name printable and valid UTF-8. `safe_name` maps any string to a relative path that every system
+accepts and that cannot leave the folder it is joined to. `NameBook` hands each out only once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+
+_MAX_PART_BYTES = 120
+_MAX_PARTS = 8
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029<>:"|?*]')
+_RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
+
+
+def readable(name: str) -> str:
+    """`name` with bytes that are not UTF-8, and control characters, written as %XX.
+
+    >>> readable("caf\\udce9\\n.png")
+    'caf%E9%0A.png'
+    """
+    return "".join(_printable(char) for char in name)
+
+
+def safe_name(name: str) -> str:
+    """A relative POSIX path that cannot leave the folder it is joined to, on any system; itself when already safe.
+
+    >>> safe_name("cats/1.png"), safe_name("../../etc/passwd"), safe_name("C:\\\\x\\\\nul.png")
+    ('cats/1.png', 'etc/passwd', 'C_/x/_nul.png')
+    """
+    parts = [_safe_part(part) for part in readable(name).replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    if len(parts) > _MAX_PARTS:
+        parts = [*parts[: _MAX_PARTS - 1], _digest("/".join(parts[:-1])), parts[-1]][-_MAX_PARTS:]
+    return "/".join(parts) or "_"
+
+
+class NameBook:
+    """Gives every name out once, as systems that ignore case or compose accents would compare them."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._tried: dict[str, int] = {}
+
+    def take(self, name: str) -> str:
+        """`name`, or `name-2`, `name-3` ... (before the ending) when it is taken."""
+        folder, slash, file = name.rpartition("/")
+        stem, dot, ending = file.rpartition(".")
+        stem, ending = (stem, dot + ending) if stem else (file, "")
+        key, number, free = _folded(name), 1, name
+        while _folded(free) in self._taken:
+            number = max(number, self._tried.get(key, 1)) + 1
+            free = f"{folder}{slash}{stem}-{number}{ending}"
+        self._tried[key] = number
+        self._taken.add(_folded(free))
+        return free
+
+
+def _printable(char: str) -> str:
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that was not UTF-8, as Python's file system calls hand it over
+        return f"%{code - 0xDC00:02X}"
+    if 0xD800 <= code <= 0xDFFF or unicodedata.category(char) == "Cc":
+        return f"%{code:02X}"
+    return char
+
+
+def _safe_part(part: str) -> str:
+    part = _FORBIDDEN.sub("_", part)
+    if part.endswith((".", " ")):  # Windows drops them
+        part = part[:-1] + "_"
+    if part.startswith((".", " ")) or _RESERVED.fullmatch(part.split(".")[0].rstrip()):
+        part = "_" + part
+    if len(part.encode()) > _MAX_PART_BYTES:
+        stem, ending = (part[:-5], part[-5:]) if "." in part[-5:] else (part, "")
+        kept = stem.encode()[: _MAX_PART_BYTES - 20].decode(errors="ignore")
+        part = f"{kept}-{_digest(part)}{ending}"
+    return part
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())

@@ -1,0 +1,167 @@
+"""From what a person typed to images: choose the reader, apply the options, check them.
+
+A built-in name (digits, mnist, fashion-mnist) wins over a file of that name: write ./digits for the file.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from zpinch.errors import ImageError, UsageError
+from zpinch.images import builtin
+from zpinch.images.collection import ImageCollection, ImageStream, Labels
+from zpinch.images.decoding import SIDES, SUFFIXES
+from zpinch.images.layout import SPLITS, check_split
+from zpinch.images.naming import readable
+from zpinch.images.readers import arrays, encoded, folder, idx, npz, zipped
+
+Source: TypeAlias = "str | Path | npt.NDArray[Any]"
+Size: TypeAlias = "int | tuple[int, int]"
+
+KINDS = (
+    "a folder of images, a single image, a .zip of images, IDX files or the folder of the four, .npz, .npy, "
+    "or a name: " + ", ".join(builtin.NAMES)
+)
+
+
+class Options(NamedTuple):
+    split: str
+    labels: tuple[Labels, tuple[str, ...]] | None
+    size: tuple[int, int] | None
+    skip_bad: bool
+
+
+def open_images(
+    source: Source,
+    *,
+    split: str = "train",
+    labels: Source | None = None,
+    size: Size | None = None,
+    skip_bad: bool = False,
+) -> ImageCollection:
+    """Images in memory.
+
+    source: a path, a built-in name, or a NumPy array
+    split: "train", "test" or "all"; a source without splits gives everything for "train" and "all"
+    labels: an IDX or .npy file, or an array: one label an image in the source's order, instead of the source's own
+    size: side, or (height, width), to which every image is stretched
+    skip_bad: leave images out that cannot be used, and say so in `notes`, instead of raising
+    """
+    return open_stream(source, split=split, labels=labels, size=size, skip_bad=skip_bad).collect()
+
+
+def open_stream(
+    source: Source,
+    *,
+    split: str = "train",
+    labels: Source | None = None,
+    size: Size | None = None,
+    skip_bad: bool = False,
+) -> ImageStream:
+    """The same, read batch by batch; arguments as in `open_images`."""
+    shown = shown_source(source)
+    check_split(split, SPLITS, shown)
+    options = Options(split, None if labels is None else _read_labels(labels), _read_size(size), skip_bad)
+    if isinstance(source, np.ndarray):
+        check_split(split, (), shown)
+        return _stream_table(arrays.Table(arrays.rows_of(source, shown)), shown, options)
+    if (name := str(source)) in builtin.NAMES:
+        return _stream_table(builtin.read_table(name, split), shown, options)
+    path = existing(source)
+    if (shelf := shelf_of(path, shown, split=split, skip_bad=skip_bad)) is not None:
+        return encoded.stream_shelf(_relabel(shelf, options), size=options.size, skip_bad=skip_bad)
+    return _stream_table(table_of(path, shown, split), shown, options)
+
+
+def splits_of(source: Source) -> tuple[str, ...]:
+    """("train", "test") when the source has both, else ()."""
+    if isinstance(source, np.ndarray):
+        return ()
+    if str(source) in builtin.NAMES:
+        return SPLITS
+    path, shown = existing(source), shown_source(source)
+    if path.is_dir():
+        if files := idx.find_files(path):
+            return SPLITS if len(files) == len(SPLITS) else ()
+        return folder.read_folder(path, shown, skip_bad=True)[0].splits
+    if path.suffix.lower() == ".zip":
+        return zipped.read_zip(path, shown, skip_bad=True)[0].splits
+    return npz.npz_splits(path) if path.suffix.lower() == ".npz" else ()
+
+
+def shelf_of(path: Path, shown: str, *, split: str, skip_bad: bool) -> encoded.Shelf | None:
+    """A source of encoded images, or None when the path is a source of arrays."""
+    if path.is_dir():
+        return None if idx.find_files(path) else folder.folder_shelf(path, shown, split=split, skip_bad=skip_bad)
+    if path.suffix.lower() == ".zip":
+        return zipped.zip_shelf(path, shown, split=split, skip_bad=skip_bad)
+    if path.suffix.lower() in SUFFIXES:
+        check_split(split, (), shown)
+        return folder.file_shelf(path, shown)
+    return None
+
+
+def table_of(path: Path, shown: str, split: str) -> arrays.Table:
+    if path.is_dir():
+        return idx.idx_folder_table(idx.find_files(path), split, shown)
+    if path.suffix.lower() == ".npz":
+        return npz.npz_table(path, split, shown)
+    check_split(split, (), shown)
+    if path.suffix.lower() == ".npy":
+        return arrays.Table(npz.npy_rows(path))
+    if idx.is_idx(path):
+        return idx.idx_table(path)
+    raise UsageError(f"{shown} is not a kind of file that is read as images. Those are: {KINDS}.")
+
+
+def existing(source: str | Path) -> Path:
+    path = Path(source)
+    if not path.exists():
+        raise ImageError(f"{shown_source(source)} does not exist. Images come from {KINDS}.")
+    if not path.is_dir() and not path.is_file():
+        raise ImageError(f"{shown_source(source)} is neither a file nor a folder")
+    return path
+
+
+def shown_source(source: Source) -> str:
+    return "the array" if isinstance(source, np.ndarray) else readable(os.fspath(source))
+
+
+def _stream_table(table: arrays.Table, shown: str, options: Options) -> ImageStream:
+    if options.labels is not None:
+        table = table._replace(labels=options.labels[0], class_names=options.labels[1])
+    return arrays.stream_table(table, shown, size=options.size)
+
+
+def _relabel(shelf: encoded.Shelf, options: Options) -> encoded.Shelf:
+    if options.labels is None:
+        return shelf
+    labels, class_names = options.labels
+    if len(labels) != len(shelf.places):
+        raise ImageError(
+            f"{shelf.source} holds {encoded.count_images(len(shelf.places))}, but there are {len(labels):,} labels"
+        )
+    places = [place._replace(label=int(label)) for place, label in zip(shelf.places, labels, strict=True)]
+    return encoded.Shelf(shelf.source, places, class_names, shelf.notes, shelf.unlock)
+
+
+def _read_labels(labels: Source) -> tuple[Labels, tuple[str, ...]]:
+    if isinstance(labels, np.ndarray):
+        return arrays.to_labels(labels, "the labels")
+    path = existing(labels)
+    rows = npz.npy_rows(path) if path.suffix.lower() == ".npy" else idx.idx_rows(path)
+    return arrays.to_labels(rows.all(), path.name)
+
+
+def _read_size(size: Size | None) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    height, width = (size, size) if isinstance(size, int) else size
+    if not all(SIDES[0] <= side <= SIDES[1] for side in (height, width)):
+        raise UsageError(f"--size is from {SIDES[0]} to {SIDES[1]} pixels, not {height}x{width}")
+    return height, width

@@ -1,0 +1,219 @@
+"""Arrays of images, in memory or in files: which axis is what, which types are taken, and reading in batches.
+
+Layouts: (n, height, width) is grey. Of four axes, channels (1 or 3) are the last or the second; when both could be,
+that is an error, never a guess. Types: uint8 as it is; bool to 0 and 255; floats in [0, 1] times 255, rounded; uint16
+keeps its high byte. Any other type is refused. `Rows` is the seam: idx, npz and npy files and NumPy arrays give one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from zpinch.errors import ImageError, LimitError
+from zpinch.images.collection import ImageCollection, ImageStream, Labels, Pixels, Shape, require_memory
+from zpinch.images.decoding import MAX_PIXELS, SIDES, resize, to_channels_first, to_picture
+from zpinch.images.readers.encoded import count_images
+
+_MAX_CLASSES = 1 << 16
+_BLOCK_BYTES = 1 << 24  # what is read at once, before it is resized
+
+
+@dataclass(frozen=True)
+class Rows:
+    """An array whose first axis is read in order, so that it need not be in memory.
+
+    unlock: opens it at its start; what it gives takes the next k rows
+    """
+
+    where: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    unlock: Callable[[], AbstractContextManager[Callable[[int], npt.NDArray[Any]]]]
+
+    def __len__(self) -> int:
+        return self.shape[0] if self.shape else 0
+
+    def all(self) -> npt.NDArray[Any]:
+        require_memory(math.prod(self.shape) * self.dtype.itemsize, self.where)
+        with self.unlock() as take:
+            return take(len(self))
+
+
+class Table(NamedTuple):
+    """Rows of images with what is known of each."""
+
+    rows: Rows
+    labels: Labels | None = None
+    class_names: tuple[str, ...] = ()
+    names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def rows_of(array: npt.NDArray[Any], where: str) -> Rows:
+    @contextmanager
+    def unlock() -> Generator[Callable[[int], npt.NDArray[Any]]]:
+        done = 0
+
+        def take(k: int) -> npt.NDArray[Any]:
+            nonlocal done
+            done += k
+            return array[done - k : done]
+
+        yield take
+
+    return Rows(where, array.shape, array.dtype, unlock)
+
+
+def join_rows(first: Rows, second: Rows) -> Rows:
+    """One after the other, as NumPy's concatenate."""
+    if (first.shape[1:], first.dtype) != (second.shape[1:], second.dtype):
+        raise ImageError(
+            f"{first.where} is {first.dtype} {first.shape} but {second.where} is {second.dtype} {second.shape}: "
+            "they cannot be read together (--split all)"
+        )
+
+    @contextmanager
+    def unlock() -> Generator[Callable[[int], npt.NDArray[Any]]]:
+        with first.unlock() as take_first, second.unlock() as take_second:
+            left = len(first)
+
+            def take(k: int) -> npt.NDArray[Any]:
+                nonlocal left
+                here = min(k, left)
+                left -= here
+                parts = [take_first(here)] if here else []
+                return np.concatenate([*parts, take_second(k - here)] if k > here or not parts else parts)
+
+            yield take
+
+    return Rows(first.where, (len(first) + len(second), *first.shape[1:]), first.dtype, unlock)
+
+
+def stream_table(table: Table, source: str, *, size: tuple[int, int] | None) -> ImageStream:
+    rows, labels, class_names, names, notes = table
+    channel_axis = _channel_axis(rows)
+    shape, notes = _settle(rows, channel_axis, size, notes)
+    count = len(rows)
+    if labels is not None and len(labels) != count:
+        raise ImageError(f"{source} holds {count_images(count)}, but there are {len(labels):,} labels")
+    step = max(1, _BLOCK_BYTES // max(1, math.prod(rows.shape[1:]) * rows.dtype.itemsize))
+
+    def read(batch: int) -> Iterator[ImageCollection]:
+        with rows.unlock() as take:
+            for start in range(0, count, batch):
+                those = slice(start, min(start + batch, count))
+                pixels = np.empty((those.stop - start, *shape), np.uint8)
+                for at in range(0, len(pixels), step):
+                    part = pixels[at : at + step]
+                    block = _to_uint8(take(len(part)), f"{rows.where}, from image {start + at:,}")
+                    part[:] = _stretch(_channels_second(block, channel_axis), shape)
+                yield ImageCollection(
+                    pixels,
+                    None if labels is None else labels[those],
+                    class_names,
+                    None if names is None else names[those],
+                    source,
+                    notes,
+                )
+
+    return ImageStream(shape, count, class_names, labels is not None, names is not None, source, notes, read)
+
+
+def to_labels(array: npt.NDArray[Any], where: str) -> tuple[Labels, tuple[str, ...]]:
+    """Labels and class names of an array: numbers from 0 name themselves, words are sorted."""
+    array = array.reshape(len(array)) if array.ndim == 2 and array.shape[1] == 1 else array
+    if array.ndim != 1 or array.dtype.kind not in "iubU" or len(array) == 0:
+        raise ImageError(
+            f"{where}: labels must be whole numbers or words, one an image, not {array.dtype} {array.shape}"
+        )
+    if array.dtype.kind == "U":
+        words, index = np.unique(array, return_inverse=True)
+        return index.astype(np.int64), tuple(str(word) for word in words)
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high >= _MAX_CLASSES:
+        raise ImageError(f"{where}: labels run from {low} to {high}; they must lie in 0 to {_MAX_CLASSES - 1}")
+    return array.astype(np.int64), numbered(high + 1)
+
+
+def numbered(count: int) -> tuple[str, ...]:
+    return tuple(str(i) for i in range(count))
+
+
+def _channel_axis(rows: Rows) -> int | None:
+    shape, where = rows.shape, rows.where
+    if len(shape) == 3:
+        return None
+    if len(shape) != 4:
+        raise ImageError(
+            f"{where} has shape {shape}. Reshape it to (n, height, width) or (n, height, width, channels)."
+        )
+    last, second = shape[3] in (1, 3), shape[1] in (1, 3)
+    if last and second:
+        raise ImageError(f"{where} has shape {shape}: channels could be the second or the last axis. Drop or move one.")
+    if not last and not second:
+        raise ImageError(f"{where} has shape {shape}: no axis of 1 (grey) or 3 (RGB) channels stands second or last")
+    return 3 if last else 1
+
+
+def _settle(
+    rows: Rows, channel_axis: int | None, size: tuple[int, int] | None, notes: Sequence[str]
+) -> tuple[Shape, tuple[str, ...]]:
+    """The shape the images will have, once sides and type are found to be usable, and what happens to them."""
+    sides = [side for axis, side in enumerate(rows.shape) if axis not in (0, channel_axis)]
+    height, width = sides
+    if len(rows) == 0:
+        raise ImageError(f"{rows.where} holds no images (its shape is {rows.shape})")
+    if size is None and not all(SIDES[0] <= side <= SIDES[1] for side in sides):
+        raise ImageError(
+            f"{rows.where}: its images are {width}x{height}; sides from {SIDES[0]} to {SIDES[1]} pixels can be used. "
+            "Pass --size 64 to resize all images."
+        )
+    if not 0 < height * width <= MAX_PIXELS:
+        raise LimitError(
+            f"{rows.where}: its images are {width}x{height}; the limit is 1 to {MAX_PIXELS:,} pixels an image"
+        )
+    told = {
+        ("u", 1): "",
+        ("b", 1): "were true or false: turned into 255 and 0",
+        ("u", 2): "had 16 bits a sample: the high byte was kept",
+        ("f", rows.dtype.itemsize): "were floats in [0, 1]: times 255, rounded",
+    }.get((rows.dtype.kind, rows.dtype.itemsize))
+    if told is None:
+        raise ImageError(
+            f"{rows.where} is {rows.dtype}. Save it as uint8 in 0 to 255, as floats in 0 to 1, as bool or as uint16."
+        )
+    notes = (*notes, f"{count_images(len(rows))} {told}.") if told else tuple(notes)
+    return (1 if channel_axis is None else rows.shape[channel_axis], *(size or (height, width))), notes
+
+
+def _to_uint8(block: npt.NDArray[Any], where: str) -> Pixels:
+    if block.dtype == np.uint8:
+        return block
+    if block.dtype.kind == "b":
+        return block.astype(np.uint8) * np.uint8(255)
+    if block.dtype.kind == "u":
+        return (block >> 8).astype(np.uint8)
+    if not (block.min() >= 0 and block.max() <= 1):  # NaN lands here too
+        raise ImageError(
+            f"{where}: floats from {block.min():g} to {block.max():g}. Scale them into 0 to 1, or save uint8."
+        )
+    return np.rint(block.astype(np.float64) * 255).astype(np.uint8)
+
+
+def _channels_second(block: Pixels, channel_axis: int | None) -> Pixels:
+    if channel_axis is None:
+        return block[:, None]
+    return block.transpose(0, 3, 1, 2) if channel_axis == 3 else block
+
+
+def _stretch(block: Pixels, shape: Shape) -> Pixels:
+    if block.shape[1:] == shape:
+        return block
+    return np.stack([to_channels_first(np.asarray(resize(to_picture(image), shape[1:]))) for image in block])

@@ -1,0 +1,150 @@
+"""Sets of encoded images, one file each, wherever they lie: the survey, and reading in batches.
+
+The survey passes over all headers before anything else happens: it settles the shape, counts the conversions and finds
+what does not fit, so that errors come before anything is written. With `skip_bad` (and for `zpinch data check`) it also
+decodes every image once, so that the count is right before the first batch. Folders and archives give a `Shelf`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from zpinch.errors import CorruptImage, ImageError, LimitError, ZpinchError
+from zpinch.images.collection import ImageCollection, ImageStream, Pixels, Shape
+from zpinch.images.decoding import CONVERSIONS, SIDES, Header, decode, read_header
+from zpinch.images.layout import Place
+
+_NAMED_IN_NOTES = 5
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Where encoded images lie, and how to open them.
+
+    places: in the order in which they are read
+    unlock: opens the source; what it gives opens one place
+    """
+
+    source: str
+    places: Sequence[Place]
+    class_names: tuple[str, ...]
+    notes: tuple[str, ...]
+    unlock: Callable[[], AbstractContextManager[Callable[[Place], BinaryIO]]]
+
+
+class Problem(NamedTuple):
+    """An image that cannot be used, and why."""
+
+    name: str
+    error: ZpinchError
+
+
+class Survey(NamedTuple):
+    """What the headers say about all images of a shelf."""
+
+    kept: list[Place]
+    shape: Shape | None  # None when nothing can be used
+    conversions: Counter[str]  # by key of CONVERSIONS
+    problems: list[Problem]
+    smallest: tuple[int, int] | None  # (width, height), by area
+    largest: tuple[int, int] | None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        told = [f"{count_images(n)} {CONVERSIONS[key]}." for key, n in sorted(self.conversions.items())]
+        if self.problems:
+            names = ", ".join(problem.name for problem in self.problems[:_NAMED_IN_NOTES])
+            more = len(self.problems) - _NAMED_IN_NOTES
+            told.append(
+                f"{count_images(len(self.problems))} left out: {names}{f' and {more:,} more' if more > 0 else ''}."
+            )
+        return tuple(told)
+
+
+def survey(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) -> Survey:
+    """Look at every header; stop at the first image that cannot be used, or note it and go on with `skip_bad`."""
+    kept: list[Place] = []
+    conversions: Counter[str] = Counter()
+    problems: list[Problem] = []
+    sizes: set[tuple[int, int]] = set()
+    first: Header | None = None
+    with shelf.unlock() as open_place:
+        for place in shelf.places:
+            try:
+                with open_place(place) as file:
+                    header = read_header(file, place.name)
+                    sizes.add((header.width, header.height))
+                    if size is None:
+                        _check_size(header, first or header, place.name)
+                    if skip_bad:
+                        file.seek(0)
+                        decode(file, place.name, channels=1)
+            except (ImageError, LimitError) as error:
+                if not skip_bad:
+                    raise
+                problems.append(Problem(place.name, error))
+                continue
+            first = first or header
+            kept.append(place)
+            conversions.update(header.conversions)
+            conversions["colour" if header.has_colour else "grey"] += 1
+    has_colour = bool(conversions.pop("colour", 0))
+    if not has_colour:
+        conversions.pop("grey", None)
+    shape = first and (3 if has_colour else 1, *(size or (first.height, first.width)))
+    by_area = sorted(sizes, key=lambda sides: (sides[0] * sides[1], sides)) or [None]
+    return Survey(kept, shape, conversions, problems, by_area[0], by_area[-1])
+
+
+def stream_shelf(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) -> ImageStream:
+    seen = survey(shelf, size=size, skip_bad=skip_bad)
+    shape, kept, class_names = seen.shape, seen.kept, shelf.class_names
+    if shape is None:
+        name, error = seen.problems[0]
+        raise ImageError(f"{shelf.source}: none of {len(seen.problems):,} images can be used; {name} first: {error}")
+    notes = (*shelf.notes, *seen.notes)
+
+    def read(batch: int) -> Iterator[ImageCollection]:
+        with shelf.unlock() as open_place:
+            for start in range(0, len(kept), batch):
+                places = kept[start : start + batch]
+                pixels = np.empty((len(places), *shape), np.uint8)
+                for row, place in zip(pixels, places, strict=True):
+                    with open_place(place) as file:
+                        row[:] = _decode_as(shape, file, place.name, stretch=size is not None)
+                labels = np.array([place.label for place in places], np.int64) if class_names else None
+                names = tuple(place.name for place in places)
+                yield ImageCollection(pixels, labels, class_names, names, shelf.source, notes)
+
+    return ImageStream(shape, len(kept), class_names, bool(class_names), True, shelf.source, notes, read)
+
+
+def _decode_as(shape: Shape, file: BinaryIO, name: str, *, stretch: bool) -> Pixels:
+    channels, height, width = shape
+    pixels = decode(file, name, channels=channels, size=(height, width) if stretch else None)
+    if pixels.shape != shape:
+        raise CorruptImage(f"{name} has changed since its header was read")
+    return pixels
+
+
+def _check_size(header: Header, first: Header, name: str) -> None:
+    if not all(SIDES[0] <= side <= SIDES[1] for side in (header.width, header.height)):
+        raise ImageError(
+            f"{name} is {header.width}x{header.height}; sides from {SIDES[0]} to {SIDES[1]} pixels can be used. "
+            "Pass --size 64 to resize all images."
+        )
+    if (header.width, header.height) != (first.width, first.height):
+        raise ImageError(
+            f"{name} is {header.width}x{header.height}, the first image was {first.width}x{first.height}. "
+            f"Pass --size {first.height} to resize all images, or --skip-bad to leave this one out."
+        )
+
+
+def count_images(n: int) -> str:
+    return f"{n:,} {'image' if n == 1 else 'images'}"

@@ -1,0 +1,86 @@
+"""A folder of images, or a single image file.
+
+Links are followed; a folder that links reach again is read only once, so that loops end. Layout and classes are
+decided in `layout`, conversions in `decoding`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from zpinch.errors import CorruptImage, ImageError
+from zpinch.images.layout import Layout, Place, read_layout
+from zpinch.images.naming import readable
+from zpinch.images.readers.encoded import Shelf
+
+
+def read_folder(folder: Path, source: str, *, skip_bad: bool) -> tuple[Layout, list[str]]:
+    """The layout, and the paths it speaks of, relative to the folder and as the file system has them."""
+    paths, notes = _walk(folder, source)
+    layout = read_layout([readable(path) for path in paths], source, skip_bad=skip_bad)
+    return layout._replace(notes=(*layout.notes, *notes)), paths
+
+
+def folder_shelf(folder: Path, source: str, *, split: str, skip_bad: bool) -> Shelf:
+    layout, paths = read_folder(folder, source, skip_bad=skip_bad)
+    unlock = _unlocker([os.path.join(folder, path) for path in paths])
+    return Shelf(source, layout.select(split, source), layout.class_names, layout.notes, unlock)
+
+
+def file_shelf(file: Path, source: str) -> Shelf:
+    return Shelf(source, [Place(0, readable(file.name), -1)], (), (), _unlocker([str(file)]))
+
+
+def _unlocker(paths: list[str]):
+    @contextmanager
+    def unlock() -> Generator[Callable[[Place], BinaryIO]]:
+        yield lambda place: _open(paths[place.position], place.name)
+
+    return unlock
+
+
+def _open(path: str, name: str) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise CorruptImage(f"{name} cannot be opened: {error.strerror}") from error
+
+
+def _walk(folder: Path, source: str) -> tuple[list[str], tuple[str, ...]]:
+    """All files below the folder, linked folders last, and notes on what was not followed."""
+    files: list[str] = []
+    read: set[tuple[int, int]] = set()
+    again = not_files = 0
+    waiting, linked = [""], list[str]()
+    while waiting or linked:
+        if not waiting:
+            linked.sort(reverse=True)
+            waiting.append(linked.pop())
+        below = waiting.pop()
+        try:
+            status = os.stat(os.path.join(folder, below))
+            identity = (status.st_dev, status.st_ino)
+            if identity in read:
+                again += 1
+                continue
+            read.add(identity)
+            with os.scandir(os.path.join(folder, below)) as entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
+                    path = f"{below}/{entry.name}" if below else entry.name
+                    if entry.is_dir():
+                        (linked if entry.is_symlink() else waiting).append(path)
+                    elif entry.is_file():
+                        files.append(path)
+                    else:  # a broken link, or a pipe that would never end
+                        not_files += 1
+        except OSError as error:
+            raise ImageError(f"{source}: {readable(below) or 'it'} cannot be read: {error.strerror}") from error
+    told = [
+        f"{again:,} links led to folders already read: not followed." if again else "",
+        f"{not_files:,} entries were neither files nor folders (broken links, pipes): ignored." if not_files else "",
+    ]
+    return files, tuple(filter(None, told))

@@ -1,0 +1,129 @@
+"""IDX files, as MNIST came: one by one, or the folder that holds the four; plain or .gz, read in one pass.
+
+The labels of `...images...` are looked for beside it under the standard name. Only unsigned bytes are read.
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from zpinch.errors import CorruptImage, ImageError
+from zpinch.images.collection import Labels
+from zpinch.images.layout import SPLITS, check_split
+from zpinch.images.readers.arrays import Rows, Table, join_rows, numbered, to_labels
+from zpinch.images.readers.records import RecordHeader, read_exactly, record_rows
+
+STEMS = {"train": "train", "test": "t10k"}
+_MAX_GZIP_RATIO = 1040  # deflate reaches 1032
+_MAX_AXES = 4
+
+
+def is_idx(path: Path) -> bool:
+    """By its name: ubyte or idx in it, or .gz at its end."""
+    name = path.name.lower()
+    return "ubyte" in name or "idx" in name or name.endswith(".gz")
+
+
+def file_names(split: str) -> tuple[str, str]:
+    """The official names, unpacked, of a split's images and labels."""
+    return f"{STEMS[split]}-images-idx3-ubyte", f"{STEMS[split]}-labels-idx1-ubyte"
+
+
+def find_files(folder: Path) -> dict[str, Path]:
+    """The image files of a folder by split; also in the raw/ where torchvision puts them."""
+    for place in (folder, folder / "raw", folder / "MNIST" / "raw"):
+        found = {split: path for split in SPLITS if (path := _present(place, file_names(split)[0]))}
+        if found:
+            return found
+    return {}
+
+
+def idx_rows(path: Path, where: str | None = None) -> Rows:
+    where = where or path.name
+    packed = _is_gzip(path)
+    held = path.stat().st_size * (_MAX_GZIP_RATIO if packed else 1)
+
+    @contextmanager
+    def open_file() -> Generator[BinaryIO]:
+        try:
+            with gzip.open(path) if packed else open(path, "rb") as file:
+                yield cast(BinaryIO, file)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise CorruptImage(f"{where}: damaged gzip data: {error}") from error
+        except OSError as error:
+            raise ImageError(f"{where} cannot be read: {error}") from error
+
+    return record_rows(where, open_file, lambda file: _read_head(file, where), held=held, is_packed=packed)
+
+
+def idx_table(path: Path) -> Table:
+    """One file of images, with the labels beside it when they are there."""
+    rows = idx_rows(path)
+    if len(rows.shape) == 1:
+        raise ImageError(f"{path.name} holds labels, not images. Name the images file.")
+    labels, class_names = _labels_beside(path, len(rows))
+    return Table(rows, labels, class_names)
+
+
+def idx_folder_table(files: dict[str, Path], split: str, source: str) -> Table:
+    """One split of the four files, or both; classes are those of both."""
+    splits = SPLITS if len(files) == len(SPLITS) else ()
+    check_split(split, splits, source)
+    tables = {one: idx_table(path) for one, path in files.items()}
+    class_names = max((table.class_names for table in tables.values()), key=len)
+    if not splits:
+        return next(iter(tables.values()))
+    train, test = (tables[one] for one in SPLITS)
+    if split != "all":
+        chosen = tables[split]
+        return chosen._replace(class_names=class_names if chosen.labels is not None else ())
+    rows = join_rows(train.rows, test.rows)
+    if train.labels is None or test.labels is None:
+        return Table(rows)
+    return Table(rows, np.concatenate([train.labels, test.labels]), class_names)
+
+
+def _read_head(file: BinaryIO, where: str) -> RecordHeader:
+    zeros, kind, axes = struct.unpack(">HBB", read_exactly(file, 4, where))
+    if zeros != 0 or not 1 <= axes <= _MAX_AXES:
+        raise CorruptImage(f"{where} is not an IDX file: it begins {zeros:04x}, with {axes} axes")
+    if kind != 0x08:
+        raise ImageError(f"{where} holds IDX type 0x{kind:02x}; only unsigned bytes (0x08) are read")
+    shape = struct.unpack(f">{axes}I", read_exactly(file, 4 * axes, where))
+    return RecordHeader(shape, np.dtype(np.uint8), False, 4 + 4 * axes)
+
+
+def _labels_beside(path: Path, count: int) -> tuple[Labels | None, tuple[str, ...]]:
+    plain = path.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1")
+    beside = _present(path.parent, plain)
+    if beside is None or plain == path.name.removesuffix(".gz"):
+        return None, ()
+    rows = idx_rows(beside)
+    if rows.shape != (count,):
+        raise CorruptImage(f"{beside.name} holds {rows.shape} labels, {path.name} {count:,} images")
+    labels, class_names = to_labels(rows.all(), beside.name)
+    return labels, class_names or numbered(1)
+
+
+def _present(folder: Path, plain: str) -> Path | None:
+    """The file in the folder, unpacked first, then .gz; also with the dot that some copies have in the name."""
+    for name in (plain, plain + ".gz", plain.replace("-idx", ".idx"), plain.replace("-idx", ".idx") + ".gz"):
+        if (folder / name).is_file():
+            return folder / name
+    return None
+
+
+def _is_gzip(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(2) == b"\x1f\x8b"
+    except OSError as error:
+        raise ImageError(f"{path.name} cannot be read: {error.strerror}") from error

@@ -1,0 +1,111 @@
+"""A .zip of images, read in place and never unpacked to disk.
+
+What an archive claims is checked before it is believed: entries are read up to a limit, an archive that would swell too
+much is refused. An entry that is encrypted, named twice, or named to leave the folder (absolute, .., a drive) counts
+as a bad image. When all images lie in folders inside one top folder, that top folder is looked through.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from zpinch.errors import CorruptImage, LimitError, ZpinchError
+from zpinch.images.layout import Layout, Place, is_image, read_layout
+from zpinch.images.naming import readable, safe_name
+from zpinch.images.readers.encoded import Shelf
+
+MAX_ENTRY_BYTES = 1 << 26
+_MAX_SWELLING = 200  # total unpacked over packed; whole sets of PNG are near 1, of blank BMP near 100
+_SMALL_BYTES = 1 << 28  # below this an archive may swell as it likes
+
+
+def read_zip(path: Path, source: str, *, skip_bad: bool) -> tuple[Layout, list[zipfile.ZipInfo]]:
+    with open_zip(path, source) as archive:
+        entries = [info for info in archive.infolist() if not info.is_dir()]
+    total = sum(info.file_size for info in entries)
+    if total > max(_SMALL_BYTES, _MAX_SWELLING * path.stat().st_size):
+        raise LimitError(f"{source} would unpack to {total:,} bytes, over {_MAX_SWELLING} times its size: not read")
+    names = _without_top([_shown(info.filename) for info in entries])
+    return read_layout(names, source, skip_bad=skip_bad), entries
+
+
+def zip_shelf(path: Path, source: str, *, split: str, skip_bad: bool) -> Shelf:
+    layout, entries = read_zip(path, source, skip_bad=skip_bad)
+    first_at: dict[str, int] = {}
+    for position, info in enumerate(entries):
+        first_at.setdefault(info.filename, position)
+
+    @contextmanager
+    def unlock() -> Generator[Callable[[Place], BinaryIO]]:
+        with open_zip(path, source) as archive:
+
+            def open_place(place: Place) -> BinaryIO:
+                info = entries[place.position]
+                if first_at[info.filename] != place.position:
+                    raise CorruptImage(f"{place.name} stands twice in {source}: the first one counts")
+                return io.BytesIO(read_entry(archive, info))
+
+            yield open_place
+
+    return Shelf(source, layout.select(split, source), layout.class_names, layout.notes, unlock)
+
+
+def read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """The bytes of one entry, checked against its checksum."""
+    name = readable(info.filename)
+    if _leaves(info.filename):
+        raise CorruptImage(f"{name}: a name that leaves the archive's folder")
+    if info.flag_bits & 1:
+        raise CorruptImage(f"{name} is encrypted. Unpack the archive first.")
+    if info.file_size > MAX_ENTRY_BYTES:
+        raise LimitError(f"{name} unpacks to {info.file_size:,} bytes; the limit is {MAX_ENTRY_BYTES:,} an image")
+    with unzipping(name), open_entry(archive, info) as file:
+        return file.read(info.file_size)
+
+
+def open_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
+    """An entry to be read with bounded reads: zipfile bounds what it takes only for these two compressions."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise CorruptImage(f"{readable(info.filename)} is packed by an unusual method. Pack it again with deflate.")
+    return cast(BinaryIO, archive.open(info))
+
+
+@contextmanager
+def open_zip(path: Path, source: str) -> Generator[zipfile.ZipFile]:
+    with unzipping(source):
+        archive = zipfile.ZipFile(path)
+    with archive:
+        yield archive
+
+
+@contextmanager
+def unzipping(name: str) -> Generator[None]:
+    """zipfile and its decompressors raise many things on damaged bytes; all leave as CorruptImage."""
+    try:
+        yield
+    except ZpinchError:
+        raise
+    except Exception as error:
+        raise CorruptImage(f"{name}: damaged zip data: {error}") from error
+
+
+def _leaves(name: str) -> bool:
+    parts = name.replace("\\", "/").split("/")
+    return parts[0] == "" or ".." in parts or parts[0][1:2] == ":"
+
+
+def _shown(name: str) -> str:
+    return safe_name(name) if _leaves(name) else readable(name).replace("\\", "/")
+
+
+def _without_top(names: list[str]) -> list[str]:
+    images = [name.split("/") for name in names if is_image(name)]
+    tops = {parts[0] for parts in images}
+    if len(tops) != 1 or any(len(parts) < 3 for parts in images):
+        return names
+    return [name.removeprefix(f"{parts[0]}/") for parts in images[:1] for name in names]
