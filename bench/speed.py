@@ -200,7 +200,7 @@ def main() -> None:
     parser.add_argument("--data", default="digits", help="whatever zpinch opens as 28x28 grey images")
     parser.add_argument("--limit", type=int, help="take only so many of the images")
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
-    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=["zpinch", "pythae"])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=2, help="how many are timed in each measurement")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "speed-autoencoder.json")
