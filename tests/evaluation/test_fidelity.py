@@ -60,7 +60,7 @@ def test_training_images_played_back_are_told_by_nearest_ratio_alone(reference: 
     assert score.precision_ratio > 0.9
 
 
-def test_more_images_than_real_ones_are_thinned_evenly(reference: Reference):
+def test_more_images_than_real_ones_are_thinned_fairly(reference: Reference):
     by_class = TRAIN[np.argsort(LABELS[:900], kind="stable")]
     score = score_samples(reference, by_class)
     assert score.n == 450

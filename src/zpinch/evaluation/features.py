@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zpinch.errors import ImageError
-
-if TYPE_CHECKING:
-    from zpinch.images import ImageCollection
+from zpinch.evaluation.sampling import draw
+from zpinch.images import ImageCollection
 
 FEATURES = 128
 STEPS = 400
@@ -95,15 +94,14 @@ class Extractor:
 
     @staticmethod
     def fit(
-        images: "ImageCollection", *, seed: int = 0, progress: Callable[[int, int], None] | None = None
+        images: ImageCollection, *, seed: int = 0, progress: Callable[[int, int], None] | None = None
     ) -> "Extractor":
         """Learn the classes of the training images, or draw random weights when there are none to learn.
 
         The same images, seed, machine and thread count give the same extractor; torch's global random state is left
         as it was. progress: called with steps done and steps in all.
         """
-        rng = np.random.default_rng(seed)
-        chosen = np.sort(rng.permutation(len(images.pixels))[:LEARN_FROM])  # sorted: pixels may lie in a mapped file
+        chosen = draw(len(images.pixels), LEARN_FROM, seed=seed)
         pixels = np.array(images.pixels[chosen])
         labels = None if images.labels is None else np.asarray(images.labels)[chosen]
         classes = 0 if labels is None else int(labels.max()) + 1

@@ -24,6 +24,7 @@ from zpinch.evaluation.metrics import (
     psnr_db,
     structural_similarity,
 )
+from zpinch.evaluation.sampling import draw
 
 FEW = 2_000  # below, Frechet distances of 128 features are mostly bias: the kernel distance is given beside them
 NEAREST_QUERIES = 1_000  # a median needs no more, and 1,000 against 60,000 take 2 seconds
@@ -68,7 +69,7 @@ class Reference:
             train_features=extractor.features(train_pixels[drawn]),
             test_features=test_features,
             test_moments=moments(test_features),
-            held_out_nearest=nearest_distances(_spread(test_pixels, NEAREST_QUERIES), train_pixels),
+            held_out_nearest=nearest_distances(test_pixels[draw(len(test_pixels), NEAREST_QUERIES)], train_pixels),
         )
 
     @property
@@ -127,7 +128,7 @@ class ReconstructionScore:
 def score_samples(reference: Reference, fake_pixels: Pixels) -> SampleScore:
     """Score made images (n, c, h, w) uint8; beyond as many as there are real ones, the rest is left out."""
     n = min(len(fake_pixels), reference.most)
-    real, fake_pixels = reference.at(n), _spread(fake_pixels, n)
+    real, fake_pixels = reference.at(n), fake_pixels[draw(len(fake_pixels), n)]
     fake = reference.extractor.features(fake_pixels)
     found = precision_recall(reference.test_features[:n], fake)
     predicted = reference.extractor.predict(fake_pixels)
@@ -138,7 +139,8 @@ def score_samples(reference: Reference, fake_pixels: Pixels) -> SampleScore:
         recall_ratio=_ratio(found.recall, real.recall),
         kernel_distance=kernel_distance(fake, reference.test_features[:n]) if n < FEW else None,
         nearest_ratio=median_ratio(
-            nearest_distances(_spread(fake_pixels, NEAREST_QUERIES), reference.train_pixels), reference.held_out_nearest
+            nearest_distances(fake_pixels[draw(len(fake_pixels), NEAREST_QUERIES)], reference.train_pixels),
+            reference.held_out_nearest,
         ),
         class_share=None if predicted is None else _class_shares(predicted, reference.extractor.classes),
     )
@@ -162,12 +164,6 @@ def score_reconstructions(reference: Reference, original: Pixels, reconstructed:
         rfcd_ratio=_ratio(distance, reference.at(min(n, reference.most)).floor),
         label_agreement=None if before is None or after is None else float(np.mean(before == after)),
     )
-
-
-def _spread(pixels: Pixels, most: int) -> Pixels:
-    """At most so many images, evenly spread, so that a set ordered by class is seen whole."""
-    places = np.linspace(0, len(pixels) - 1, min(len(pixels), most)).astype(int)
-    return pixels[places]
 
 
 def _class_shares(predicted: npt.NDArray[np.int64], classes: int) -> tuple[float, ...]:
