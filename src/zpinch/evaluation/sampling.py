@@ -7,6 +7,6 @@ import numpy.typing as npt
 def draw(count: int, most: int, *, seed: int = 0) -> npt.NDArray[np.intp]:
     """Indices of at most `most` of `count` images, in order.
 
-    Drawn, not evenly spaced: half of MNIST's test images repeat 0 to 9, and every fifth of those is a 0 or a 5.
+    Drawn, not the first ones: as PNG the first 2,000 test images of MNIST are 5 % smaller than the last 2,000.
     """
     return np.sort(np.random.default_rng(seed).permutation(count)[:most])
