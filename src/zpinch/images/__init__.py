@@ -3,7 +3,23 @@
 `open_images` and `open_stream` read; `open_writer` and `save_images` write. No torch here: NumPy and Pillow only.
 """
 
+from zpinch.images.builtin import NAMES as BUILTIN_NAMES
+from zpinch.images.checking import CheckReport, check_source
 from zpinch.images.collection import ImageCollection, ImageStream
 from zpinch.images.opening import open_images, open_stream, splits_of
+from zpinch.images.writers import ImageWriter, contact_sheet, open_writer, save_images
 
-__all__ = ["ImageCollection", "ImageStream", "open_images", "open_stream", "splits_of"]
+__all__ = [
+    "BUILTIN_NAMES",
+    "CheckReport",
+    "ImageCollection",
+    "ImageStream",
+    "ImageWriter",
+    "check_source",
+    "contact_sheet",
+    "open_images",
+    "open_stream",
+    "open_writer",
+    "save_images",
+    "splits_of",
+]

@@ -144,7 +144,7 @@ def _conversions(image: Image.Image) -> Iterator[str]:
         yield "alpha"
     if image.mode in ("P", "PA"):
         yield "palette"
-    if image.mode.startswith("I") or any(";16" in str(tile) for tile in image.tile):
+    if image.mode.startswith("I") or any(";16" in str(tile) for tile in getattr(image, "tile", ())):
         yield "sixteen"
     if image.mode == "1":
         yield "bilevel"

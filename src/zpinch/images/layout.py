@@ -1,6 +1,7 @@
 """From the names of files to splits and classes: the same rule for folders and for archives.
 
 - train/ and test/ side by side are the splits; whatever lies beside them is left out.
+- One of the two alone, or beside only val/ or the like, is an error: they are surely no classes.
 - Inside a split (or the whole): images in folders are labelled with the first folder of their path; images that lie
   loose are unlabelled. Both at once is an error, or the loose ones are left out with --skip-bad.
 - Classes are the sorted folders that hold at least one image in any split.
@@ -19,6 +20,7 @@ from zpinch.errors import ImageError, UsageError
 from zpinch.images.decoding import SUFFIXES
 
 SPLITS = ("train", "test")
+_OTHER_SPLITS = ("val", "valid", "validation", "dev")  # beside train/ these are no classes
 
 
 class Place(NamedTuple):
@@ -67,7 +69,7 @@ def read_layout(names: Sequence[str], source: str, *, skip_bad: bool) -> Layout:
             split: [(at, parts[1:]) for at, parts in kept if len(parts) > 1 and parts[0] == split] for split in SPLITS
         }
         ignored["lay beside train/ and test/"] += len(kept) - sum(map(len, groups.values()))
-    elif lone := tops & set(SPLITS):
+    elif (lone := tops & set(SPLITS)) and tops <= {*SPLITS, *_OTHER_SPLITS}:
         found = lone.pop()
         missing = SPLITS[1 - SPLITS.index(found)]
         raise ImageError(

@@ -1,0 +1,91 @@
+"""What `zpinch data check` tells of a source: everything that is wrong with it, not only the first thing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from zpinch.errors import ImageError, LimitError, ZpinchError
+from zpinch.images.builtin import NAMES
+from zpinch.images.collection import Shape
+from zpinch.images.opening import existing, open_stream, shelf_of, shown_source, splits_of
+from zpinch.images.readers.encoded import survey
+
+
+class Fault(NamedTuple):
+    file: str
+    what: str
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """A source, looked through to its end.
+
+    count: images that can be used, over all splits
+    shape: (channels, height, width); None when nothing can be used
+    classes: (name, images) each; () when unlabelled
+    smallest, largest: (width, height) by area, of all images whose header can be read
+    """
+
+    source: str
+    count: int
+    shape: Shape | None
+    classes: tuple[tuple[str, int], ...]
+    splits: tuple[str, ...]
+    problems: tuple[Fault, ...]
+    notes: tuple[str, ...]
+    smallest: tuple[int, int] | None
+    largest: tuple[int, int] | None
+
+    @property
+    def is_sound(self) -> bool:
+        return self.count > 0 and not self.problems
+
+
+def check_source(source: str | Path) -> CheckReport:
+    """Read everything once. Only a source that does not exist raises; all else is told in the report."""
+    shown = shown_source(source)
+    try:
+        return _check_encoded(source, shown) or _check_arrays(source, shown)
+    except ZpinchError as error:
+        return CheckReport(shown, 0, None, (), (), (Fault(shown, str(error)),), (), None, None)
+
+
+def _check_encoded(source: str | Path, shown: str) -> CheckReport | None:
+    if str(source) in NAMES or (shelf := shelf_of(existing(source), shown, split="all", skip_bad=True)) is None:
+        return None
+    seen = survey(shelf, size=None, skip_bad=True)
+    counts = np.bincount([place.label for place in seen.kept if place.label >= 0], minlength=len(shelf.class_names))
+    return CheckReport(
+        shown,
+        len(seen.kept),
+        seen.shape,
+        tuple(zip(shelf.class_names, counts.tolist(), strict=True)),
+        splits_of(source),
+        tuple(Fault(problem.name, str(problem.error)) for problem in seen.problems),
+        (*shelf.notes, *seen.notes),
+        seen.smallest,
+        seen.largest,
+    )
+
+
+def _check_arrays(source: str | Path, shown: str) -> CheckReport:
+    stream = open_stream(source, split="all")
+    counts = np.zeros(len(stream.class_names), np.int64)
+    problems: list[Fault] = []
+    count = 0
+    try:
+        for batch in stream.batches(1024):
+            count += len(batch)
+            if batch.labels is not None:
+                counts += np.bincount(batch.labels, minlength=len(counts))
+    except (ImageError, LimitError) as error:
+        problems.append(Fault(shown, str(error)))
+    side = (stream.shape[2], stream.shape[1])
+    classes = tuple(zip(stream.class_names, counts.tolist(), strict=True))
+    return CheckReport(
+        shown, count, stream.shape, classes, splits_of(source), tuple(problems), stream.notes, side, side
+    )

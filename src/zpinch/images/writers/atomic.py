@@ -1,0 +1,105 @@
+"""A place beside OUT where output grows, and the step that makes it OUT.
+
+Nothing stands under the final name before it is complete. A folder that is there already is never emptied: with
+`force` the new files move into it one by one, replacing files of the same name, and never through a link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Generator
+from pathlib import Path
+
+from zpinch.errors import UsageError
+from zpinch.images.naming import readable
+
+
+def check_free(out: Path, *, is_folder: bool, force: bool) -> None:
+    """Refuse an OUT that is taken, or of the other kind than what will be written."""
+    shown = readable(str(out))
+    if not os.path.lexists(out):
+        return
+    if is_folder and not out.is_dir():
+        raise UsageError(f"{shown} is a file; a folder of images needs a name of its own")
+    if not is_folder and out.is_dir():
+        raise UsageError(f"{shown} is a folder; this kind of output is one file")
+    if force or (is_folder and not any(out.iterdir())):
+        return
+    add = "add to it, replacing files of the same name" if is_folder else "replace it"
+    raise UsageError(f"{shown} is there already. Pass --force to {add}.")
+
+
+def place_beside(out: Path) -> Path:
+    """A name next to OUT that nothing has yet, on the same file system."""
+    with telling(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    return out.with_name(f".{out.name[:100]}.{secrets.token_hex(4)}.part")
+
+
+def publish_file(part: Path, out: Path, *, force: bool) -> None:
+    with open(part, "rb+") as file:
+        os.fsync(file.fileno())
+    check_free(out, is_folder=False, force=force)
+    os.replace(part, out)
+    _flush_folder(out.parent)
+
+
+def publish_folder(part: Path, out: Path, *, force: bool) -> None:
+    if hasattr(os, "sync"):
+        os.sync()  # once for all files: an fsync each takes minutes for 100,000
+    check_free(out, is_folder=True, force=force)
+    if out.is_dir():
+        _merge(part, out.resolve())
+        shutil.rmtree(part)
+    else:
+        os.replace(part, out)
+    _flush_folder(out.parent)
+
+
+@contextlib.contextmanager
+def telling(out: Path) -> Generator[None]:
+    """What the file system refuses, told about OUT."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{readable(str(out))} cannot be written: {error.strerror or error}") from error
+
+
+def discard(part: Path) -> None:
+    if part.is_dir():
+        shutil.rmtree(part, ignore_errors=True)
+    else:
+        part.unlink(missing_ok=True)
+
+
+def _merge(part: Path, out: Path) -> None:
+    """Move all files of `part` to the same place below `out`; look at every place before the first move."""
+    moves = [(path, out / path.relative_to(part)) for path in sorted(part.rglob("*")) if path.is_file()]
+    for _, target in moves:
+        _check_target(target, out)
+    for path, target in moves:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, target)
+
+
+def _check_target(target: Path, out: Path) -> None:
+    for folder in [parent for parent in target.parents if parent.is_relative_to(out) and parent != out]:
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISDIR(folder.lstat().st_mode):
+                raise UsageError(f"{readable(str(folder))} is a link or a file where a folder is needed: not followed")
+    if target.is_dir() and not target.is_symlink():
+        raise UsageError(f"{readable(str(target))} is a folder where an image is to be written")
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return  # Windows cannot open a folder to flush it
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,59 @@
+"""A PNG for every image: in a folder, or in a .zip."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+from zpinch.images.collection import Labels, Pixels, Shape
+from zpinch.images.decoding import to_picture
+
+
+class FolderSink:
+    def __init__(self, part: Path, shape: Shape, class_names: tuple[str, ...]) -> None:
+        self._root = part
+        self._made: set[Path] = set()
+        part.mkdir()
+
+    def add(self, pixels: Pixels, labels: Labels | None, names: list[str]) -> None:
+        for image, name in zip(pixels, names, strict=True):
+            path = self._root / name
+            if path.parent not in self._made:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._made.add(path.parent)
+            path.write_bytes(to_png(image))
+
+    def finish(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class ZipSink:
+    def __init__(self, part: Path, shape: Shape, class_names: tuple[str, ...]) -> None:
+        self._archive = zipfile.ZipFile(part, "w", zipfile.ZIP_STORED)  # PNG is packed already
+
+    def add(self, pixels: Pixels, labels: Labels | None, names: list[str]) -> None:
+        for image, name in zip(pixels, names, strict=True):
+            self._archive.writestr(zip_entry(name), to_png(image))
+
+    def finish(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self._archive.close()
+
+
+def to_png(pixels: Pixels) -> bytes:
+    file = io.BytesIO()
+    to_picture(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def zip_entry(name: str) -> zipfile.ZipInfo:
+    """An entry with a fixed date, so that the same images give the same bytes."""
+    entry = zipfile.ZipInfo(name)
+    entry.external_attr = 0o644 << 16
+    return entry

@@ -1,0 +1,172 @@
+"""The streaming writer: checks what comes, names every image, and makes OUT appear complete or not at all.
+
+The ending of OUT chooses the kind: none (or an unknown one) is a folder of PNG. Pixels never accumulate (a sheet,
+which is limited, apart); names and labels do, at about a hundred bytes an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+import numpy as np
+
+from zpinch.errors import ImageError, UsageError
+from zpinch.images.collection import ImageCollection, Labels, Pixels, Shape
+from zpinch.images.layout import SPLITS
+from zpinch.images.naming import NameBook, safe_name
+from zpinch.images.writers import atomic
+from zpinch.images.writers.files import FolderSink, ZipSink
+from zpinch.images.writers.npz import NpzSink
+from zpinch.images.writers.parquet import ParquetSink
+from zpinch.images.writers.sheet import SheetSink, check_sheet
+
+
+class Sink(Protocol):
+    """One kind of output, growing under a temporary name."""
+
+    def add(self, pixels: Pixels, labels: Labels | None, names: list[str]) -> None: ...
+    def finish(self) -> None: ...
+    def close(self) -> None:
+        """Let go of all files, finished or not."""
+        ...
+
+
+SINKS: dict[str, Callable[[Path, Shape, tuple[str, ...]], Sink]] = {
+    "": FolderSink,
+    ".npz": NpzSink,
+    ".parquet": ParquetSink,
+    ".png": SheetSink,
+    ".zip": ZipSink,
+}
+_NOT_WRITTEN = frozenset(
+    {".npy", ".gz", ".jpg", ".jpeg", ".gif", ".tif", ".tiff", ".bmp", ".webp", ".tar", ".csv", ".zpn"}
+)
+
+
+class ImageWriter:
+    """Writes batches; as a context manager it finishes at the end of the block, or leaves nothing after an error."""
+
+    def __init__(self, out: Path, *, shape: Shape, class_names: tuple[str, ...] = (), force: bool = False) -> None:
+        ending = out.suffix.lower()
+        if ending in _NOT_WRITTEN:
+            kinds = ", ".join(sorted(filter(None, SINKS)))
+            raise UsageError(
+                f"{ending} is not written. OUT is a folder, or ends in {kinds} (.png is one contact sheet)."
+            )
+        kind = ending if ending in SINKS else ""
+        self._is_folder = kind == ""
+        self._out, self._force = out, force
+        self._shape, self._class_names = shape, class_names
+        self._namer = _Namer(class_names)
+        self.count = 0
+        atomic.check_free(out, is_folder=self._is_folder, force=force)
+        self._part = atomic.place_beside(out)
+        try:
+            with atomic.telling(out):
+                self._sink = SINKS[kind](self._part, shape, class_names)
+        except BaseException:
+            atomic.discard(self._part)
+            raise
+
+    def write(self, batch: ImageCollection) -> None:
+        if batch.shape != self._shape or batch.class_names != self._class_names:
+            raise ImageError(
+                f"{batch.source}: images of shape {batch.shape} and {len(batch.class_names)} classes cannot join "
+                f"those of shape {self._shape} and {len(self._class_names)} classes in one output"
+            )
+        if len(batch):
+            with atomic.telling(self._out):
+                self._sink.add(batch.pixels, batch.labels, self._namer.names(batch, self.count))
+            self.count += len(batch)
+
+    def __enter__(self) -> ImageWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            with atomic.telling(self._out):
+                try:
+                    if kind is None:
+                        self._sink.finish()
+                finally:
+                    self._sink.close()
+                if kind is None:
+                    publish = atomic.publish_folder if self._is_folder else atomic.publish_file
+                    publish(self._part, self._out, force=self._force)
+        finally:
+            atomic.discard(self._part)
+
+
+def open_writer(
+    out: Path,
+    *,
+    shape: Shape,
+    class_names: tuple[str, ...] = (),
+    count_hint: int | None = None,
+    force: bool = False,
+) -> ImageWriter:
+    """A writer for OUT.
+
+    shape: (channels, height, width) of every image
+    count_hint: how many images will come, when known: a sheet that would be too large is refused at once
+    force: replace a file, or add to a folder, that is there already
+    """
+    if count_hint is not None and out.suffix.lower() == ".png":
+        check_sheet(count_hint)
+    return ImageWriter(out, shape=shape, class_names=class_names, force=force)
+
+
+def save_images(images: ImageCollection, out: str | Path, *, force: bool = False) -> None:
+    """Write a collection as a folder of PNG, .zip, .npz, .parquet or one .png sheet, by the ending of `out`."""
+    with open_writer(
+        Path(out), shape=images.shape, class_names=images.class_names, count_hint=len(images), force=force
+    ) as writer:
+        for start in range(0, len(images), 1024):
+            writer.write(images[start : start + 1024])
+
+
+class _Namer:
+    """Names below OUT: the images' own made safe, or numbers; in the folder of their class, so that it reads back."""
+
+    def __init__(self, class_names: tuple[str, ...]) -> None:
+        self._book = NameBook()
+        folders = NameBook()
+        self._folders = [folders.take(_one_part(name)) for name in class_names]
+
+    def names(self, batch: ImageCollection, start: int) -> list[str]:
+        names: list[str] = []
+        labels = batch.labels if batch.labels is not None else np.full(len(batch), -1)
+        for i, label in enumerate(labels.tolist()):
+            name = f"{start + i:06d}.png" if batch.names is None else _as_png(safe_name(batch.names[i]))
+            folder = self._folders[label] if label >= 0 else None
+            if folder is not None and not _is_in(name, folder):
+                name = f"{folder}/{name}"
+            names.append(self._book.take(name))
+        return names
+
+
+def _one_part(name: str) -> str:
+    return _dir_part(safe_name(name.replace("/", "_").replace("\\", "_")))
+
+
+def _dir_part(part: str) -> str:
+    return part + "_" if part.lower().endswith(".png") else part  # a folder never has the name of an image
+
+
+def _as_png(name: str) -> str:
+    *folders, file = name.split("/")
+    stem, dot, _ = file.rpartition(".")
+    return "/".join([*map(_dir_part, folders), (stem if dot else file) + ".png"])
+
+
+def _is_in(name: str, folder: str) -> bool:
+    """Whether reading the name back gives that class: it is the first folder, maybe inside train/ or test/."""
+    first, *rest = name.split("/")
+    if first in SPLITS and rest[1:]:
+        first, *rest = rest
+    return first == folder and bool(rest)
