@@ -11,7 +11,7 @@ from zpinch.codec.block import Block, BlockSize, BlockSummary
 from zpinch.codec.footer import Footer, IndexEntry
 from zpinch.codec.header import ArchiveHeader, check_parts
 from zpinch.codec.layout import END_MAGIC, MAGIC, VERSION, images_per_block
-from zpinch.codec.reader import ArchiveReader
+from zpinch.codec.reader import ArchiveReader, Salvaged
 from zpinch.codec.writer import ArchiveWriter
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "BlockSummary",
     "Footer",
     "IndexEntry",
+    "Salvaged",
     "check_parts",
     "images_per_block",
 ]

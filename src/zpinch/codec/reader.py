@@ -1,12 +1,12 @@
 """Reading an archive: every byte is checked before what it says is believed.
 
 blocks() decodes front to back in one pass, also from a pipe; scan() checks the same bytes without a model;
-read_block() goes straight to one block of a file. Whatever is wrong with the bytes is a CorruptArchive that says
-where. Which model fits is judged by check_parts (header.py).
+read_block() goes straight to one block of a file; salvage() saves what a damaged file still has. Whatever is wrong
+with the bytes is a CorruptArchive that says where. Which model fits is judged by check_parts (header.py).
 """
 
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from zpinch.codec.block import Block, BlockSummary, Frame, block_size, read_frame, unpack_block, unpack_frame_names
 from zpinch.codec.footer import Footer, IndexEntry, find_footer, read_footer
@@ -15,6 +15,14 @@ from zpinch.codec.layout import BLOCK_SYNC, FOOTER_SYNC, STORED
 from zpinch.codec.source import ByteSource
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import CorruptArchive, UsageError, WrongModel
+
+
+SALVAGE_PASSES = 16  # times the size of the file that false blocks may take to look through
+
+
+class Salvaged(NamedTuple):
+    number: int  # as the block was written; gaps show what is lost
+    block: Block
 
 
 class ArchiveReader:
@@ -72,6 +80,25 @@ class ArchiveReader:
                 f"block {number:,}", frame.offset, "is another block than the footer's index says"
             )
         return self._unpack(frame, tables)
+
+    def salvage(self) -> Iterator[Salvaged]:
+        """Every whole block of a damaged file that seeks, in the order of the file. What is missing is skipped."""
+        tables, source, position = self._needed_tables(), self._source, self._blocks_start
+        allowance = SALVAGE_PASSES * source.size()
+        while (found := source.find(BLOCK_SYNC, position)) is not None:
+            source.seek(found + len(BLOCK_SYNC))
+            try:
+                frame = read_frame(source, 0, self.header, self._seed)
+                block = unpack_block(frame, self.header, tables)
+            except CorruptArchive:
+                # Sync words by the thousand, each before a long false block, would be read for ever.
+                allowance -= source.position - found
+                if allowance < 0:
+                    raise CorruptArchive(f"{self.name}: too much of it is false blocks to look through") from None
+                position = found + 1
+            else:
+                position = source.position
+                yield Salvaged(frame.number, block)
 
     def _needed_tables(self) -> CodeTables:
         if self._tables is None:

@@ -53,6 +53,18 @@ class ByteSource:
             missing -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def find(self, word: bytes, position: int) -> int | None:
+        """Where `word` next stands at or after `position`, in a file that seeks."""
+        self.seek(position)
+        kept = b""
+        while piece := self._file.read(PIECE):
+            kept += piece
+            position += len(piece)
+            if (at := kept.find(word)) >= 0:
+                return position - len(kept) + at
+            kept = kept[1 - len(word) :]
+        return None
+
     def is_at_end(self) -> bool:
         """Whether nothing follows; what follows is not given back."""
         return not self._file.read(1)

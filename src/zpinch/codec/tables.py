@@ -36,7 +36,8 @@ def integer_weights(pmf: NDArray[np.floating]) -> NDArray[np.uint32]:
         raise LimitError(f"a table has 2 to {MAX_ENTRIES:,} entries, this one has {size:,}")
     if not np.isfinite(pmf).all() or (pmf < 0).any():
         raise ModelError("a probability is negative or not finite. Train the prior again, at a lower learning rate")
-    total = pmf.sum(-1, keepdims=True)
+    with np.errstate(over="ignore"):
+        total = pmf.sum(-1, keepdims=True)
     if not (np.isfinite(total) & (total > 0)).all():
         raise ModelError("probabilities sum to nothing or to more than a float holds: they make no table")
     share = pmf / total * (SCALE - size)

@@ -1,0 +1,93 @@
+"""Makes the golden archives: run once for each format version, then never again for that one.
+
+    python tests/codec/make_golden.py FOLDER
+
+FOLDER/golden holds what every later reader must read, FOLDER/golden_damaged what it must refuse. Files that are
+there already are never written again: another zlib would pack them into other bytes.
+"""
+
+import struct
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+from codec_cases import header_for, make_tables, write_archive
+
+from zpinch.codec.block import hash_symbols, join_symbols
+from zpinch.codec.coder import encode
+from zpinch.codec.container import Block
+from zpinch.codec.layout import BLOCK, BLOCK_SYNC, END, END_MAGIC, FOOTER, FOOTER_SYNC
+
+
+def main(folder: Path) -> None:
+    rng = np.random.default_rng(1)
+    tables = make_tables(rng, 3, 4, 15, 0.5)
+    labels = rng.integers(0, 3, 40).astype(np.int32)
+    drawn = [[rng.choice(16, size=2, p=t / 2**24) for t in tables.weights[label]] for label in labels]
+    codes = np.array(drawn, np.int32).reshape(40, 4, 1, 2) + tables.first[:, None, None]
+    codes[30:] = rng.integers(-100_000, 100_000, size=(10, 4, 1, 2))  # these ten are stored
+    names = tuple(f"{'abc'[label]}/{number:04}.png" for number, label in enumerate(labels))
+    blocks = [Block(codes[a:b], labels[a:b], names[a:b]) for a, b in ((0, 16), (16, 30), (30, 40))]
+    header = header_for(blocks[0], block_images=16, class_names=("a", "b", "c"), created_by="zpinch 0.1.0")
+    data = write_archive(header, tables, blocks)
+    start = len(header.to_bytes())
+    second = data.index(BLOCK_SYNC, start + 1)
+    third = data.index(BLOCK_SYNC, second + 1)
+    footer = data.rindex(FOOTER_SYNC)
+    golden = folder / "golden" / "latent-v1.zpn"
+    write_new(golden, data)
+    np.savez_compressed(
+        golden.with_suffix(".npz"),
+        weights=tables.weights,
+        first=tables.first,
+        label_weights=tables.label_weights,
+        codes=codes,
+        labels=labels,
+        names=np.array(names),
+        payload=np.frombuffer(encode(codes[:16], labels[:16], tables), np.uint8),
+    )
+
+    def forged(block: bytes, images: int) -> bytes:
+        """One block, every checksum right."""
+        head = data[:start]
+        seed = zlib.crc32(head[:-4])
+        body = block + struct.pack("<I", zlib.crc32(block, seed))
+        end = FOOTER.pack(FOOTER_SYNC, 1, 2, images) + b"{}" + struct.pack("<QI", start, images) + body[-4:]
+        end += struct.pack("<I", zlib.crc32(end, seed))
+        return head + body + end + END.pack(len(end), END_MAGIC)
+
+    def block_of(images: int, payload: bytes, packed_names: bytes) -> bytes:
+        digest = hash_symbols(join_symbols(codes[:images], labels[:images]))
+        return BLOCK.pack(BLOCK_SYNC, 0, images, 0, len(payload), len(packed_names), digest) + payload + packed_names
+
+    payload = encode(codes[:4], labels[:4], tables)
+    packed = zlib.compress("\0".join(names[:4]).encode())
+    damaged = {
+        "truncated-in-footer": data[:-30],
+        "truncated-in-block": data[: second + 40],
+        "truncated-in-header": data[: start // 2],
+        "bit-flipped-in-payload": data[: start + 60] + bytes([data[start + 60] ^ 4]) + data[start + 61 :],
+        "bit-flipped-in-header": data[:40] + bytes([data[40] ^ 1]) + data[41:],
+        "blocks-swapped": data[:start] + data[second:third] + data[start:second] + data[third:],
+        "block-repeated": data[:second] + data[start:second] + data[second:],
+        "block-missing": data[:second] + data[third:],
+        "footer-missing": data[:footer],
+        "bytes-after-the-end": data + b"\0",
+        "copied-in-text-mode": data.replace(b"\r\n", b"\n"),
+        "names-are-a-bomb": forged(block_of(4, payload, zlib.compress(bytes(1 << 20), 9)), 4),
+        "codes-are-wrong": forged(block_of(4, encode(codes[1:5], labels[1:5], tables), packed), 4),
+        "escape-without-need": forged(block_of(4, payload + (1 << 20).to_bytes(3, "little"), packed), 4),
+        "impossible-state": forged(block_of(4, struct.pack("<I", 4) + b"\xff" * 16, packed), 4),
+    }
+    for name, bad in damaged.items():
+        write_new(folder / "golden_damaged" / f"{name}.zpn", bad)
+
+
+def write_new(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,319 @@
+"""Damage, by accident and on purpose: always CorruptArchive, never wrong codes, never much memory."""
+
+import io
+import struct
+import tracemalloc
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from codec_cases import header_for, make_tables, read_blocks, same_block, small_archive, write_archive
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zpinch.codec.block import hash_symbols
+from zpinch.codec.canonical import from_json, to_json
+from zpinch.codec.container import ArchiveHeader, ArchiveReader, Block
+from zpinch.codec.layout import BLOCK, BLOCK_SYNC, END, END_MAGIC, FOOTER, FOOTER_SYNC, HEADER, MAGIC
+from zpinch.codec.tables import CodeTables
+from zpinch.errors import ArchiveError, CorruptArchive
+
+SMALL = small_archive()
+INDEX = list(ArchiveReader(io.BytesIO(SMALL.data)).footer.index)
+STARTS = [entry.offset for entry in INDEX]
+FOOTER_START = SMALL.data.rindex(FOOTER_SYNC)
+SEED = zlib.crc32(SMALL.data[: STARTS[0] - 4])
+
+
+def assert_corrupt(data: bytes) -> None:
+    with pytest.raises(CorruptArchive):
+        read_blocks(data, SMALL.tables)
+    with pytest.raises(CorruptArchive):
+        list(ArchiveReader(io.BytesIO(data)).scan())
+
+
+def test_truncated_at_every_byte() -> None:
+    for length in range(len(SMALL.data)):
+        assert_corrupt(SMALL.data[:length])
+
+
+def test_every_single_bit_flipped() -> None:
+    for at in range(len(SMALL.data)):
+        for bit in range(8):
+            data = bytearray(SMALL.data)
+            data[at] ^= 1 << bit
+            with pytest.raises(CorruptArchive):
+                read_blocks(bytes(data), SMALL.tables)
+
+
+def test_a_block_read_alone_is_right_or_corrupt() -> None:
+    for at in range(len(SMALL.data)):
+        data = bytearray(SMALL.data)
+        data[at] ^= 0x41
+        for number in range(3):
+            try:
+                block = ArchiveReader(io.BytesIO(data), tables=SMALL.tables).read_block(number)
+            except CorruptArchive:
+                continue
+            assert same_block(block, SMALL.blocks[number])
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_any_splice_is_noticed(data: st.DataObject) -> None:
+    size = len(SMALL.data)
+    start, end, source = (data.draw(st.integers(0, size)) for _ in range(3))
+    patch = data.draw(st.binary(max_size=20) | st.just(SMALL.data[source : source + 40]))
+    damaged = SMALL.data[: min(start, end)] + patch + SMALL.data[max(start, end) :]
+    if damaged != SMALL.data:
+        assert_corrupt(damaged)
+
+
+def blocks_in_order(*numbers: int) -> bytes:
+    pieces = [SMALL.data[a:b] for a, b in zip(STARTS, [*STARTS[1:], FOOTER_START], strict=True)]
+    return SMALL.data[: STARTS[0]] + b"".join(pieces[n] for n in numbers) + SMALL.data[FOOTER_START:]
+
+
+def test_blocks_swapped_repeated_or_left_out() -> None:
+    assert blocks_in_order(0, 1, 2) == SMALL.data
+    for numbers in [(1, 0, 2), (0, 0, 1, 2), (0, 1), (1, 2), (0, 1, 2, 2), (), (0, 2)]:
+        assert_corrupt(blocks_in_order(*numbers))
+
+
+def test_blocks_and_footers_of_another_archive() -> None:
+    other = write_archive(header_for(SMALL.blocks[0], model_name="cells"), SMALL.tables, SMALL.blocks)
+    start = ArchiveReader(io.BytesIO(other)).footer.index[0].offset
+    assert_corrupt(SMALL.data[: STARTS[0]] + other[start:])
+    assert_corrupt(SMALL.data[:FOOTER_START] + other[other.rindex(FOOTER_SYNC) :])
+    # The same header, another last block of the same size: the index has its checksum.
+    block = SMALL.blocks[2]
+    changed = write_archive(
+        SMALL.header, SMALL.tables, [*SMALL.blocks[:2], Block(block.codes[::-1], *block_rest(block))]
+    )
+    assert len(changed) == len(SMALL.data)
+    assert_corrupt(changed[:FOOTER_START] + SMALL.data[FOOTER_START:])
+    assert_corrupt(SMALL.data + b"\0")
+    assert_corrupt(SMALL.data + SMALL.data)
+
+
+def block_rest(block: Block) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
+    return block.labels, block.names
+
+
+def test_messages_say_what_where_and_what_to_do() -> None:
+    file = io.BytesIO(SMALL.data[:-40] + b"x" + SMALL.data[-39:])
+    file.name = "numbers.zpn"
+    with pytest.raises(
+        CorruptArchive, match=r"numbers\.zpn: the footer at byte [\d,]+ fails its checksum: .*--salvage"
+    ):
+        list(ArchiveReader(file).scan())
+    file = io.BytesIO(SMALL.data[: STARTS[1] + 5])
+    file.name = "numbers.zpn"
+    with pytest.raises(CorruptArchive, match=r"numbers\.zpn: the file ends at byte [\d,]+, inside block 1\."):
+        list(ArchiveReader(file).scan())
+    with pytest.raises(CorruptArchive, match="not that of a zpinch archive"):
+        ArchiveReader(io.BytesIO(b"\x89PNG\r\n\x1a\nxxxxxxxx"))
+    with pytest.raises(CorruptArchive, match="text mode"):
+        ArchiveReader(io.BytesIO(SMALL.data.replace(b"\r\n", b"\n")))
+
+
+# Damage on purpose: checksums are right, what they cover is not.
+
+
+def with_crc(data: bytes, seed: int = 0) -> bytes:
+    return data + struct.pack("<I", zlib.crc32(data, seed))
+
+
+def forged_header(text: bytes, version: int = 1) -> bytes:
+    return with_crc(HEADER.pack(MAGIC, version, len(text)) + text)
+
+
+def forged(header: ArchiveHeader, *blocks: bytes, footer: bytes | None = None) -> bytes:
+    """An archive of blocks that are given up to their checksums."""
+    start = header.to_bytes()
+    seed = zlib.crc32(start[:-4])
+    if footer is None:
+        footer = FOOTER.pack(FOOTER_SYNC, len(blocks), 2, 0) + b"{}"
+    footer = with_crc(footer, seed)
+    return start + b"".join(with_crc(b, seed) for b in blocks) + footer + END.pack(len(footer), END_MAGIC)
+
+
+def forged_block(payload: bytes, names: bytes = b"", kind: int = 0, images: int = 1, digest: bytes = bytes(8)) -> bytes:
+    return BLOCK.pack(BLOCK_SYNC, 0, images, kind, len(payload), len(names), digest) + payload + names
+
+
+PLAIN = header_for(Block(SMALL.blocks[0].codes))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"3",
+        b"[" * 60_000,
+        b'{"a":' * 10_000,
+        b"\xff",
+        b"1" * 5000,
+        *(
+            to_json({**from_json(PLAIN.to_bytes()[14:-4]), **change})
+            for change in (
+                {"extra": 1},
+                {"step": "0.5"},
+                {"step": True},
+                {"parts": {"prior": []}},
+                {"parts": []},
+                {"image_shape": [1, 8, 1 << 70]},
+                {"image_shape": {"a": 1}},
+                {"class_names": [["a"]]},
+                {"class_names": None},
+                {"block_images": 1 << 40},
+                {"model_name": "\x1b[31m"},
+            )
+        ),
+        PLAIN.to_bytes()[14:-4].replace(b'"step":0.5', b'"step":NaN'),
+        PLAIN.to_bytes()[14:-4].replace(b'"step":0.5', b'"step":0.50'),
+        PLAIN.to_bytes()[14:-4].replace(b'"step":0.5', b'"step":0.5,"step":0.5'),
+        PLAIN.to_bytes()[14:-4].replace(b"digits", b"\\ud800"),
+    ],
+)
+def test_headers_that_make_no_sense(text: bytes) -> None:
+    with pytest.raises(CorruptArchive):
+        ArchiveReader(io.BytesIO(forged_header(text)))
+
+
+def test_what_a_newer_zpinch_wrote_is_not_called_corrupt() -> None:
+    text = PLAIN.to_bytes()[14:-4]
+    for newer in (
+        forged_header(text, version=2),
+        forged_header(text.replace(b"range-1", b"range-2")),
+        forged_header(text.replace(b'["latent"]', b'["exact","latent"]')),
+    ):
+        with pytest.raises(ArchiveError, match="-U zpinch") as caught:
+            ArchiveReader(io.BytesIO(newer))
+        assert not isinstance(caught.value, CorruptArchive)
+
+
+def test_blocks_that_make_no_sense() -> None:
+    tables = make_tables(np.random.default_rng(0), 0, 2, 9, 1.0)
+    planes = zlib.compress(bytes(16))
+    good = hash_symbols(np.zeros(4, np.int32))
+    assert_reads = read_blocks(forged_with_images(forged_block(planes, kind=1, digest=good)), tables)
+    assert assert_reads[0].codes.tolist() == [[[[0, 0]], [[0, 0]]]]
+    for block in (
+        forged_block(planes, kind=1),
+        forged_block(planes, kind=2, digest=good),
+        forged_block(planes, kind=1, images=0, digest=good),
+        forged_block(planes, kind=1, images=65, digest=good),
+        forged_block(planes, b"x", kind=1, digest=good),
+        forged_block(planes + b"x", kind=1, digest=good),
+        forged_block(planes[:-1], kind=1, digest=good),
+        forged_block(b"", kind=1, digest=good),
+        forged_block(zlib.compress(bytes(15)), kind=1, digest=good),
+        forged_block(zlib.compress(bytes(17)), kind=1, digest=good),
+        forged_block(zlib.compress(b"\x7f" * 16), kind=1, digest=hash_symbols(np.full(4, 0x7F7F7F7F, np.int32))),
+        forged_block(
+            zlib.compress(bytes(12) + b"\x80" * 4), kind=1, digest=hash_symbols(np.full(4, -(1 << 31), "<i4"))
+        ),
+        forged_block(bytes(4)),
+    ):
+        with pytest.raises(CorruptArchive):
+            read_blocks(forged_with_images(block), tables)
+
+
+def forged_with_images(block: bytes) -> bytes:
+    start = PLAIN.to_bytes()
+    checksum = zlib.crc32(block, zlib.crc32(start[:-4]))
+    footer = FOOTER.pack(FOOTER_SYNC, 1, 2, 1) + b"{}" + struct.pack("<QII", len(start), 1, checksum)
+    return forged(PLAIN, block, footer=footer)
+
+
+def test_names_that_make_no_sense() -> None:
+    header = header_for(Block(SMALL.blocks[0].codes, None, ()))
+    for names in (b"", b"x", *map(zlib.compress, (b"\xff", b"a\0b", b"x" * 1025, bytes(5000)))):
+        with pytest.raises(CorruptArchive):
+            list(ArchiveReader(io.BytesIO(forged(header, forged_block(bytes(4), names)))).scan())
+
+
+@pytest.mark.parametrize(
+    "footer",
+    [
+        FOOTER.pack(FOOTER_SYNC, 0, 2, 1) + b"{}",
+        FOOTER.pack(FOOTER_SYNC, 1, 2, 0) + b"{}",
+        FOOTER.pack(FOOTER_SYNC, 0, 3, 0) + b"{ }",
+        FOOTER.pack(FOOTER_SYNC, 0, 8, 0) + b'{"a":[]}',
+        FOOTER.pack(FOOTER_SYNC, 0, 10, 0) + b'{"a":"\\n"}',
+        FOOTER.pack(FOOTER_SYNC, 1, 2, 0) + b"{}" + bytes(16),
+    ],
+)
+def test_footers_that_make_no_sense(footer: bytes) -> None:
+    with pytest.raises(CorruptArchive):
+        list(ArchiveReader(io.BytesIO(forged(PLAIN, footer=footer))).scan())
+
+
+# Claimed lengths.
+
+
+def bomb(megabytes: int) -> bytes:
+    packer = zlib.compressobj(9)
+    return b"".join([*(packer.compress(bytes(1 << 20)) for _ in range(megabytes)), packer.flush()])
+
+
+WIDE = header_for(Block(np.zeros((1, 1, 32, 32), np.int32)), image_shape=(1, 32, 32), block_images=4096)
+WIDE_NAMED = header_for(Block(np.zeros((1, 1, 32, 32), np.int32), None, ()), image_shape=(1, 32, 32), block_images=4096)
+ONE_CHANNEL = CodeTables(np.array([[[1 << 23, 1 << 23]]], np.uint32), np.array([0], np.int32))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: HEADER.pack(MAGIC, 1, 0xFFFFFFFF) + b"{}",
+        lambda: WIDE.to_bytes() + BLOCK.pack(BLOCK_SYNC, 0, 4096, 0, 1 << 24, 0, bytes(8)),
+        lambda: WIDE.to_bytes() + BLOCK.pack(BLOCK_SYNC, 0, 4096, 0, 0xFFFFFFFF, 0xFFFFFFFF, bytes(8)),
+        lambda: WIDE_NAMED.to_bytes() + BLOCK.pack(BLOCK_SYNC, 0, 4096, 0, 0, 1 << 22, bytes(8)),
+        lambda: WIDE.to_bytes() + FOOTER.pack(FOOTER_SYNC, 1 << 20, 1 << 16, 1 << 60),
+        lambda: WIDE.to_bytes() + FOOTER.pack(FOOTER_SYNC, 0xFFFFFFFF, 0xFFFFFFFF, 1 << 60),
+        lambda: forged(WIDE, forged_block(bytes(4), images=4096)),  # decodes to 4 million symbols, none of them right
+        lambda: forged(WIDE, forged_block(bomb(100), kind=1, images=4096)),
+        lambda: forged(WIDE_NAMED, forged_block(bytes(4), bomb(100), images=4096)),
+    ],
+)
+def test_claimed_lengths_take_no_memory(make: Callable[[], bytes]) -> None:
+    file = io.BytesIO(make())
+    tracemalloc.start()
+    try:
+        with pytest.raises(CorruptArchive):
+            list(ArchiveReader(file, tables=ONE_CHANNEL).blocks())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 << 20
+
+
+# Salvage.
+
+
+def salvaged(data: bytes) -> dict[int, Block]:
+    return {found.number: found.block for found in ArchiveReader(io.BytesIO(data), tables=SMALL.tables).salvage()}
+
+
+def test_whole_blocks_are_salvaged_whatever_happened_to_the_rest() -> None:
+    for number, start in enumerate(STARTS):
+        damaged = bytearray(SMALL.data)
+        damaged[start + 20] ^= 1
+        found = salvaged(bytes(damaged))
+        assert sorted(found) == [n for n in range(3) if n != number]
+        assert all(same_block(block, SMALL.blocks[n]) for n, block in found.items())
+    assert sorted(salvaged(SMALL.data)) == [0, 1, 2]
+    assert sorted(salvaged(SMALL.data[: STARTS[2] + 9])) == [0, 1]
+    assert sorted(salvaged(SMALL.data[: STARTS[1]] + BLOCK_SYNC * 3 + SMALL.data[STARTS[1] + 2 :])) == [0, 2]
+    assert list(salvaged(blocks_in_order(2, 0))) == [2, 0]
+
+
+def test_salvage_ends() -> None:
+    false_block = BLOCK.pack(BLOCK_SYNC, 0, 4096, 0, 8000, 0, bytes(8))
+    file = io.BytesIO(WIDE.to_bytes() + false_block * 3000)
+    with pytest.raises(CorruptArchive, match="false blocks"):
+        list(ArchiveReader(file, tables=ONE_CHANNEL).salvage())

@@ -1,0 +1,75 @@
+"""Today's reader reads every version ever written and refuses every damage ever found."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from read_archive import read_archive
+
+from zpinch.codec.coder import encode
+from zpinch.codec.container import ArchiveReader
+from zpinch.codec.tables import CodeTables
+from zpinch.errors import CorruptArchive
+
+TESTS = Path(__file__).parents[1]
+GOLDEN = sorted((TESTS / "golden").glob("latent-*.zpn"))
+DAMAGED = sorted((TESTS / "golden_damaged").glob("*.zpn"))
+
+
+def expected(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path.with_suffix(".npz")) as arrays:
+        return dict(arrays)
+
+
+def tables_of(arrays: dict[str, np.ndarray]) -> CodeTables:
+    return CodeTables(arrays["weights"], arrays["first"], arrays["label_weights"])
+
+
+def test_there_are_golden_files() -> None:
+    assert GOLDEN
+    assert len(DAMAGED) >= 15
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_golden_archives_read_as_ever(path: Path) -> None:
+    arrays = expected(path)
+    with path.open("rb") as file:
+        blocks = list(ArchiveReader(file, tables=tables_of(arrays)).blocks())
+    assert np.array_equal(np.concatenate([block.codes for block in blocks]), arrays["codes"])
+    assert np.array_equal(np.concatenate([block.labels for block in blocks]), arrays["labels"])
+    assert [name for block in blocks for name in block.names] == arrays["names"].tolist()
+    count = len(blocks[0].codes)
+    payload = encode(arrays["codes"][:count], arrays["labels"][:count], tables_of(arrays))
+    assert payload == arrays["payload"].tobytes()
+    assert payload in path.read_bytes()
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_the_independent_reader_reads_them_too(path: Path) -> None:
+    arrays = expected(path)
+    archive = read_archive(path.read_bytes(), arrays)
+    assert np.array_equal(archive.codes, arrays["codes"])
+    assert np.array_equal(archive.labels, arrays["labels"])
+    assert archive.names == arrays["names"].tolist()
+
+
+def test_the_independent_reader_runs_alone() -> None:
+    program = TESTS / "oracles" / "read_archive.py"
+    ran = subprocess.run(
+        [sys.executable, program, GOLDEN[0], GOLDEN[0].with_suffix(".npz")], capture_output=True, check=True, text=True
+    )
+    assert ran.stdout.startswith("40 images by model 'digits'")
+    assert "zpinch" not in {
+        line.split()[1] for line in program.read_text().splitlines() if line.startswith(("im", "from"))
+    }
+
+
+@pytest.mark.parametrize("path", DAMAGED, ids=lambda path: path.stem)
+def test_damaged_archives_are_refused(path: Path) -> None:
+    arrays = expected(GOLDEN[0])
+    with path.open("rb") as file, pytest.raises(CorruptArchive, match=path.name):
+        list(ArchiveReader(file, tables=tables_of(arrays)).blocks())
+    with pytest.raises((ValueError, UnicodeDecodeError)):
+        read_archive(path.read_bytes(), arrays)

@@ -1,0 +1,197 @@
+"""An independent reader of .zpn archives: the standard library, NumPy, and docs/format.md.
+
+    python tests/oracles/read_archive.py ARCHIVE.zpn TABLES.npz
+
+TABLES.npz holds `weights`, `first` and, for a model with labels, `label_weights`. It imports nothing of zpinch: what
+it reads is what the specification says, not what zpinch happens to do. It is slow and trusts nothing.
+"""
+
+import hashlib
+import json
+import struct
+import sys
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+from range_coder import Decoder
+
+LIMIT = 1 << 20
+FIELDS = {
+    "image_shape", "code_shape", "step", "parts", "model_name", "block_images", "has_labels", "has_names",
+    "class_names", "created_by", "scan_order", "coder", "layers", "tile_grid",
+}  # fmt: skip
+
+
+class Archive(NamedTuple):
+    header: dict
+    codes: np.ndarray
+    labels: np.ndarray | None
+    names: list[str] | None
+    statistics: dict
+
+
+class Reader:
+    """Bytes of the archive from front to back."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+
+    def take(self, count: int) -> bytes:
+        require(self.at + count <= len(self.data), f"the file ends before byte {self.at + count}")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def unpack(self, layout: str) -> tuple:
+        return struct.unpack("<" + layout, self.take(struct.calcsize("<" + layout)))
+
+    def check_crc(self, start: int, seed: int = 0) -> int:
+        crc = zlib.crc32(self.data[start : self.at], seed)
+        require(self.unpack("I") == (crc,), f"checksum of bytes {start} to {self.at}")
+        return crc
+
+
+def read_archive(data: bytes, tables: dict[str, np.ndarray]) -> Archive:
+    reader = Reader(data)
+    header, seed = read_header(reader)
+    index, blocks = [], []
+    while (sync := reader.take(4)) == b"\x8bBLK":
+        offset = reader.at - 4
+        codes, labels, names, crc = read_block(reader, len(index), header, seed, tables)
+        index.append((offset, len(codes), crc))
+        blocks.append((codes, labels, names))
+    require(sync == b"\x8bFTR", "neither a block nor the footer")
+    statistics = read_footer(reader, index, seed)
+    codes = np.concatenate([np.empty((0, *header["code_shape"]), np.int32), *(block[0] for block in blocks)])
+    labels = np.concatenate([np.empty(0, np.int32), *(block[1] for block in blocks)]) if header["has_labels"] else None
+    names = [name for block in blocks for name in block[2]] if header["has_names"] else None
+    return Archive(header, codes, labels, names, statistics)
+
+
+def read_header(reader: Reader) -> tuple[dict, int]:
+    magic, version, length = reader.unpack("8sHI")
+    require(magic == b"\x8bZPN\r\n\x1a\n" and length <= 65536, "magic or length of the header")
+    text = reader.take(length)
+    crc = reader.check_crc(0)
+    require(version == 1, "version")
+    header = read_json(text)
+    require(set(header) == FIELDS, "fields of the header")
+    known = header["scan_order"], header["coder"], header["layers"], header["tile_grid"]
+    require(known == ("channel-row-column", "range-1", ["latent"], [1, 1]), "a newer kind of archive")
+    largest = max(int(np.prod(header["image_shape"])), int(np.prod(header["code_shape"])))
+    require(largest <= 4 << 20, "shapes")
+    require(1 <= header["block_images"] <= min(4096, (4 << 20) // largest), "images of a block")
+    return header, crc
+
+
+def read_block(reader: Reader, number: int, header: dict, seed: int, tables: dict[str, np.ndarray]) -> tuple:
+    start = reader.at - 4
+    found, images, kind, payload_length, names_length, symbols_hash = reader.unpack("IIBII8s")
+    shape = (images, *header["code_shape"])
+    count = int(np.prod(shape)) + images * header["has_labels"]
+    require(
+        found == number and 1 <= images <= header["block_images"] and kind <= 1, "number, images or kind of a block"
+    )
+    require(payload_length <= packed(4 * count), "payload length")
+    require(names_length <= (packed(1025 * images - 1) if header["has_names"] else 0), "names length")
+    payload, names = reader.take(payload_length), reader.take(names_length)
+    crc = reader.check_crc(start, seed)
+    symbols = (unstore if kind else uncode)(payload, shape, header["has_labels"], tables)
+    require(hashlib.blake2b(symbols.astype("<i4").tobytes(), digest_size=8).digest() == symbols_hash, "hash of symbols")
+    split = int(np.prod(shape))
+    return symbols[:split].reshape(shape), symbols[split:], unpack_names(names, images, header), crc
+
+
+def unstore(payload: bytes, shape: tuple, has_labels: bool, _: object) -> np.ndarray:
+    count = int(np.prod(shape)) + shape[0] * has_labels
+    planes = np.frombuffer(unzip(payload, 4 * count), np.uint8).astype(np.int64)
+    require(planes.size == 4 * count, "size of stored codes")
+    low, second, third, high = planes.reshape(4, count)
+    values = low + (second << 8) + (third << 16) + (high << 24)
+    values = np.where(values >= 1 << 31, values - (1 << 32), values)
+    require(abs(values).max() <= LIMIT, "range of stored codes")
+    return values.astype(np.int32)
+
+
+def uncode(payload: bytes, shape: tuple, has_labels: bool, tables: dict[str, np.ndarray]) -> np.ndarray:
+    images, channels, height, width = shape
+    require(len(payload) >= 4, "length of the payload")
+    words_end = 4 + 4 * struct.unpack("<I", payload[:4])[0]
+    require(words_end <= len(payload) and (len(payload) - words_end) % 3 == 0, "sections of the payload")
+    decoder = Decoder(struct.unpack(f"<{words_end // 4 - 1}I", payload[4:words_end]))
+    escaped = [int.from_bytes(payload[at : at + 3], "little") - LIMIT for at in range(words_end, len(payload), 3)]
+    escaped.reverse()
+
+    weights, first = tables["weights"].tolist(), tables["first"].tolist()
+    labels = decoder.decode(tables["label_weights"].tolist(), images) if has_labels else []
+    rows = labels or [len(weights) - 1] * images
+    codes = np.empty((images, channels, height, width), np.int32)
+    for row in sorted(set(rows)):
+        of_row = [image for image in range(images) if rows[image] == row]
+        for channel in range(channels):
+            table = weights[row][channel]
+            values = []
+            for symbol in decoder.decode(table, len(of_row) * height * width):
+                value = first[channel] + symbol
+                if symbol == len(table) - 1:
+                    require(bool(escaped), "an escaped value is missing")
+                    value = escaped.pop()
+                    inside = first[channel] <= value < first[channel] + len(table) - 1
+                    require(not inside and value <= LIMIT, "an escaped value")
+                values.append(value)
+            codes[of_row, channel] = np.reshape(values, (len(of_row), height, width))
+    require(decoder.is_exhausted() and not escaped, "left over data")
+    return np.concatenate([codes.ravel(), np.array(labels, np.int32)])
+
+
+def unpack_names(data: bytes, images: int, header: dict) -> list[str]:
+    if not header["has_names"]:
+        return []
+    names = unzip(data, 1025 * images - 1).decode("utf-8").split("\0")
+    require(len(names) == images and max(len(name.encode()) for name in names) <= 1024, "names")
+    return names
+
+
+def read_footer(reader: Reader, index: list[tuple[int, int, int]], seed: int) -> dict:
+    start = reader.at - 4
+    blocks, length, images = reader.unpack("IIQ")
+    require(blocks <= 1 << 20 and length <= 65536, "lengths of the footer")
+    text = reader.take(length)
+    entries = [reader.unpack("QII") for _ in range(blocks)]
+    reader.check_crc(start, seed)
+    require(entries == index and images == sum(entry[1] for entry in index), "index")
+    require(reader.unpack("I8s") == (reader.at - 12 - start, b"\x8bEND\r\n\x1a\n"), "end of the archive")
+    require(reader.at == len(reader.data), "bytes after the end")
+    return read_json(text)
+
+
+def read_json(text: bytes) -> dict:
+    value = json.loads(text)
+    again = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    require(isinstance(value, dict) and again.encode() == text, "JSON in canonical form")
+    return value
+
+
+def unzip(data: bytes, limit: int) -> bytes:
+    unpacker = zlib.decompressobj()
+    unpacked = unpacker.decompress(data, limit + 1)
+    require(len(unpacked) <= limit and unpacker.eof and not unpacker.unused_data, "zlib data")
+    return unpacked
+
+
+def packed(size: int) -> int:
+    return size + size // 1024 + 64
+
+
+def require(holds: bool, what: str) -> None:
+    if not holds:
+        raise ValueError(f"corrupt archive: {what}")
+
+
+if __name__ == "__main__":
+    with np.load(sys.argv[2]) as arrays:
+        archive = read_archive(Path(sys.argv[1]).read_bytes(), dict(arrays))
+    print(f"{len(archive.codes)} images by model '{archive.header['model_name']}', {archive.statistics}")
