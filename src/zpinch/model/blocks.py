@@ -1,0 +1,71 @@
+"""The pieces that encoder, generator and critic are built from: norm-free, and fast on a CPU.
+
+No normalisation layers and no transposed convolutions: both are several times slower than 3x3 convolutions and pixel
+shuffles on a CPU (bench/speed.py --case blocks). What normalisation would do at the start of training, the initialisation does.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "softplus": F.softplus,
+    "silu": F.silu,
+}
+
+
+def leaky(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, 0.2)
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(act(conv(act(x)))), the second convolution zero at the start: a deep stack begins as the identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(leaky(self.first(leaky(x))))
+
+
+def residual_stack(width: int, depth: int) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(width) for _ in range(depth)))
+
+
+def preserve_signal(module: nn.Module) -> None:
+    """Weights ~ N(0, (1.5 / sqrt(fan_in))^2), biases zero, residual blocks closed.
+
+    With PyTorch's default initialisation a norm-free network of this depth collapses to a constant image and never
+    comes back (tests/model/test_initialisation.py trains both).
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            fan_in = part.weight[0].numel()
+            nn.init.normal_(part.weight, std=1.5 / math.sqrt(fan_in))
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+    for part in module.modules():
+        if isinstance(part, ResidualBlock):
+            nn.init.zeros_(part.second.weight)
+
+
+def dense_stack(sizes: tuple[int, ...]) -> nn.ModuleList:
+    return nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Replicate the last row and column until both sides are multiples; undone by cropping to the known size."""
+    bottom, right = -x.shape[-2] % multiple, -x.shape[-1] % multiple
+    return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x
+
+
+def padded_side(side: int, multiple: int) -> int:
+    return side + -side % multiple

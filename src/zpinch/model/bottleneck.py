@@ -1,0 +1,26 @@
+"""Where the code is pinched: z / s rounded to integers k, and the noise that stands in for rounding in training.
+
+The step s is fixed. It is the ruler by which contraction and rate are measured: an encoder that shrinks z to please the
+contraction brings codes closer than a step, where the noise makes them one.
+"""
+
+import torch
+from torch import Tensor
+
+CODE_LIMIT = 2**20  # the codec's bound on |k|
+
+
+def quantise(z: Tensor, step: float) -> Tensor:
+    """k = round(z / s) as int32, halves to even. A latent that is not finite or beyond the codec's bound is clamped."""
+    k = torch.nan_to_num(z.float() / step, nan=0.0, posinf=CODE_LIMIT, neginf=-CODE_LIMIT)
+    return torch.round(k).clamp(-CODE_LIMIT, CODE_LIMIT).to(torch.int32)
+
+
+def dequantise(k: Tensor, step: float) -> Tensor:
+    return k.float() * step
+
+
+def noisy(z: Tensor, step: float, rng: torch.Generator) -> Tensor:
+    """z + s u, u ~ U(-1/2, 1/2): the differentiable stand-in for rounding (Balle et al. 2017)."""
+    u = torch.rand(z.shape, generator=rng, device=rng.device).to(z.device) - 0.5
+    return z + step * u

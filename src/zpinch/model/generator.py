@@ -1,0 +1,113 @@
+"""Latents to images: the decoder of the autoencoder and the generator of the GAN are this one network.
+
+It sees the code and the realism beta alone, never a label: an unlabelled archive decodes, and the code keeps what matters.
+"""
+
+from typing import Literal
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from zpinch.model.blocks import ACTIVATIONS, dense_stack, leaky, padded_side, preserve_signal, residual_stack
+from zpinch.model.encoder import Shape
+from zpinch.model.frozen import Frozen
+
+
+class ConvGeneratorConfig(Frozen):
+    kind: Literal["conv"] = "conv"
+    image: Shape
+    code: Shape
+    width: PositiveInt = 32
+    deep_width: PositiveInt = 96
+    depth: PositiveInt = 2
+
+
+class MlpGeneratorConfig(Frozen):
+    kind: Literal["mlp"] = "mlp"
+    image: Shape
+    code: Shape
+    hidden: tuple[PositiveInt, ...] = (64, 128)
+    activation: Literal["sigmoid", "tanh", "relu", "softplus", "silu"] = "sigmoid"
+
+
+class ConvGenerator(nn.Module):
+    """
+    z (d, 1, 1), beta ─ dense ─> (deep, H/4, W/4) ─ blocks, conv, shuffle ─> (width, H/2, W/2) ─ block, conv, shuffle ─>
+    logits (c, H, W) ─ sigmoid, crop ─> x          (a grid code enters at H/8, W/8 by a convolution)
+    """
+
+    def __init__(self, config: ConvGeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels, height, width = config.image
+        code_channels, code_height, code_width = config.code
+        deep = config.deep_width
+        self.is_grid = (code_height, code_width) != (1, 1)
+        multiple = 8 if self.is_grid else 4
+        self.deep_shape = (padded_side(height, multiple) // 4, padded_side(width, multiple) // 4, deep)
+        self.shuffle = nn.PixelShuffle(2)
+        if self.is_grid:
+            self.enter: nn.Module = nn.Conv2d(code_channels + 1, deep, 1)
+            self.bottom = residual_stack(deep, 1)
+            self.up_first = nn.Conv2d(deep, 4 * deep, 1)
+        else:
+            self.enter = nn.Linear(code_channels + 1, self.deep_shape[0] * self.deep_shape[1] * deep)
+        self.deep = residual_stack(deep, config.depth)
+        self.up = nn.Conv2d(deep, 4 * config.width, 3, padding=1)
+        self.shallow = residual_stack(config.width, 1)
+        self.leave = nn.Conv2d(config.width, 4 * channels, 3, padding=1)
+        preserve_signal(self)
+
+    def forward(self, z: Tensor, beta: Tensor) -> Tensor:
+        """z: (batch, *code); beta: (batch,) in [0, 1]. Returns images (batch, channels, height, width) in (0, 1)."""
+        if self.is_grid:
+            realism = beta[:, None, None, None].expand(-1, 1, *z.shape[2:])
+            h = self.up_first(leaky(self.bottom(self.enter(torch.cat([z, realism], 1)))))
+            h = self.shuffle(h)
+        else:
+            h = self.enter(torch.cat([z.flatten(1), beta[:, None]], 1)).unflatten(1, self.deep_shape)
+            h = h.permute(0, 3, 1, 2)  # channels last without a copy
+        h = self.shuffle(self.up(leaky(self.deep(h))))
+        logits = self.shuffle(self.leave(leaky(self.shallow(h))))
+        return torch.sigmoid(logits[..., : self.config.image[1], : self.config.image[2]])
+
+    def start_at(self, mean_pixel: Tensor) -> None:
+        """Begin at the mean image colour (mean_pixel: (channels,) in [0, 1]) instead of mid grey."""
+        nn.init.normal_(self.leave.weight, std=0.5 / self.leave.weight[0].numel() ** 0.5)
+        with torch.no_grad():
+            self.leave.bias.copy_(torch.logit(mean_pixel, eps=1e-3).repeat_interleave(4))
+
+
+class MlpGenerator(nn.Module):
+    """z (d, h, w), beta ─ dense, activation ─> hidden ... ─ dense, sigmoid ─> x. Beta enters as one more input."""
+
+    def __init__(self, config: MlpGeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels, height, width = config.image
+        d, h, w = config.code
+        self.layers = dense_stack((d * h * w, *config.hidden, channels * height * width))
+        self.realism = nn.Linear(1, self.layers[0].out_features, bias=False)
+        self.activation = ACTIVATIONS[config.activation]
+        preserve_signal(self)
+
+    def forward(self, z: Tensor, beta: Tensor) -> Tensor:
+        """z: (batch, *code); beta: (batch,) in [0, 1]. Returns images (batch, channels, height, width) in (0, 1)."""
+        h = self.layers[0](z.flatten(1)) + self.realism(beta[:, None])
+        for layer in self.layers[1:]:
+            h = layer(self.activation(h))
+        return torch.sigmoid(h).unflatten(1, self.config.image)
+
+    def start_at(self, mean_pixel: Tensor) -> None:
+        pixels = self.config.image[1] * self.config.image[2]
+        with torch.no_grad():
+            self.layers[-1].bias.copy_(torch.logit(mean_pixel, eps=1e-3).repeat_interleave(pixels))
+
+
+Generator = ConvGenerator | MlpGenerator
+GeneratorConfig = ConvGeneratorConfig | MlpGeneratorConfig
+
+
+def build_generator(config: GeneratorConfig) -> Generator:
+    return ConvGenerator(config) if isinstance(config, ConvGeneratorConfig) else MlpGenerator(config)

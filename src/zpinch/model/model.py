@@ -1,0 +1,150 @@
+"""The five parts as one model: encoder, bottleneck, prior, generator, critic.
+
+    images ─> encoder ─> z ─> bottleneck ─> code k ─> generator ─> images
+                 │               │   ▲                    ▲   │
+            contraction        rate  └ prior codes k, and ┘  critic: real or not
+                                       draws new k
+
+A prior that predicts codes well makes files smaller and samples better: `tables` (what the archive is coded with) and
+`sampler` (what new codes are drawn from) are two readings of one distribution.
+This file joins the parts and runs them on NumPy images; storing them is storage.py, training them is training/.
+"""
+
+from typing import Annotated
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, PositiveFloat
+from torch import Tensor, nn
+
+from zpinch.codec.tables import CodeTables
+from zpinch.errors import ImageError, ModelError
+from zpinch.model.bottleneck import dequantise, quantise
+from zpinch.model.critic import CriticConfig, build_critic
+from zpinch.model.encoder import EncoderConfig, Shape, build_encoder
+from zpinch.model.frozen import Frozen
+from zpinch.model.generator import GeneratorConfig, build_generator
+from zpinch.model.prior.factorised import FactorisedPrior, FactorisedPriorConfig
+from zpinch.model.prior.sampler import GaussianSampler, GaussianSamplerConfig, MixtureSampler
+
+ENCODE_BATCH = 256  # part of the format: encoding runs in padded batches of this size, so bytes repeat on one machine
+DECODE_BATCH = 256
+
+
+class ModelConfig(Frozen):
+    """What a model is, apart from its weights. Each part's own configuration holds what that part needs to be rebuilt."""
+
+    image: Shape  # channels, height, width
+    code: Shape  # channels, height, width of the latent
+    step: PositiveFloat = 0.5
+    class_names: tuple[str, ...] = ()
+    recipe: str = "fusion"
+    realism: float = Field(0.0, ge=0, le=1)  # the beta that decoding uses unless told otherwise
+    encoder: Annotated[EncoderConfig, Field(discriminator="kind")] | None
+    generator: Annotated[GeneratorConfig, Field(discriminator="kind")]
+    critic: Annotated[CriticConfig, Field(discriminator="kind")] | None
+    prior: FactorisedPriorConfig | None
+
+    @property
+    def labels(self) -> int:
+        """Number of classes; as a label index it means "none"."""
+        return len(self.class_names)
+
+
+class Model(nn.Module):
+    """A part that a recipe does without is None; asking for what it would have done raises ModelError."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = build_encoder(config.encoder) if config.encoder else None
+        self.generator = build_generator(config.generator)
+        self.critic = build_critic(config.critic) if config.critic else None
+        self.prior = FactorisedPrior(config.prior) if config.prior else None
+        self.sampler: MixtureSampler | GaussianSampler | None = None
+        if config.encoder is None:
+            self.sampler = GaussianSampler(GaussianSamplerConfig(code=config.code, labels=config.labels))
+        self.tables: CodeTables | None = None
+        self.to(memory_format=torch.channels_last)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def require_codes(self, verb: str) -> CodeTables:
+        """The tables that code this model's codes, or a ModelError that says which recipes can do `verb`."""
+        if self.encoder is None:
+            raise ModelError(
+                f"a model of the recipe '{self.config.recipe}' has no encoder and cannot {verb}. "
+                "Train one that has: --recipe fusion, autoencoder or contractive."
+            )
+        if self.tables is None:
+            raise ModelError(f"this model's training has not finished: it has no tables to {verb} with. Train it with --resume.")
+        return self.tables
+
+    def require_sampler(self) -> MixtureSampler | GaussianSampler:
+        if self.sampler is None:
+            raise ModelError("this model's training has not finished: it has no sampler. Train it with --resume.")
+        return self.sampler
+
+    @torch.inference_mode()
+    def latents(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """z of images: (n, channels, height, width) uint8 -> (n, *code) float32, before quantisation."""
+        encoder = self.encoder
+        if encoder is None:
+            raise ModelError(f"a model of the recipe '{self.config.recipe}' has no encoder. Train one with --recipe fusion.")
+        self.check_shape(pixels)
+        z = np.empty((len(pixels), *self.config.code), np.float32)
+        for start in range(0, len(pixels), ENCODE_BATCH):
+            batch = pixels[start : start + ENCODE_BATCH]
+            padded = np.zeros((ENCODE_BATCH, *self.config.image), np.uint8)
+            padded[: len(batch)] = batch
+            z[start : start + len(batch)] = encoder(self.as_input(torch.from_numpy(padded))).float().cpu()[: len(batch)]
+        return z
+
+    def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
+        """Codes of images: (n, channels, height, width) uint8 -> (n, *code) int32."""
+        return quantise(torch.from_numpy(self.latents(pixels)), self.config.step).numpy()
+
+    @torch.inference_mode()
+    def decode(self, codes: NDArray[np.int32], realism: float | None = None) -> NDArray[np.uint8]:
+        """Images of codes: (n, *code) int32 -> (n, channels, height, width) uint8."""
+        return self.generate_from(dequantise(torch.from_numpy(codes), self.config.step), realism)
+
+    @torch.inference_mode()
+    def generate_from(self, z: Tensor, realism: float | None = None) -> NDArray[np.uint8]:
+        """Images of latents: (n, *code) float -> (n, channels, height, width) uint8."""
+        beta = self.config.realism if realism is None else realism
+        images = np.empty((len(z), *self.config.image), np.uint8)
+        for start in range(0, len(z), DECODE_BATCH):
+            batch = z[start : start + DECODE_BATCH].to(self.device)
+            x = self.generator(batch, batch.new_full((len(batch),), beta))
+            images[start : start + len(batch)] = as_pixels(x)
+        return images
+
+    @torch.inference_mode()
+    def sample(
+        self, label: NDArray[np.int64], *, seed: int, temperature: float = 1.0, realism: float = 1.0
+    ) -> NDArray[np.uint8]:
+        """New images for labels (n,), where `config.labels` means any class."""
+        rng = torch.Generator().manual_seed(seed)
+        z = self.require_sampler().sample(torch.from_numpy(label), rng, temperature=temperature)
+        if self.encoder is not None:  # new codes are codes: what is drawn is rounded as what is encoded
+            z = dequantise(quantise(z, self.config.step), self.config.step)
+        return self.generate_from(z, realism)
+
+    def as_input(self, pixels: Tensor) -> Tensor:
+        """uint8 (n, channels, height, width) -> float in [0, 1] on the model's device, channels last."""
+        return pixels.to(self.device).to(memory_format=torch.channels_last).float().div_(255)
+
+    def check_shape(self, pixels: NDArray[np.uint8]) -> None:
+        if pixels.shape[1:] != self.config.image:
+            c, h, w = self.config.image
+            got = "x".join(map(str, pixels.shape[1:]))
+            raise ImageError(f"the model was trained on {c}x{h}x{w} images (channels x height x width), these are {got}. Pass --size {h} or another model.")
+
+
+def as_pixels(x: Tensor) -> NDArray[np.uint8]:
+    """Images in [0, 1] -> uint8, rounded."""
+    return x.float().mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()

@@ -1,0 +1,113 @@
+"""A density for each coordinate of the code, given the label: it trains through its CDF and codes through integer tables.
+
+Coordinates are independent given the label, so it codes fast and simply; correlation between them is what the mixture
+sampler has and what the autoregressive prior will code.
+"""
+
+import numpy as np
+import torch
+from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+
+from zpinch.codec.tables import CodeTables, integer_weights
+from zpinch.losses.rate import interval_bits
+from zpinch.model.frozen import Frozen
+
+
+class FactorisedPriorConfig(Frozen):
+    channels: PositiveInt
+    labels: NonNegativeInt = 0
+    components: PositiveInt = 3
+
+
+class FactorisedPrior(nn.Module):
+    """P(k | label) = prod_i P_i(k_i | label), each P_i a mixture of logistics shared over positions.
+
+    Parameters have shape (labels + 1, channels, components); row `labels` is for images without a label.
+    """
+
+    def __init__(self, config: FactorisedPriorConfig) -> None:
+        super().__init__()
+        self.config = config
+        shape = (config.labels + 1, config.channels, config.components)
+        spread = torch.linspace(-1.5, 1.5, config.components) if config.components > 1 else torch.zeros(1)
+        self.mean = nn.Parameter(spread.expand(shape).clone())
+        self.log_scale = nn.Parameter(torch.full(shape, 0.5))
+        self.log_weight = nn.Parameter(torch.zeros(shape))
+
+    def bits(self, y: Tensor, label: Tensor) -> Tensor:
+        """-log2 P of y = z / s (or of integer codes): (batch, channels, h, w), label (batch,) -> (batch,) bits."""
+        y = y.flatten(2).transpose(1, 2)  # (batch, positions, channels)
+        mean, log_scale, log_weight = (p[label][:, None] for p in (self.mean, self.log_scale, self._log_weight()))
+        return interval_bits(y, mean, log_scale.clamp(min=-4.0), log_weight).sum((1, 2))
+
+    def _log_weight(self) -> Tensor:
+        return torch.log_softmax(self.log_weight, dim=-1)
+
+    @torch.no_grad()
+    def log_mass(self, values: Tensor) -> Tensor:
+        """log2 P_i(v | label) at integer values: (count,) -> (labels + 1, channels, count), in double precision."""
+        mean, log_scale, log_weight = (
+            p.double()[:, :, None, :] for p in (self.mean, self.log_scale.clamp(min=-4.0), self._log_weight())
+        )
+        return -interval_bits(values.double()[None, None, :], mean, log_scale, log_weight)
+
+
+def fit_density(prior: FactorisedPrior, codes: np.ndarray, labels: np.ndarray | None, *, seed: int, steps: int = 300) -> None:
+    """Fit the density by maximum likelihood to finished codes: (n, channels, h, w) int32, labels (n,) or None.
+
+    In training the density chases an encoder that moves; here it stands still. A tenth of the labels are hidden, so that
+    the row for unlabelled images is fitted too.
+    """
+    device, none = prior.mean.device, prior.config.labels
+    prior.requires_grad_(True)
+    optimiser = torch.optim.Adam(prior.parameters(), lr=3e-2)
+    for step in range(steps):
+        rng = np.random.default_rng((seed, step))
+        chosen = rng.integers(len(codes), size=min(len(codes), 2048))
+        label = np.full(len(chosen), none) if labels is None else np.where(rng.random(len(chosen)) < 0.1, none, labels[chosen])
+        for group in optimiser.param_groups:
+            group["lr"] = 3e-2 * (1 - step / steps)
+        bits = prior.bits(torch.from_numpy(codes[chosen]).to(device).float(), torch.from_numpy(label).to(device)).mean()
+        optimiser.zero_grad()
+        bits.backward()
+        optimiser.step()
+    prior.requires_grad_(False)
+
+
+def tables_from_codes(prior: FactorisedPrior, codes: np.ndarray, labels: np.ndarray | None) -> CodeTables:
+    """The integer tables of the archive: counts of the training codes, smoothed by the prior's density.
+
+    codes: (n, channels, h, w) int32; labels: (n,) or None. Each table is a Dirichlet posterior mean: `strength` imaginary
+    codes drawn from the density, then the real ones counted. Values never seen keep the density's tail; values outside
+    the range of the training codes (and a margin) go through the escape.
+    """
+    channels = codes.shape[1]
+    flat = codes.transpose(1, 0, 2, 3).reshape(channels, -1)
+    positions = flat.shape[1] // len(codes)
+    margin = 4
+    first = flat.min(1).astype(np.int64) - margin
+    size = int((flat.max(1) + margin - first).max()) + 1
+    classes = prior.config.labels
+    owners = np.full(len(codes), classes) if labels is None else labels
+    owners = np.repeat(owners, positions)
+    strength = 64.0
+    low, high = int(first.min()), int(first.max()) + size
+    values = torch.arange(low, high)
+    density = np.exp2(prior.log_mass(values).numpy())
+    pmf = np.zeros((classes + 1, channels, size + 1))
+    for channel in range(channels):
+        offset = int(first[channel]) - low
+        smooth = density[:, channel, offset : offset + size]
+        for label in range(classes + 1):
+            mine = flat[channel] if label == classes else flat[channel][owners == label]
+            counts = np.bincount(mine - first[channel], minlength=size).astype(float)
+            row = counts + strength * smooth[label] / max(smooth[label].sum(), 1e-300)
+            pmf[label, channel, :size] = row / row.sum()
+            pmf[label, channel, size] = 1.0 / (len(mine) + strength)
+    pmf /= pmf.sum(-1, keepdims=True)
+    label_weights = None
+    if classes:
+        counts = np.ones(classes) if labels is None else np.bincount(labels, minlength=classes) + 1.0
+        label_weights = integer_weights(counts / counts.sum())
+    return CodeTables(weights=integer_weights(pmf), first=first.astype(np.int32), label_weights=label_weights)

@@ -1,0 +1,157 @@
+"""What draws new latents: the seam between the prior and everything that generates.
+
+`mixture` is fitted to the codes after (and, for the critic's pool, during) training; `gaussian` is the prior the `gan` recipe
+trains against. An unlabelled request draws its labels from the training set's class shares.
+"""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from zpinch.model.encoder import Shape
+from zpinch.model.frozen import Frozen
+
+
+class Sampler(Protocol):
+    def sample(self, label: Tensor, rng: torch.Generator, *, temperature: float = 1.0) -> Tensor:
+        """Latents for labels: (n,) in [0, labels] -> (n, *code). `labels` means any class."""
+        ...
+
+
+class GaussianSamplerConfig(Frozen):
+    code: Shape
+    labels: int = 0
+    separation: float = 0.5  # std of the fixed class means
+
+
+class GaussianSampler(nn.Module):
+    """N(mu_label, I): the generator of the `gan` recipe learns what these coordinates mean. Means are fixed, seeded."""
+
+    def __init__(self, config: GaussianSamplerConfig) -> None:
+        super().__init__()
+        self.config = config
+        rng = torch.Generator().manual_seed(2014)
+        mean = torch.randn((config.labels + 1, *config.code), generator=rng) * config.separation
+        mean[config.labels] = 0
+        self.register_buffer("mean", mean)
+
+    def sample(self, label: Tensor, rng: torch.Generator, *, temperature: float = 1.0) -> Tensor:
+        mean: Tensor = self.get_buffer("mean")
+        if self.config.labels:
+            drawn = torch.randint(self.config.labels, label.shape, generator=rng)
+            label = torch.where(label == self.config.labels, drawn, label)
+        noise = torch.randn((len(label), *self.config.code), generator=rng)
+        return mean[label] + temperature * noise
+
+
+class MixtureSamplerConfig(Frozen):
+    code: Shape
+    labels: int = 0
+    components: int = 1  # rows of the tensors; a class with fewer has weight zero in the rest
+    held_out_bits: float = 0.0  # -log2 density of held-out codes under this mixture, per image (differential)
+
+
+class MixtureSampler(nn.Module):
+    """A mixture of Gaussians for each label, fitted to codes by expectation maximisation (scikit-learn).
+
+    share (labels', ), weight (labels', k), mean (labels', k, d), factor (labels', k, d, d): x = mean + factor @ noise.
+    labels' = max(labels, 1).
+    """
+
+    def __init__(self, config: MixtureSamplerConfig) -> None:
+        super().__init__()
+        self.config = config
+        classes, k, d = max(config.labels, 1), config.components, int(np.prod(config.code))
+        self.register_buffer("share", torch.full((classes,), 1.0 / classes))
+        self.register_buffer("weight", torch.full((classes, k), 1.0 / k))
+        self.register_buffer("mean", torch.zeros(classes, k, d))
+        self.register_buffer("factor", torch.eye(d).expand(classes, k, d, d).clone())
+
+    def sample(self, label: Tensor, rng: torch.Generator, *, temperature: float = 1.0) -> Tensor:
+        """Latents (n, *code). temperature scales the spread within each component: below 1 safer, above 1 bolder."""
+        share, weight = self.get_buffer("share"), self.get_buffer("weight")
+        mean, factor = self.get_buffer("mean"), self.get_buffer("factor")
+        drawn = torch.multinomial(share, len(label), replacement=True, generator=rng)
+        label = torch.where(label >= self.config.labels, drawn, label) if self.config.labels else torch.zeros_like(label)
+        component = torch.multinomial(weight[label], 1, generator=rng)[:, 0]
+        noise = torch.randn((len(label), mean.shape[-1]), generator=rng) * temperature
+        x = torch.empty_like(noise)
+        # One product a component, not a gathered (n, d, d): 4,096 samples of a 64-dimensional code would gather 64 MiB.
+        cell = label * weight.shape[1] + component
+        for c in cell.unique().tolist():
+            rows = (cell == c).nonzero()[:, 0]
+            a, b = divmod(c, weight.shape[1])
+            x[rows] = mean[a, b] + noise[rows] @ factor[a, b].T
+        return x.unflatten(1, self.config.code)
+
+
+def fit_mixture(
+    latent: NDArray[np.float32],
+    label: NDArray[np.int64] | None,
+    *,
+    labels: int,
+    candidates: tuple[int, ...],
+    limit: int = 60_000,
+    seed: int = 0,
+) -> MixtureSampler:
+    """Fit a mixture a class; the number of components is the candidate with the fewest held-out bits.
+
+    latent: (n, *code) float, dequantised codes; label: (n,) in [0, labels) or None. At most `limit` latents are used. A tenth
+    is held out to choose by, so that a mixture cannot win by playing the training set back.
+    """
+    code: Shape = (latent.shape[1], latent.shape[2], latent.shape[3])
+    rng = np.random.default_rng(seed)
+    chosen = rng.permutation(len(latent))[:limit]
+    flat = latent[chosen].reshape(len(chosen), -1).astype(np.float64)
+    owner = np.zeros(len(chosen), np.int64) if label is None or not labels else label[chosen]
+    classes = max(labels, 1)
+    fits = [_fit_class(flat[owner == c] if (owner == c).any() else flat, candidates, seed=seed) for c in range(classes)]
+    most = max(len(f.weight) for f in fits)
+    bits = float(np.average([f.held_out_bits for f in fits], weights=np.bincount(owner, minlength=classes) + 1e-9))
+    mixture = MixtureSampler(MixtureSamplerConfig(code=code, labels=labels, components=most, held_out_bits=bits))
+    share = np.bincount(owner, minlength=classes) / len(owner)
+    mixture.get_buffer("share").copy_(torch.from_numpy(share))
+    mixture.get_buffer("weight").zero_()
+    for c, fit in enumerate(fits):
+        k = len(fit.weight)
+        mixture.get_buffer("weight")[c, :k] = torch.from_numpy(fit.weight)
+        mixture.get_buffer("mean")[c, :k] = torch.from_numpy(fit.mean)
+        mixture.get_buffer("factor")[c, :k] = torch.from_numpy(fit.factor)
+    return mixture
+
+
+class _Fit:
+    def __init__(self, weight: np.ndarray, mean: np.ndarray, factor: np.ndarray, held_out_bits: float) -> None:
+        self.weight, self.mean, self.factor, self.held_out_bits = weight, mean, factor, held_out_bits
+
+
+def _fit_class(x: np.ndarray, candidates: tuple[int, ...], *, seed: int) -> _Fit:
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+    from threadpoolctl import threadpool_limits
+
+    held = max(1, len(x) // 10)
+    test, train = x[:held], x[held:] if len(x) > 1 else x
+    d = x.shape[1]
+    # A full covariance needs several images for each of its dimensions; below that the diagonal is the honest fit.
+    kind = "full" if len(train) >= 4 * d else "diag"
+    best: _Fit | None = None
+    for k in candidates:
+        if k > 1 and len(train) < k * (4 * d if kind == "full" else 8):
+            break
+        mixture = GaussianMixture(k, covariance_type=kind, reg_covar=1e-3, max_iter=60, tol=1e-2, random_state=seed)
+        with warnings.catch_warnings(), threadpool_limits(limits=torch.get_num_threads()):
+            warnings.simplefilter("ignore", ConvergenceWarning)  # 60 iterations are enough to sample from
+            mixture.fit(train if len(train) > 1 else np.repeat(train, 2, axis=0))
+        bits = float(-mixture.score(test) / np.log(2))
+        if best is not None and bits >= best.held_out_bits:
+            break
+        covariance = mixture.covariances_ if kind == "full" else np.stack([np.diag(v) for v in mixture.covariances_])
+        best = _Fit(mixture.weights_, mixture.means_, np.linalg.cholesky(covariance), bits)
+    assert best is not None
+    return best

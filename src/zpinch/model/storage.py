@@ -1,0 +1,211 @@
+"""A model on disk: a folder with config.json and model.safetensors, written whole or not at all, never a pickle.
+
+Each part has an identity, SHA-256 over its configuration as written and its tensors. An archive names only the parts it
+needs to be decoded, so training another prior later orphans nothing. README.md, metrics.jsonl and samples.png beside
+them are for people; reading a model needs the two files alone.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from zpinch.codec.tables import CodeTables
+from zpinch.errors import CorruptModel, LimitError, ModelError, UsageError, ZpinchError
+from zpinch.model.frozen import Frozen
+from zpinch.model.model import Model, ModelConfig
+from zpinch.model.prior.sampler import GaussianSampler, MixtureSampler, MixtureSamplerConfig
+
+FORMAT_VERSION = 1
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG_LIMIT = 16 * 2**20
+WEIGHTS_LIMIT = 4 * 2**30
+
+
+class StoredConfig(Frozen):
+    """config.json, to the letter."""
+
+    format: Literal["zpinch-model"] = "zpinch-model"
+    version: int = FORMAT_VERSION
+    name: str
+    model: ModelConfig
+    mixture: MixtureSamplerConfig | None  # None for recipes whose sampler is not fitted
+    identities: dict[str, str]
+    facts: dict[str, Any]  # for people: data fingerprint, metrics, command, versions, date
+
+
+def part_tensors(model: Model) -> dict[str, dict[str, Tensor]]:
+    """The tensors of each part by name; `prior` is the integer tables, exactly what coding needs."""
+    parts: dict[str, dict[str, Tensor]] = {}
+    modules: dict[str, nn.Module | None] = {
+        "encoder": model.encoder,
+        "generator": model.generator,
+        "critic": model.critic,
+        "density": model.prior,
+        "sampler": model.sampler,
+    }
+    for name, module in modules.items():
+        if module is not None:
+            parts[name] = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
+    if model.tables is not None:
+        parts["prior"] = {
+            "weights": torch.from_numpy(model.tables.weights.astype(np.int64)),
+            "first": torch.from_numpy(model.tables.first.astype(np.int64)),
+        }
+        if model.tables.label_weights is not None:
+            parts["prior"]["label_weights"] = torch.from_numpy(model.tables.label_weights.astype(np.int64))
+    return parts
+
+
+def identities(model: Model) -> dict[str, str]:
+    """SHA-256 of each part: its configuration as JSON, then name, type, shape and bytes of each of its tensors."""
+    configs: dict[str, Any] = {
+        "encoder": model.config.encoder,
+        "generator": model.config.generator,
+        "critic": model.config.critic,
+        "density": model.config.prior,
+        "sampler": model.sampler.config if model.sampler else None,
+        "prior": None,
+    }
+    result: dict[str, str] = {}
+    for name, tensors in part_tensors(model).items():
+        config = configs[name]
+        digest = hashlib.sha256()
+        digest.update(b"null" if config is None else config.model_dump_json().encode())
+        for key in sorted(tensors):
+            tensor = tensors[key]
+            digest.update(f"\n{key} {tensor.dtype} {list(tensor.shape)}\n".encode())
+            digest.update(tensor.numpy().tobytes())
+        result[name] = digest.hexdigest()
+    return result
+
+
+def save(model: Model, folder: str | Path, *, facts: Mapping[str, Any] | None = None, extras: Mapping[str, bytes] | None = None, force: bool = False) -> Path:
+    """Write the model's folder. extras: files for people to lie beside (README.md, metrics.jsonl, samples.png).
+
+    The files are written to a temporary folder beside it, flushed, and moved into place one by one, the configuration last.
+    """
+    folder = Path(folder)
+    if (folder / CONFIG).exists() and not force:
+        raise UsageError(f"{folder} already holds a model. Choose another name, or pass --force to replace it.")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; a model is stored as a folder. Choose another name.")
+    stored = StoredConfig(
+        name=folder.name,
+        model=model.config,
+        mixture=model.sampler.config if isinstance(model.sampler, MixtureSampler) else None,
+        identities=identities(model),
+        facts=dict(facts or {}),
+    )
+    flat = {f"{part}.{key}": tensor.clone() for part, tensors in part_tensors(model).items() for key, tensor in tensors.items()}
+    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        save_file(flat, partial / WEIGHTS)
+        for name, data in (extras or {}).items():
+            (partial / name).write_bytes(data)
+        (partial / CONFIG).write_text(stored.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        names = [WEIGHTS, *(extras or {}), CONFIG]
+        for name in names:
+            with (partial / name).open("rb") as file:
+                os.fsync(file.fileno())
+        for name in names:
+            (partial / name).replace(folder / name)
+    except OSError as error:
+        raise UsageError(f"cannot write the model {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def load(folder: str | Path) -> Model:
+    """The model in a folder, every part checked against its identity. Raises ModelError (exit 3) or CorruptModel (2)."""
+    folder = Path(folder)
+    stored = load_config(folder)
+    path = folder / WEIGHTS
+    try:
+        if path.stat().st_size > WEIGHTS_LIMIT:
+            raise LimitError(f"{path} has {path.stat().st_size:,} bytes, the limit is {WEIGHTS_LIMIT:,}")
+        flat = load_file(path)
+    except FileNotFoundError:
+        raise ModelError(f"{folder} has no {WEIGHTS}: the model is incomplete. Copy the whole folder.") from None
+    except (SafetensorError, OSError) as error:
+        raise CorruptModel(f"{path} is damaged: {error}. Restore it from a copy, or train again.") from error
+    parts: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in flat.items():
+        part, _, name = key.partition(".")
+        parts.setdefault(part, {})[name] = tensor
+    try:
+        model = assemble(stored, parts)
+        found = identities(model)
+    except (RuntimeError, KeyError, ZpinchError, ValueError) as error:
+        raise CorruptModel(f"{path} does not fit {CONFIG}: {error}. Restore both from one copy.") from error
+    for part, identity in stored.identities.items():
+        if found.get(part) != identity:
+            raise CorruptModel(f"{path}: the {part} is not the one that {CONFIG} names: the file was altered. Restore it from a copy.")
+    return model.eval()
+
+
+def load_config(folder: str | Path) -> StoredConfig:
+    path = Path(folder) / CONFIG
+    try:
+        if path.stat().st_size > CONFIG_LIMIT:
+            raise LimitError(f"{path} has {path.stat().st_size:,} bytes, the limit is {CONFIG_LIMIT:,}")
+        raw: Any = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise ModelError(f"no model at {folder}: a model is a folder with {CONFIG}. Train one: zpinch train DATA -o {folder}") from None
+    except (ValueError, OSError, RecursionError) as error:
+        raise CorruptModel(f"{path} is damaged: {error}. Restore it from a copy.") from error
+    if not isinstance(raw, dict) or raw.get("format") != "zpinch-model":
+        raise ModelError(f"{path} is not the configuration of a zpinch model.")
+    if raw.get("version") != FORMAT_VERSION:
+        raise ModelError(f"{path} has version {raw.get('version')}, this zpinch reads {FORMAT_VERSION}: pip install -U zpinch")
+    try:
+        return StoredConfig.model_validate_json(json.dumps(raw))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise CorruptModel(f"{path}: {where}: {first['msg']}. Restore it from a copy.") from error
+
+
+def assemble(stored: StoredConfig, parts: Mapping[str, Mapping[str, Tensor]]) -> Model:
+    model = Model(stored.model)
+    if isinstance(model.sampler, GaussianSampler):
+        model.sampler.load_state_dict(parts["sampler"])
+    if stored.mixture is not None:
+        model.sampler = MixtureSampler(stored.mixture)
+        model.sampler.load_state_dict(parts["sampler"])
+    for name, module in (("encoder", model.encoder), ("generator", model.generator), ("critic", model.critic), ("density", model.prior)):
+        if module is not None:
+            module.load_state_dict(parts[name])
+    if "prior" in parts:
+        tables = parts["prior"]
+        label_weights = tables.get("label_weights")
+        model.tables = CodeTables(
+            weights=tables["weights"].numpy().astype(np.uint32),
+            first=tables["first"].numpy().astype(np.int32),
+            label_weights=None if label_weights is None else label_weights.numpy().astype(np.uint32),
+        )
+    return model
+
+
+def folders_beside(archive: Path) -> Iterator[Path]:
+    """Model folders in the folder of an archive, then in $ZPINCH_MODELS: where a model is sought without -m."""
+    places = [archive.resolve().parent, *map(Path, filter(None, os.environ.get("ZPINCH_MODELS", "").split(os.pathsep)))]
+    for place in places:
+        if (place / CONFIG).is_file():
+            yield place
+        if place.is_dir():
+            yield from sorted(p.parent for p in place.glob(f"*/{CONFIG}"))

@@ -1,0 +1,87 @@
+"""The state of a run: the live model, its averaged copy, the optimisers, the steps taken. No policy: that is the plan's."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zpinch.images import ImageCollection
+from zpinch.model.bottleneck import dequantise
+from zpinch.model.model import Model
+from zpinch.model.prior.sampler import fit_mixture
+from zpinch.training.recipes import Objective, Schedule
+
+SAMPLER_IMAGES = 6_000  # codes that the sampler of the running game is fitted to
+
+
+class Plan(NamedTuple):
+    """Everything a run is a function of, besides the images and the model's configuration."""
+
+    steps: int
+    objective: Objective
+    schedule: Schedule
+    seed: int = 0
+    precision: str = "float32"  # or "bfloat16", where this processor is faster with it
+
+    def critic_plays(self, step: int) -> bool:
+        """Reconstruction finds its feet before the critic is asked."""
+        return self.objective.adversarial > 0 and step >= int(self.objective.critic_start * self.steps)
+
+
+class Learner:
+    def __init__(self, model: Model, plan: Plan) -> None:
+        self.live = model
+        self.average = deepcopy(model).requires_grad_(False)
+        self.step = 0
+        fused = model.device.type in {"cpu", "cuda"}
+        schedule = plan.schedule
+        parts = [part for part in (model.encoder, model.generator) if part]
+        groups = [{"params": [p for part in parts for p in part.parameters()], "peak": schedule.learning_rate}]
+        if model.prior:
+            groups.append({"params": list(model.prior.parameters()), "peak": schedule.prior_rate})
+        # beta1 = 0 in a game (R3GAN): momentum would follow where the opponent was. Reconstruction wants momentum.
+        self.optimiser = torch.optim.Adam(groups, lr=schedule.learning_rate, betas=(0.9 if model.encoder else 0.0, 0.99), fused=fused)
+        self.critic_optimiser = None
+        if model.critic:
+            group = {"params": list(model.critic.parameters()), "peak": schedule.critic_rate}
+            self.critic_optimiser = torch.optim.Adam([group], lr=schedule.critic_rate, betas=(0.0, 0.99), fused=fused)
+
+    def set_rates(self, plan: Plan) -> None:
+        """Warm up, hold, and fall linearly to zero over the second half: a function of the step alone."""
+        rise = (self.step + 1) / plan.schedule.warm_up
+        fall = 2 * (1 - self.step / plan.steps)
+        for _, optimiser in self.optimisers():
+            for group in optimiser.param_groups:
+                group["lr"] = group["peak"] * max(min(1.0, rise, fall), 0.01)
+
+    def optimisers(self) -> Iterator[tuple[str, torch.optim.Optimizer]]:
+        yield "optimiser", self.optimiser
+        if self.critic_optimiser:
+            yield "critic-optimiser", self.critic_optimiser
+
+    def descend(self, loss: Tensor) -> None:
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+
+    def descend_critic(self, loss: Tensor) -> None:
+        assert self.critic_optimiser is not None
+        self.critic_optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.critic_optimiser.step()
+
+    @torch.no_grad()
+    def update_average(self, decay: float) -> None:
+        decay = min(decay, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.live.parameters()), 1 - decay)
+
+    def keep_sampler_fresh(self, images: ImageCollection, plan: Plan) -> None:
+        """Every few hundred steps, fit what the critic is shown samples of to the codes of today."""
+        if self.live.sampler is not None and self.step % plan.objective.sampler_every:
+            return
+        chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.step))[:SAMPLER_IMAGES].numpy()
+        latent = dequantise(torch.from_numpy(self.live.encode(images.pixels[chosen])), self.live.config.step).numpy()
+        label = None if images.labels is None else images.labels[chosen]
+        self.live.sampler = fit_mixture(latent, label, labels=self.live.config.labels, candidates=(2,), seed=self.step)

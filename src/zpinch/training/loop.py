@@ -1,0 +1,158 @@
+"""The training step, read from top to bottom: what the model optimises and in what order.
+
+    L = D + w_R R + w_C C + w_A A          encoder, generator and prior descend it
+    critic                                  descends its own side of the game on the same pictures
+
+`training_steps` is an open loop that yields after each step; whoever drives it (session.py) measures, saves and stops.
+Everything random is a function of (seed, step), so a resumed run goes on as if it had never stopped.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zpinch.images import ImageCollection
+from zpinch.losses import zero_centred_penalty
+from zpinch.model.bottleneck import dequantise, noisy, quantise
+from zpinch.model.model import Model
+from zpinch.training.learner import Learner, Plan
+from zpinch.training.objective import ERRORS, GAMES, contraction
+
+LABEL_HIDDEN_SHARE = 0.1  # of the training images, whose label prior and critic are not told
+
+
+class Progress(NamedTuple):
+    """One step taken. Terms are unweighted; a term that was not computed in this step is absent."""
+
+    step: int  # steps taken so far
+    terms: dict[str, Tensor]
+
+
+def training_steps(learner: Learner, images: ImageCollection, plan: Plan) -> Iterator[Progress]:
+    """Take the steps that are left of `plan`, yielding after each."""
+    pixels = torch.from_numpy(images.pixels)
+    none = learner.live.config.labels
+    labels = torch.full((len(images),), none) if images.labels is None or not none else torch.from_numpy(images.labels)
+    while learner.step < plan.steps:
+        rng = torch.Generator().manual_seed(plan.seed * 1_000_003 + learner.step)
+        chosen = batch_order(len(images), plan.schedule.batch, step=learner.step, seed=plan.seed)
+        hidden = torch.rand(len(chosen), generator=rng) < LABEL_HIDDEN_SHARE
+        label = torch.where(hidden, none, labels[chosen])
+        x = learner.live.as_input(pixels[chosen])
+        if learner.live.encoder and plan.critic_plays(learner.step):
+            learner.keep_sampler_fresh(images, plan)
+        terms = take_step(learner, x, label, plan, rng)
+        learner.step += 1
+        learner.update_average(plan.schedule.average)
+        yield Progress(learner.step, terms)
+
+
+def take_step(learner: Learner, x: Tensor, label: Tensor, plan: Plan, rng: torch.Generator) -> dict[str, Tensor]:
+    """One descent of the objective and one of the critic. x: (batch, channels, height, width) in [0, 1]; label: (batch,)."""
+    model, objective, step = learner.live, plan.objective, learner.step
+    error, (generator_game, critic_game) = ERRORS[objective.error], GAMES[objective.game]
+    critic_plays = plan.critic_plays(step)
+    learner.set_rates(plan)
+
+    with autocast(plan.precision):
+        passed = walk_autoencoder(model, x, label, rng, objective.rate > 0, critic_plays) if model.encoder else walk_gan(model, label, rng)
+        real_logits = model.critic(x, label) if model.critic and critic_plays else None
+
+        def fool_critic() -> Tensor:
+            return generator_game(real_logits.detach(), model.critic.requires_grad_(False)(passed.fake, label))
+
+        terms: dict[str, Callable[[], Tensor]] = {
+            "distortion": lambda: error(passed.x_hat.float(), x),
+            "rate": lambda: model.prior.bits(passed.z_hat.float() / model.config.step, label).mean() / x[0].numel(),
+            "contraction": lambda: contraction(model, x[: len(x) // 2 + 1], rng),
+            "adversarial": fool_critic,
+        }
+        weights = {
+            "distortion": objective.distortion,
+            "rate": objective.rate,
+            "contraction": lazily(objective.contraction, step, every=objective.contraction_every),
+            "adversarial": objective.adversarial if critic_plays else 0.0,
+        }
+        values = {name: term() for name, term in terms.items() if weights[name]}
+        loss = torch.stack([weights[name] * value for name, value in values.items()]).sum()
+    learner.descend(loss)
+
+    if real_logits is not None:
+        model.critic.requires_grad_(True)
+        fake = passed.fake.detach()
+        with autocast(plan.precision):
+            values["critic"] = critic_loss = critic_game(real_logits, model.critic(fake, label))
+        if weight := lazily(objective.penalty, step, every=objective.penalty_every):
+            values["penalty"] = penalty = critic_penalty(model, x, fake, label)
+            critic_loss = critic_loss + weight * penalty
+        learner.descend_critic(critic_loss)
+    return {name: value.detach() for name, value in values.items()}
+
+
+class Walk(NamedTuple):
+    """One trip along the line. fake is what the critic is shown, as many as there are real images."""
+
+    z_hat: Tensor | None
+    x_hat: Tensor | None
+    fake: Tensor | None
+
+
+def walk_autoencoder(model: Model, x: Tensor, label: Tensor, rng: torch.Generator, is_noisy: bool, critic_plays: bool) -> Walk:
+    """Images to codes and back. One half is rebuilt with the least error (beta 0); the other at a random realism beta,
+    which also weights the critic's word on it (Multi-Realism, Agustsson et al. 2022). The critic sees that half, and as
+    many samples of the current prior at beta 1.
+    """
+    half = len(x) // 2
+    beta = torch.rand(len(x), generator=rng).to(x.device)
+    beta[half:] = 0
+    z = model.encoder(x)
+    z_hat = noisy(z, model.config.step, rng) if is_noisy else z
+    x_hat = model.generator(z_hat, beta)
+    if not critic_plays:
+        return Walk(z_hat, x_hat, None)
+    drawn = model.require_sampler().sample(label[half:], rng)
+    drawn = dequantise(quantise(drawn, model.config.step), model.config.step)
+    sampled = model.generator(drawn.to(x.device), torch.ones_like(beta[half:]))
+    return Walk(z_hat, x_hat, torch.cat([scale_gradient(x_hat[:half], beta[:half]), sampled]))
+
+
+def walk_gan(model: Model, label: Tensor, rng: torch.Generator) -> Walk:
+    drawn = model.require_sampler().sample(label, rng).to(model.device)
+    return Walk(None, None, model.generator(drawn, drawn.new_ones(len(drawn))))
+
+
+def critic_penalty(model: Model, x: Tensor, fake: Tensor, label: Tensor) -> Tensor:
+    """R1 on half of the real images and R2 on half of the fakes, in full precision."""
+    half = slice(0, len(x) // 2 + 1)
+    real, fake = x[half].detach().requires_grad_(), fake[half].float().requires_grad_()
+    return zero_centred_penalty(model.critic(real, label[half]), real) + zero_centred_penalty(model.critic(fake, label[half]), fake)
+
+
+def scale_gradient(x: Tensor, scale: Tensor) -> Tensor:
+    """x itself going forward; going back, the gradient of image i times scale[i]."""
+    scale = scale[:, None, None, None]
+    return x * scale + x.detach() * (1 - scale)
+
+
+def lazily(weight: float, step: int, *, every: int) -> float:
+    """A term computed in one step of `every`, weighted up in return (StyleGAN2's lazy regularisation)."""
+    return weight * every if step % every == 0 else 0.0
+
+
+def batch_order(count: int, batch: int, *, step: int, seed: int) -> Tensor:
+    """Indices of the images of a step: the stream of all epochs, each its own shuffle, cut into batches."""
+    batch = min(batch, count)
+    start = step * batch
+    chosen = []
+    for epoch in range(start // count, (start + batch - 1) // count + 1):
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed * 7_919 + epoch))
+        offset = epoch * count
+        chosen.append(order[max(start - offset, 0) : start + batch - offset])
+    return torch.cat(chosen)
+
+
+def autocast(precision: str) -> AbstractContextManager[object]:
+    return torch.autocast("cpu", torch.bfloat16) if precision == "bfloat16" else nullcontext()

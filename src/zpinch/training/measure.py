@@ -1,0 +1,81 @@
+"""What a check measures on held-out images: one typed row, from which stopping.py decides and which metrics.jsonl keeps."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from zpinch.evaluation.features import Extractor
+from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
+from zpinch.images import ImageCollection
+from zpinch.model.model import Model
+
+CHECK_IMAGES = 2_000  # held-out images, and samples, that a check looks at
+
+
+class Check(NamedTuple):
+    """One look at the averaged model. What a recipe has no part for is None."""
+
+    step: int
+    seconds: float  # of training, checks included
+    terms: dict[str, float]  # means of the objective's terms since the last check, unweighted
+    mse: float | None = None
+    bits: float | None = None  # a held-out image, ideal code length under the prior's density
+    rfcd: float | None = None  # multiples of real against real
+    fcd: float | None = None
+    precision: float | None = None  # shares of real against real
+    recall: float | None = None
+    nearest: float | None = None
+    top_class: float | None = None  # share of the samples in the commonest predicted class
+
+
+class Yardstick(NamedTuple):
+    """Held-out images and what real images score on them."""
+
+    held_out: ImageCollection
+    reference: Reference
+
+
+def make_yardstick(training: ImageCollection, held_out: ImageCollection) -> Yardstick:
+    return Yardstick(held_out, Reference.fit(Extractor.fit(training), training.pixels, held_out.pixels))
+
+
+def split_held_out(images: ImageCollection) -> tuple[ImageCollection, ImageCollection]:
+    """A tenth of the images, at most 2,000, never trained on; fewer than 20 images cannot spare any and are both."""
+    if len(images) < 20:
+        return images, images
+    order = np.random.default_rng(len(images)).permutation(len(images))
+    held = min(max(len(images) // 10, 5), CHECK_IMAGES)
+    return images[np.sort(order[held:])], images[order[:held]]
+
+
+def measure(model: Model, yardstick: Yardstick, *, step: int, seconds: float, terms: dict[str, float], seed: int) -> Check:
+    """Look at a model: reconstructions at its default realism, and as many samples of its sampler, if it has one yet."""
+    held_out, reference = yardstick
+    check = Check(step, seconds, terms)
+    if model.encoder is not None:
+        codes = model.encode(held_out.pixels)
+        score = score_reconstructions(reference, held_out.pixels, model.decode(codes))
+        check = check._replace(mse=score.mse, rfcd=score.rfcd_ratio, bits=density_bits(model, codes, held_out))
+    if model.sampler is not None and len(held_out) >= 5:
+        label = np.full(len(held_out), model.config.labels) if held_out.labels is None else held_out.labels
+        samples = score_samples(reference, model.sample(label, seed=seed))
+        check = check._replace(
+            fcd=samples.fcd_ratio,
+            precision=samples.precision_ratio,
+            recall=samples.recall_ratio,
+            nearest=samples.nearest_ratio,
+            top_class=max(samples.class_share) if samples.class_share else None,
+        )
+    return check
+
+
+@torch.inference_mode()
+def density_bits(model: Model, codes: np.ndarray, images: ImageCollection) -> float | None:
+    """Mean bits of codes under the prior's density, the labels given."""
+    if model.prior is None:
+        return None
+    none = model.config.labels
+    label = np.full(len(codes), none) if images.labels is None or not none else images.labels
+    y = torch.from_numpy(codes).to(model.device).float()
+    return float(model.prior.bits(y, torch.from_numpy(label).to(model.device)).mean())

@@ -1,0 +1,78 @@
+"""A recipe is a set of weights on the terms of the objective, and the parts they need. One table, read by everything.
+
+    L = distortion D + rate R + contraction C + adversarial A                                    (weights below)
+
+D: mean squared error a pixel. R: bits a pixel. C: ||dE/dx||_F^2 / (latent * step^2), steps of code a unit of pixel change.
+A: the generator's side of the game, an image. A term of weight zero is never computed.
+"""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from zpinch.model.frozen import Frozen
+
+
+class Objective(Frozen):
+    """Weights and the few knobs of their terms; `--set objective.contraction=0.1` changes one."""
+
+    distortion: NonNegativeFloat = 1.0
+    rate: NonNegativeFloat = 0.0
+    contraction: NonNegativeFloat = 0.0
+    adversarial: NonNegativeFloat = 0.0
+
+    error: Literal["squared", "absolute", "cross-entropy"] = "squared"
+    game: Literal["relativistic", "minimax", "non-saturating"] = "relativistic"
+    penalty: NonNegativeFloat = 1.0  # R1 and R2 on the critic
+    penalty_every: PositiveInt = 8  # steps between two of them, weighted up in return
+    contraction_every: PositiveInt = 8
+    critic_start: float = Field(0.35, ge=0, le=1)  # share of the steps before the critic's gradient counts
+    sampler_every: PositiveInt = 500  # steps between two fits of the sampler whose draws the critic sees
+
+
+class Schedule(Frozen):
+    """How the steps are taken."""
+
+    batch: PositiveInt = 64
+    learning_rate: PositiveFloat = 1e-3
+    critic_rate: PositiveFloat = 5e-4
+    prior_rate: PositiveFloat = 1e-2
+    warm_up: PositiveInt = 100
+    average: float = Field(0.998, ge=0, lt=1)  # decay of the averaged weights that are kept
+
+
+class Recipe(Frozen):
+    name: str
+    meaning: str
+    objective: Objective
+    has_encoder: bool = True
+    has_critic: bool = True
+    schedule: Schedule = Schedule()
+
+
+FUSION = Recipe(
+    name="fusion",
+    meaning="contractive autoencoder, critic and prior as one model: compresses and generates",
+    objective=Objective(rate=0.04, contraction=1e-6, adversarial=0.004),
+)
+AUTOENCODER = Recipe(
+    name="autoencoder",
+    meaning="distortion alone: the plain autoencoder, the baseline everything else is measured against",
+    objective=Objective(),
+    has_critic=False,
+)
+CONTRACTIVE = Recipe(
+    name="contractive",
+    meaning="distortion and the Jacobian penalty of Rifai et al. 2011",
+    objective=Objective(contraction=1e-4),
+    has_critic=False,
+)
+GAN = Recipe(
+    name="gan",
+    meaning="generator and critic alone, N(mu_label, I) as prior: generates, cannot compress",
+    objective=Objective(distortion=0.0, adversarial=1.0, critic_start=0.0),
+    has_encoder=False,
+    schedule=Schedule(learning_rate=2e-4, critic_rate=2e-4),
+)
+
+RECIPES = {recipe.name: recipe for recipe in (FUSION, AUTOENCODER, CONTRACTIVE, GAN)}
