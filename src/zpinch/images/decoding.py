@@ -48,7 +48,7 @@ CONVERSIONS = {
     "bilevel": "had one bit a pixel: turned into black (0) and white (255)",
     "space": "used another colour space (CMYK, YCbCr, Lab): turned into RGB",
     "turned": "carried an EXIF orientation: turned upright",
-    "grey": "were grey among colour ones: given three equal channels",
+    "grey": "stood grey among colour ones: given three equal channels",
     "animated": "had several frames: the first was taken",
 }
 
@@ -64,16 +64,16 @@ class Header(NamedTuple):
 
 def read_header(file: BinaryIO, name: str) -> Header:
     with _opened(file, name) as image:
-        width, height = image.size
-        if _orientation(image) >= 5:
-            width, height = height, width
-        return Header(width, height, _has_colour(image), tuple(_conversions(image)))
+        conversions = tuple(_conversions(image))
+        turn = _turn(image)
+        width, height = image.size if turn < 5 else image.size[::-1]
+        return Header(width, height, _has_colour(image), conversions)
 
 
 def decode(file: BinaryIO, name: str, *, channels: int, size: tuple[int, int] | None = None) -> Pixels:
     """Pixels as (channels, height, width); size: (height, width) to stretch to."""
     with _opened(file, name) as image:
-        turn = _orientation(image)
+        turn = _turn(image)
         image.load()
         upright = _eight_bits(image, name)
         if turn != 1:
@@ -123,13 +123,19 @@ def _opened(file: BinaryIO, name: str) -> Generator[Image.Image]:
 
 
 def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 (upright) to 8."""
     # Pillow would decode a whole PNG to look for EXIF behind the pixels: only what stands before them counts.
     if image.format == "PNG" and not {"exif", "Raw profile type exif"} & image.info.keys():
         return 1
-    if image.format == "TIFF" and image.getexif().get(0x0112, 1) != 1:
-        image.load()  # newer Pillows turn TIFFs themselves while loading, and drop the tag
     turn = image.getexif().get(0x0112, 1)
     return turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
+
+
+def _turn(image: Image.Image) -> int:
+    """The orientation that is still to be applied: newer Pillows turn a TIFF while loading it, and drop the tag."""
+    if image.format == "TIFF" and _orientation(image) != 1:
+        image.load()
+    return _orientation(image)
 
 
 def _has_colour(image: Image.Image) -> bool:

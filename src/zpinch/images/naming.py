@@ -13,6 +13,7 @@ import unicodedata
 _MAX_PART_BYTES = 120
 _MAX_PARTS = 8
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029<>:"|?*]')
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # write gnp.exe as exe.png
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
 
 
@@ -33,7 +34,7 @@ def safe_name(name: str) -> str:
     """
     parts = [_safe_part(part) for part in readable(name).replace("\\", "/").split("/") if part not in ("", ".", "..")]
     if len(parts) > _MAX_PARTS:
-        parts = [*parts[: _MAX_PARTS - 1], _digest("/".join(parts[:-1])), parts[-1]][-_MAX_PARTS:]
+        parts = [*parts[: _MAX_PARTS - 2], _digest("/".join(parts[:-1])), parts[-1]]
     return "/".join(parts) or "_"
 
 
@@ -62,7 +63,7 @@ def _printable(char: str) -> str:
     code = ord(char)
     if 0xDC80 <= code <= 0xDCFF:  # a byte that was not UTF-8, as Python's file system calls hand it over
         return f"%{code - 0xDC00:02X}"
-    if 0xD800 <= code <= 0xDFFF or unicodedata.category(char) == "Cc":
+    if 0xD800 <= code <= 0xDFFF or unicodedata.category(char) == "Cc" or char in _TURNING:
         return f"%{code:02X}"
     return char
 
@@ -74,9 +75,9 @@ def _safe_part(part: str) -> str:
     if part.startswith((".", " ")) or _RESERVED.fullmatch(part.split(".")[0].rstrip()):
         part = "_" + part
     if len(part.encode()) > _MAX_PART_BYTES:
-        stem, ending = (part[:-5], part[-5:]) if "." in part[-5:] else (part, "")
-        kept = stem.encode()[: _MAX_PART_BYTES - 20].decode(errors="ignore")
-        part = f"{kept}-{_digest(part)}{ending}"
+        ending = part[part.rindex(".") :] if "." in part[-5:] else ""
+        tail = f"-{_digest(part)}{ending}"
+        part = part.encode()[: _MAX_PART_BYTES - len(tail.encode())].decode(errors="ignore") + tail
     return part
 
 

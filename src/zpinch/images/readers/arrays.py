@@ -181,9 +181,9 @@ def _settle(
         )
     told = {
         ("u", 1): "",
-        ("b", 1): "were true or false: turned into 255 and 0",
+        ("b", 1): "held true and false: turned into 255 and 0",
         ("u", 2): "had 16 bits a sample: the high byte was kept",
-        ("f", rows.dtype.itemsize): "were floats in [0, 1]: times 255, rounded",
+        ("f", rows.dtype.itemsize): "held floats in [0, 1]: times 255, rounded",
     }.get((rows.dtype.kind, rows.dtype.itemsize))
     if told is None:
         raise ImageError(

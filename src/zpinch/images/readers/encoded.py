@@ -106,8 +106,10 @@ def stream_shelf(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) 
     seen = survey(shelf, size=size, skip_bad=skip_bad)
     shape, kept, class_names = seen.shape, seen.kept, shelf.class_names
     if shape is None:
-        name, error = seen.problems[0]
-        raise ImageError(f"{shelf.source}: none of {len(seen.problems):,} images can be used; {name} first: {error}")
+        error = seen.problems[0].error
+        raise ImageError(
+            f"{shelf.source}: {count_images(len(seen.problems))}, and none can be used. The first: {error}"
+        )
     notes = (*shelf.notes, *seen.notes)
 
     def read(batch: int) -> Iterator[ImageCollection]:

@@ -54,7 +54,7 @@ def _walk(folder: Path, source: str) -> tuple[list[str], tuple[str, ...]]:
     """All files below the folder, linked folders last, and notes on what was not followed."""
     files: list[str] = []
     read: set[tuple[int, int]] = set()
-    again = not_files = 0
+    again = odd = 0
     waiting, linked = [""], list[str]()
     while waiting or linked:
         if not waiting:
@@ -76,11 +76,11 @@ def _walk(folder: Path, source: str) -> tuple[list[str], tuple[str, ...]]:
                     elif entry.is_file():
                         files.append(path)
                     else:  # a broken link, or a pipe that would never end
-                        not_files += 1
+                        odd += 1
         except OSError as error:
             raise ImageError(f"{source}: {readable(below) or 'it'} cannot be read: {error.strerror}") from error
     told = [
-        f"{again:,} links led to folders already read: not followed." if again else "",
-        f"{not_files:,} entries were neither files nor folders (broken links, pipes): ignored." if not_files else "",
+        f"{again:,} {'link' if again == 1 else 'links'} to folders already read: not followed." if again else "",
+        f"{odd:,} broken {'link or pipe' if odd == 1 else 'links or pipes'}: ignored." if odd else "",
     ]
     return files, tuple(filter(None, told))

@@ -65,7 +65,10 @@ def read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     if info.file_size > MAX_ENTRY_BYTES:
         raise LimitError(f"{name} unpacks to {info.file_size:,} bytes; the limit is {MAX_ENTRY_BYTES:,} an image")
     with unzipping(name), open_entry(archive, info) as file:
-        return file.read(info.file_size)
+        data = file.read(info.file_size)
+    if len(data) != info.file_size:
+        raise CorruptImage(f"{name} ends early: {info.file_size - len(data):,} bytes are missing")
+    return data
 
 
 def open_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:

@@ -1,0 +1,75 @@
+"""The two shapes in which images travel."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zpinch.errors import ImageError, LimitError, UsageError
+from zpinch.images import ImageCollection, open_images, open_stream
+from zpinch.images import collection as room
+
+
+def test_a_collection_knows_its_shape_and_is_cut_like_an_array(collection: ImageCollection) -> None:
+    assert (len(collection), collection.shape, collection.is_labelled) == (12, (1, 8, 9), True)
+    named = ImageCollection(collection.pixels, names=tuple("abcdefghijkl"))
+    for which in (slice(2, 5), np.array([7, 1, 1]), np.arange(12) % 4 == 0):
+        part = named[which]
+        np.testing.assert_array_equal(part.pixels, collection.pixels[which])
+        assert part.names == tuple(np.array(named.names)[which])
+        np.testing.assert_array_equal(collection[which].labels, np.arange(12)[which] % 3)
+    assert len(collection[np.zeros(12, bool)]) == 0
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"pixels": np.zeros((2, 8, 8), np.uint8)},
+        {"pixels": np.zeros((2, 2, 8, 8), np.uint8)},
+        {"pixels": np.zeros((2, 1, 8, 8), np.float32)},
+        {"labels": np.zeros(2, np.int64)},
+        {"class_names": ("a",)},
+        {"labels": np.zeros(2, np.int32), "class_names": ("a",)},
+        {"labels": np.zeros(3, np.int64), "class_names": ("a",)},
+        {"labels": np.array([0, 1]), "class_names": ("a",)},
+        {"labels": np.array([-1, 0]), "class_names": ("a",)},
+        {"names": ("a",)},
+    ],
+)
+def test_what_does_not_fit_together_is_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(ImageError, match="made up"):
+        ImageCollection(**{"pixels": np.zeros((2, 1, 8, 8), np.uint8), "source": "made up", **fields})  # type: ignore[arg-type]
+
+
+def test_the_fingerprint_is_the_hash_it_says(collection: ImageCollection) -> None:
+    words = np.array([12, 1, 8, 9], "<i8").tobytes() + collection.pixels.tobytes()
+    assert ImageCollection(collection.pixels).fingerprint() == hashlib.sha256(words).hexdigest()
+    assert collection.labels is not None
+    words += collection.labels.astype("<i8").tobytes()
+    assert collection.fingerprint() == hashlib.sha256(words).hexdigest()
+    assert collection[::-1].fingerprint() != collection.fingerprint()
+
+
+def test_a_stream_gives_the_same_images_at_any_batch_size_and_again() -> None:
+    whole = open_images("digits", split="test")
+    stream = open_stream("digits", split="test")
+    assert (stream.count, stream.shape, stream.is_labelled, stream.has_names) == (3000, (1, 28, 28), True, False)
+    for size in (999, 5000):
+        batches = list(stream.batches(size))
+        assert {len(batch) for batch in batches[:-1]} <= {size}
+        np.testing.assert_array_equal(np.concatenate([batch.pixels for batch in batches]), whole.pixels)
+    with pytest.raises(UsageError, match="at least one"):
+        stream.batches(0)
+
+
+def test_more_than_half_of_free_memory_is_refused_before_it_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((100, 16, 16), np.uint8))
+    assert room.free_memory_bytes() > 1 << 20
+    monkeypatch.setattr(room, "free_memory_bytes", lambda: 51_000)
+    with pytest.raises(LimitError, match="free memory") as caught:
+        open_images(tmp_path / "x.npy")
+    assert caught.value.exit_code == 4
+    assert sum(map(len, open_stream(tmp_path / "x.npy").batches(7))) == 100

@@ -1,0 +1,197 @@
+"""Folders as people have them: flat, by class, split, mixed, looping, damaged."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zpinch.errors import CorruptImage, ImageError, UsageError
+from zpinch.images import open_images, open_stream, splits_of
+
+Picture = Callable[..., Path]
+
+
+def test_a_flat_folder_is_unlabelled_and_sorted(tmp_path: Path, picture: Picture) -> None:
+    for name in ("b.png", "a10.png", "a2.PNG"):
+        picture(tmp_path / name)
+    images = open_images(tmp_path)
+    assert images.names == ("a10.png", "a2.PNG", "b.png")
+    assert (images.labels, images.class_names, images.notes, splits_of(tmp_path)) == (None, (), (), ())
+    np.testing.assert_array_equal(images.pixels[2, 0], np.asarray(Image.open(tmp_path / "b.png")))
+    with pytest.raises(ImageError, match="no test split"):
+        open_images(tmp_path, split="test")
+    with pytest.raises(UsageError, match="train, test or all"):
+        open_images(tmp_path, split="val")
+
+
+def test_class_folders_are_labels_at_any_depth(tmp_path: Path, picture: Picture) -> None:
+    for name in ("dog/1.png", "cat/deep/er/2.png", "cat/1.png"):
+        picture(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    images = open_images(tmp_path)
+    assert images.class_names == ("cat", "dog")
+    assert images.names == ("cat/1.png", "cat/deep/er/2.png", "dog/1.png")
+    assert images.labels is not None
+    assert images.labels.tolist() == [0, 0, 1]
+
+
+def test_splits_share_their_classes(tmp_path: Path, picture: Picture) -> None:
+    for name in ("train/a/1.png", "train/b/1.png", "test/b/1.png", "loose.png", "extra/1.png"):
+        picture(tmp_path / name)
+    assert splits_of(tmp_path) == ("train", "test")
+    test = open_images(tmp_path, split="test")
+    assert (test.class_names, test.names) == (("a", "b"), ("b/1.png",))
+    assert test.labels is not None
+    assert test.labels.tolist() == [1]
+    assert test.notes == ("2 files lay beside train/ and test/: ignored.",)
+    assert open_images(tmp_path, split="all").names == ("train/a/1.png", "train/b/1.png", "test/b/1.png")
+
+
+def test_flat_splits_are_unlabelled_and_half_labelled_ones_refused(tmp_path: Path, picture: Picture) -> None:
+    picture(tmp_path / "train/1.png")
+    picture(tmp_path / "test/1.png")
+    assert not open_images(tmp_path).is_labelled
+    os.remove(tmp_path / "test/1.png")
+    picture(tmp_path / "test/a/1.png")
+    with pytest.raises(ImageError, match="the other has loose images"):
+        open_images(tmp_path)
+
+
+def test_a_lone_split_is_not_taken_for_a_class(tmp_path: Path, picture: Picture) -> None:
+    picture(tmp_path / "train/a/1.png")
+    picture(tmp_path / "val/a/1.png")
+    with pytest.raises(ImageError, match=r"has train/ but no test/"):
+        open_images(tmp_path)
+    picture(tmp_path / "plane/1.png")  # now train is a vehicle
+    assert open_images(tmp_path).class_names == ("plane", "train", "val")
+
+
+def test_loose_images_beside_classes_are_refused_or_left_out(tmp_path: Path, picture: Picture) -> None:
+    picture(tmp_path / "a/1.png")
+    picture(tmp_path / "x.png")
+    with pytest.raises(ImageError, match=r"x\.png lies loose"):
+        open_images(tmp_path)
+    images = open_images(tmp_path, skip_bad=True)
+    assert images.names == ("a/1.png",)
+    assert images.notes == ("1 file loose beside class folders: ignored.",)
+
+
+def test_other_and_hidden_files_are_counted(tmp_path: Path, picture: Picture) -> None:
+    for name in ("a.png", ".hidden.png", "__MACOSX/a.png", ".git/a.png"):
+        picture(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("x")
+    assert open_images(tmp_path).notes == (
+        "3 files hidden: ignored.",
+        "1 file without an image's ending: ignored.",
+    )
+
+
+def test_different_sizes_name_the_file_and_the_two_ways_out(tmp_path: Path, picture: Picture) -> None:
+    picture(tmp_path / "a.png", size=(64, 64))
+    picture(tmp_path / "cells/0412.png", size=(61, 64)).rename(tmp_path / "b.png")
+    with pytest.raises(ImageError) as caught:
+        open_images(tmp_path)
+    assert str(caught.value) == (
+        "b.png is 61x64, the first image was 64x64. "
+        "Pass --size 64 to resize all images, or --skip-bad to leave this one out."
+    )
+    skipped = open_images(tmp_path, skip_bad=True)
+    assert (skipped.names, skipped.notes) == (("a.png",), ("1 image left out: b.png.",))
+    assert open_images(tmp_path, size=32).pixels.shape == (2, 1, 32, 32)
+
+
+@pytest.mark.parametrize("side", [7, 129])
+def test_sides_have_limits(tmp_path: Path, picture: Picture, side: int) -> None:
+    path = picture(tmp_path / "a.png", size=(side, 64))
+    with pytest.raises(ImageError, match=r"8 to 128 pixels.*--size"):
+        open_images(path)
+    assert open_images(path, size=16).shape == (1, 16, 16)
+    with pytest.raises(UsageError, match="--size"):
+        open_images(path, size=side)
+
+
+def test_one_colour_image_makes_all_rgb(tmp_path: Path, picture: Picture) -> None:
+    grey = picture(tmp_path / "a.png")
+    picture(tmp_path / "b.png", "RGB")
+    images = open_images(tmp_path)
+    np.testing.assert_array_equal(images.pixels[0], np.stack([np.asarray(Image.open(grey))] * 3))
+    assert images.notes == ("1 image stood grey among colour ones: given three equal channels.",)
+
+
+def test_broken_files_are_named_or_skipped_and_counted(tmp_path: Path, picture: Picture) -> None:
+    for name in "abc":
+        picture(tmp_path / f"{name}.png")
+    (tmp_path / "a.png").write_bytes(b"not an image")
+    whole = (tmp_path / "b.png").read_bytes()
+    (tmp_path / "b.png").write_bytes(whole[:-30])  # its header is whole: only decoding finds it
+    with pytest.raises(CorruptImage, match=r"a\.png is not a readable image") as caught:
+        open_images(tmp_path)
+    assert caught.value.exit_code == 2
+    stream = open_stream(tmp_path, skip_bad=True)
+    assert (stream.count, stream.notes) == (1, ("2 images left out: a.png, b.png.",))
+    assert [batch.names for batch in stream.batches(8)] == [("c.png",)]
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(CorruptImage, match=r"b\.png"):
+        open_images(tmp_path)
+    (tmp_path / "c.png").unlink()
+    with pytest.raises(ImageError, match=r"1 image, and none can be used\. The first: b\.png"):
+        open_images(tmp_path, skip_bad=True)
+
+
+def test_nothing_there_is_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="does not exist"):
+        open_images(tmp_path / "missing")
+    with pytest.raises(ImageError, match="holds no images"):
+        open_images(tmp_path)
+    (tmp_path / "table.csv").write_text("1,2")
+    with pytest.raises(UsageError, match="not a kind of file"):
+        open_images(tmp_path / "table.csv")
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ImageError, match="neither a file nor a folder"):
+        open_images(tmp_path / "pipe.png")
+    with pytest.raises(ImageError, match="holds no images"):
+        open_images(tmp_path)
+
+
+def test_links_are_followed_once(tmp_path: Path, picture: Picture) -> None:
+    picture(tmp_path / "z/1.png")
+    (tmp_path / "a").symlink_to("z")
+    (tmp_path / "z/up").symlink_to("..")
+    (tmp_path / "z/broken.png").symlink_to("nowhere")
+    picture(tmp_path.parent / "elsewhere/2.png")
+    (tmp_path / "b").symlink_to(tmp_path.parent / "elsewhere")
+    images = open_images(tmp_path)
+    assert images.names == ("b/2.png", "z/1.png")
+    assert images.notes == (
+        "2 links to folders already read: not followed.",
+        "1 broken link or pipe: ignored.",
+    )
+
+
+def test_names_that_are_not_utf8_are_written_in_percent(tmp_path: Path, picture: Picture) -> None:
+    path = picture(tmp_path / "a.png")
+    try:
+        os.rename(path, os.fsencode(tmp_path) + b"/caf\xe9\n.png")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    images = open_images(tmp_path)
+    assert images.names == ("caf%E9%0A.png",)
+    images.names[0].encode()
+
+
+def test_labels_can_come_from_a_file_or_an_array(tmp_path: Path, picture: Picture) -> None:
+    for name in "abc":
+        picture(tmp_path / "y" / f"{name}.png")
+    np.save(tmp_path / "labels.npy", np.array([2, 0, 1]))
+    numbered = open_images(tmp_path / "y", labels=tmp_path / "labels.npy")
+    assert (numbered.class_names, numbered.labels.tolist()) == (("0", "1", "2"), [2, 0, 1])  # type: ignore[union-attr]
+    worded = open_images(tmp_path / "y", labels=np.array(["yes", "no", "yes"]))
+    assert (worded.class_names, worded.labels.tolist()) == (("no", "yes"), [1, 0, 1])  # type: ignore[union-attr]
+    (tmp_path / "y/b.png").write_bytes(b"")
+    skipped = open_images(tmp_path / "y", labels=np.array([0, 1, 2]), skip_bad=True)
+    assert skipped.labels.tolist() == [0, 2]  # type: ignore[union-attr]
+    with pytest.raises(ImageError, match="holds 3 images, but there are 2 labels"):
+        open_images(tmp_path / "y", labels=np.array([0, 1]))
