@@ -114,9 +114,9 @@ def measure(side: str, images: Path, batch: int, epochs: int) -> Measurement:
 def compare(asked: argparse.Namespace) -> None:
     if find_spec("pythae") is None:
         sys.exit("pythae is not installed here. Run: make bench, or pip install -e '.[bench]'")
-    import zpinch
+    from zpinch.images import open_images
 
-    pixels = zpinch.open_images(asked.data).pixels[: asked.limit]
+    pixels = open_images(asked.data).pixels[: asked.limit]
     runs: dict[str, dict[int, list[Measurement]]] = {
         side: {batch: [] for batch in asked.batches} for side in asked.sides
     }
