@@ -112,7 +112,7 @@ def test_messages_say_what_where_and_what_to_do() -> None:
     file.name = "numbers.zpn"
     with pytest.raises(CorruptArchive, match=r"numbers\.zpn: the file ends at byte [\d,]+, inside block 1\."):
         list(ArchiveReader(file).scan())
-    with pytest.raises(CorruptArchive, match="not that of a zpinch archive"):
+    with pytest.raises(CorruptArchive, match="no zpinch archive"):
         ArchiveReader(io.BytesIO(b"\x89PNG\r\n\x1a\nxxxxxxxx"))
     with pytest.raises(CorruptArchive, match="text mode"):
         ArchiveReader(io.BytesIO(SMALL.data.replace(b"\r\n", b"\n")))
@@ -223,11 +223,24 @@ def test_blocks_that_make_no_sense() -> None:
             read_blocks(forged_with_images(block), tables)
 
 
-def forged_with_images(block: bytes) -> bytes:
-    start = PLAIN.to_bytes()
+@pytest.mark.parametrize(("label", "is_known"), [(0, True), (2, True), (3, False), (-1, False)])
+def test_stored_labels_are_ones_the_model_has(label: int, is_known: bool) -> None:
+    symbols = np.array([0, 0, 0, 0, label], "<i4")
+    planes = zlib.compress(symbols.view(np.uint8).reshape(5, 4).T.tobytes())
+    header = header_for(Block(SMALL.blocks[0].codes, SMALL.blocks[0].labels))
+    data = forged_with_images(forged_block(planes, kind=1, digest=hash_symbols(symbols)), header)
+    if is_known:
+        assert read_blocks(data, SMALL.tables)[0].labels.tolist() == [label]
+    else:
+        with pytest.raises(CorruptArchive, match="label"):
+            read_blocks(data, SMALL.tables)
+
+
+def forged_with_images(block: bytes, header: ArchiveHeader = PLAIN) -> bytes:
+    start = header.to_bytes()
     checksum = zlib.crc32(block, zlib.crc32(start[:-4]))
     footer = FOOTER.pack(FOOTER_SYNC, 1, 2, 1) + b"{}" + struct.pack("<QII", len(start), 1, checksum)
-    return forged(PLAIN, block, footer=footer)
+    return forged(header, block, footer=footer)
 
 
 def test_names_that_make_no_sense() -> None:
@@ -273,7 +286,10 @@ ONE_CHANNEL = CodeTables(np.array([[[1 << 23, 1 << 23]]], np.uint32), np.array([
         lambda: WIDE.to_bytes() + BLOCK.pack(BLOCK_SYNC, 0, 4096, 0, 1 << 24, 0, bytes(8)),
         lambda: WIDE.to_bytes() + BLOCK.pack(BLOCK_SYNC, 0, 4096, 0, 0xFFFFFFFF, 0xFFFFFFFF, bytes(8)),
         lambda: WIDE_NAMED.to_bytes() + BLOCK.pack(BLOCK_SYNC, 0, 4096, 0, 0, 1 << 22, bytes(8)),
-        lambda: WIDE.to_bytes() + FOOTER.pack(FOOTER_SYNC, 1 << 20, 1 << 16, 1 << 60),
+        lambda: WIDE.to_bytes() + FOOTER.pack(FOOTER_SYNC, 1 << 18, 1 << 16, 1 << 60),
+        lambda: forged(
+            WIDE, footer=FOOTER.pack(FOOTER_SYNC, 1 << 18, 2, 0) + b"{}" + b"\xff" * 8 + bytes((16 << 18) - 8)
+        ),
         lambda: WIDE.to_bytes() + FOOTER.pack(FOOTER_SYNC, 0xFFFFFFFF, 0xFFFFFFFF, 1 << 60),
         lambda: forged(WIDE, forged_block(bytes(4), images=4096)),  # decodes to 4 million symbols, none of them right
         lambda: forged(WIDE, forged_block(bomb(100), kind=1, images=4096)),

@@ -102,6 +102,7 @@ def read_block(reader: Reader, number: int, header: dict, seed: int, tables: dic
     symbols = (unstore if kind else uncode)(payload, shape, header["has_labels"], tables)
     require(hashlib.blake2b(symbols.astype("<i4").tobytes(), digest_size=8).digest() == symbols_hash, "hash of symbols")
     split = int(np.prod(shape))
+    require(all(0 <= label < len(tables["label_weights"]) for label in symbols[split:]), "a label")
     return symbols[:split].reshape(shape), symbols[split:], unpack_names(names, images, header), crc
 
 
@@ -158,7 +159,7 @@ def unpack_names(data: bytes, images: int, header: dict) -> list[str]:
 def read_footer(reader: Reader, index: list[tuple[int, int, int]], seed: int) -> dict:
     start = reader.at - 4
     blocks, length, images = reader.unpack("IIQ")
-    require(blocks <= 1 << 20 and length <= 65536, "lengths of the footer")
+    require(blocks <= 1 << 18 and length <= 65536, "lengths of the footer")
     text = reader.take(length)
     entries = [reader.unpack("QII") for _ in range(blocks)]
     reader.check_crc(start, seed)

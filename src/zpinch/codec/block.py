@@ -111,9 +111,10 @@ def unpack_block(frame: Frame, header: ArchiveHeader, tables: CodeTables) -> Blo
     names = unpack_frame_names(frame, header)
     if frame.kind == STORED:
         symbols = unstore(frame.payload, symbol_count(frame.images, header))
-        split = frame.images * np.prod(header.code_shape)
-        codes, labels = symbols[:split].reshape(-1, *header.code_shape), symbols[split:]
-        labels = labels if header.has_labels else None
+        codes, labels = np.split(symbols, [frame.images * int(np.prod(header.code_shape))])
+        codes, labels = codes.reshape(-1, *header.code_shape), labels if header.has_labels else None
+        if labels is not None and (labels.min() < 0 or labels.max() >= tables.labels):
+            raise CorruptArchive("holds a label that the model does not have")
     else:
         codes, labels = decode(frame.payload, frame.images, header.code_shape, tables, has_labels=header.has_labels)
     if hash_symbols(join_symbols(codes, labels)) != frame.symbols_hash:

@@ -58,14 +58,15 @@ def decode(
         symbols = decoder.decode(tables.weights[row, channel], len(images) * code_shape[1] * code_shape[2])
         values = symbols + tables.first[channel]
         outside = np.flatnonzero(symbols == tables.escape)
-        beyond = escaped[taken : taken + outside.size]
-        taken += outside.size
-        if beyond.size < outside.size or (tables.symbols(beyond, channel) != tables.escape).any():
-            raise CorruptArchive("escaped values are missing, or are none")
-        values[outside] = beyond
+        if outside.size:
+            beyond = escaped[taken : taken + outside.size]
+            taken += outside.size
+            if beyond.size < outside.size or (tables.symbols(beyond, channel) != tables.escape).any():
+                raise CorruptArchive("has escaped values that are missing, or need no escape")
+            values[outside] = beyond
         codes[images, channel] = values.reshape(-1, *code_shape[1:])
     if taken != escaped.size or not decoder.is_exhausted():
-        raise CorruptArchive("data is left over after the last code")
+        raise CorruptArchive("has data left over after its last code")
     return codes, labels
 
 
@@ -86,12 +87,12 @@ def split_payload(payload: bytes) -> tuple[NDArray[np.uint32], NDArray[np.int32]
     """The words of the range coder, and the escaped values."""
     words_end = 4 + 4 * struct.unpack_from("<I", payload)[0] if len(payload) >= 4 else len(payload) + 1
     if words_end > len(payload) or (len(payload) - words_end) % 3:
-        raise CorruptArchive("its sections do not fill the payload")
+        raise CorruptArchive("has sections that do not fill its payload")
     words = np.frombuffer(payload, dtype="<u4", count=(words_end - 4) // 4, offset=4).astype(np.uint32)
     packed = np.frombuffer(payload, dtype=np.uint8, offset=words_end).reshape(-1, 3).astype(np.int32)
     escaped = (packed[:, 0] | packed[:, 1] << 8 | packed[:, 2] << 16) - MAX_CODE
     if (escaped > MAX_CODE).any():
-        raise CorruptArchive(f"an escaped value lies beyond ±{MAX_CODE:,}")
+        raise CorruptArchive(f"has an escaped value beyond ±{MAX_CODE:,}")
     return words, escaped
 
 

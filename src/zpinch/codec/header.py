@@ -14,7 +14,7 @@ from typing import Any, cast
 from zpinch.codec.canonical import from_json, to_json
 from zpinch.codec.layout import CRC, HEADER, JSON_BYTES, MAGIC, VERSION, images_per_block
 from zpinch.codec.source import ByteSource
-from zpinch.errors import ArchiveError, LimitError, UsageError, WrongModel
+from zpinch.errors import ArchiveError, CorruptArchive, LimitError, UsageError, WrongModel
 
 Shape = tuple[int, int, int]
 
@@ -81,10 +81,10 @@ class ArchiveHeader:
 def read_header(source: ByteSource) -> tuple[ArchiveHeader, int]:
     """The header, and its CRC-32, from which the checksums of all blocks go on."""
     magic = source.take(len(MAGIC), "the header")
+    if magic[1:4] == MAGIC[1:4] and magic != MAGIC:
+        raise source.damage("the magic word", 0, "is damaged, perhaps by a copy in text mode")
     if magic != MAGIC:
-        ours = magic.startswith(MAGIC[:1]) or magic[1:4] == MAGIC[1:4]
-        reason = "is damaged, perhaps by a copy in text mode" if ours else "is not that of a zpinch archive"
-        raise source.damage("the magic word", 0, reason)
+        raise CorruptArchive(f"{source.name}: is no zpinch archive, or byte 0 to 7 of one were altered")
     start = source.take(HEADER.size - len(MAGIC), "the header")
     _, version, length = HEADER.unpack(magic + start)
     if length > JSON_BYTES:
@@ -98,11 +98,13 @@ def read_header(source: ByteSource) -> tuple[ArchiveHeader, int]:
             f"{source.name}: format version {version}, this zpinch reads {VERSION}: pip install -U zpinch"
         )
     try:
-        return parse_header(text), checksum
+        header = parse_header(text)
     except (ValueError, UsageError, LimitError) as error:
         raise source.damage("the header", 0, f"makes no sense ({error})") from error
     except ArchiveError as error:
         raise ArchiveError(f"{source.name}: {error}") from error
+    source.advice += " `zpinch decompress --salvage` saves the blocks that are whole."
+    return header, checksum
 
 
 def parse_header(text: bytes) -> ArchiveHeader:

@@ -33,7 +33,7 @@ STORED = 1
 JSON_BYTES = 64 << 10  # of the header, and of the statistics
 BLOCK_PIXELS = 4 << 20  # bytes of the images of a block; also the most code values in one
 BLOCK_IMAGES = 4096
-BLOCKS = 1 << 20
+BLOCKS = 1 << 18  # a terabyte of pixels; the index of so many takes 48 MiB when read
 NAME_BYTES = 1024  # of one name in UTF-8
 
 

@@ -43,7 +43,7 @@ class RangeDecoder:
         except BaseException as error:
             # An impossible state is an AssertionError; a Rust panic derives from BaseException alone.
             if isinstance(error, AssertionError) or type(error).__name__ == "PanicException":
-                raise CorruptArchive("the range coder meets a state that no encoder produces") from error
+                raise CorruptArchive("leads the range coder to a state that no encoder produces") from error
             raise
 
     def is_exhausted(self) -> bool:

@@ -16,7 +16,6 @@ from zpinch.codec.source import ByteSource
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import CorruptArchive, UsageError, WrongModel
 
-
 SALVAGE_PASSES = 16  # times the size of the file that false blocks may take to look through
 
 

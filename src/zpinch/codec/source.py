@@ -9,7 +9,6 @@ from typing import BinaryIO
 from zpinch.errors import CorruptArchive, UsageError
 
 PIECE = 1 << 20
-ADVICE = "Get a fresh copy; `zpinch decompress --salvage` saves the blocks that are whole."
 
 
 class ByteSource:
@@ -19,6 +18,7 @@ class ByteSource:
         name = getattr(file, "name", None)
         self.name = name if isinstance(name, str) else os.fsdecode(name) if isinstance(name, bytes) else "archive"
         self.position = 0
+        self.advice = "Get a fresh copy."  # what a person can do about damage
         self._file = file
         self._origin = file.tell() if file.seekable() else None
 
@@ -47,7 +47,9 @@ class ByteSource:
         while missing:
             piece = self._file.read(min(missing, PIECE))
             if not piece:
-                raise CorruptArchive(f"{self.name}: the file ends at byte {self.position:,}, inside {what}. {ADVICE}")
+                raise CorruptArchive(
+                    f"{self.name}: the file ends at byte {self.position:,}, inside {what}. {self.advice}"
+                )
             pieces.append(piece)
             self.position += len(piece)
             missing -= len(piece)
@@ -71,5 +73,5 @@ class ByteSource:
 
     def damage(self, what: str, offset: int, reason: str) -> CorruptArchive:
         return CorruptArchive(
-            f"{self.name}: {what} at byte {offset:,} {reason}: the file was altered or truncated there. {ADVICE}"
+            f"{self.name}: {what} at byte {offset:,} {reason}: the file was altered or truncated there. {self.advice}"
         )
