@@ -157,4 +157,3 @@ def test_claims_beyond_the_file_take_no_memory(tmp_path: Path) -> None:
         for name in ("a.npy", "a.npz"):
             with pytest.raises(CorruptImage):
                 open_images(tmp_path / name)
-

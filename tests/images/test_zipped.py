@@ -32,6 +32,7 @@ def archive(path: Path, names: list[str], method: int = zipfile.ZIP_DEFLATED) ->
         (["b.png", "a.png"], ["a.png", "b.png"], ()),
         (["dog/1.png", "cat/1.png", "cat/.x.png"], ["cat/1.png", "dog/1.png"], ("cat", "dog")),
         (["top/dog/1.png", "top/cat/1.png", "top/README.md"], ["cat/1.png", "dog/1.png"], ("cat", "dog")),
+        (["class/x/1.png", "class/y/2.png"], ["class/x/1.png", "class/y/2.png"], ("class",)),
         (["only/1.png", "only/2.png"], ["only/1.png", "only/2.png"], ("only",)),
         (["cat\\1.png"], ["cat/1.png"], ("cat",)),
     ],
@@ -39,7 +40,7 @@ def archive(path: Path, names: list[str], method: int = zipfile.ZIP_DEFLATED) ->
 def test_layout_follows_the_rules_of_folders(
     tmp_path: Path, names: list[str], expected: list[str], classes: tuple[str, ...]
 ) -> None:
-    images = open_images(archive(tmp_path / "a.zip", names))
+    images = open_images(archive(tmp_path / "top.zip", names))
     assert images.names == tuple(expected)
     assert images.class_names == classes
     levels = [names.index(next(n for n in names if n.replace("\\", "/").endswith(name))) for name in expected]

@@ -2,7 +2,8 @@
 
 What an archive claims is checked before it is believed: entries are read up to a limit, an archive that would swell too
 much is refused. An entry that is encrypted, named twice, or named to leave the folder (absolute, .., a drive) counts
-as a bad image. When all images lie in folders inside one top folder, that top folder is looked through.
+as a bad image. One top folder that holds folders of images is looked through when it has the archive's own name, or
+train/ and test/ inside.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from zpinch.errors import CorruptImage, LimitError, ZpinchError
-from zpinch.images.layout import Layout, Place, is_image, read_layout
+from zpinch.images.layout import SPLITS, Layout, Place, is_image, read_layout
 from zpinch.images.naming import readable, safe_name
 from zpinch.images.readers.encoded import Shelf
 
@@ -30,7 +31,7 @@ def read_zip(path: Path, source: str, *, skip_bad: bool) -> tuple[Layout, list[z
     total = sum(info.file_size for info in entries)
     if total > max(_SMALL_BYTES, _MAX_SWELLING * path.stat().st_size):
         raise LimitError(f"{source} would unpack to {total:,} bytes, over {_MAX_SWELLING} times its size: not read")
-    names = _without_top([_shown(info.filename) for info in entries])
+    names = _without_top([_shown(info.filename) for info in entries], path.stem)
     return read_layout(names, source, skip_bad=skip_bad), entries
 
 
@@ -106,9 +107,11 @@ def _shown(name: str) -> str:
     return safe_name(name) if _leaves(name) else readable(name).replace("\\", "/")
 
 
-def _without_top(names: list[str]) -> list[str]:
+def _without_top(names: list[str], stem: str) -> list[str]:
     images = [name.split("/") for name in names if is_image(name)]
-    tops = {parts[0] for parts in images}
-    if len(tops) != 1 or any(len(parts) < 3 for parts in images):
+    if not images or any(len(parts) < 3 or parts[0] != images[0][0] for parts in images):
         return names
-    return [name.removeprefix(f"{parts[0]}/") for parts in images[:1] for name in names]
+    top = images[0][0]
+    if top != stem and not {parts[1] for parts in images} >= set(SPLITS):
+        return names
+    return [name.removeprefix(f"{top}/") for name in names]

@@ -1,0 +1,242 @@
+"""What was written reads back, appears whole or not at all, and never leaves OUT."""
+
+import io
+import json
+import os
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from zpinch.errors import ImageError, LimitError, MissingExtra, UsageError
+from zpinch.images import ImageCollection, contact_sheet, open_images, open_writer, save_images
+from zpinch.images.writers import parquet
+
+KINDS = ("folder", "a.zip", "a.npz")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("writers")
+
+
+WORDS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8)
+NASTY = st.sampled_from(
+    ["../x.png", "/a.png", "a", "A", "a.png", "con", "train/a.png", "c\\d.png", "b/a.png", "é", ".h"]
+)
+
+
+@st.composite
+def collections(draw: st.DrawFn) -> ImageCollection:
+    n, channels = draw(st.integers(1, 6)), draw(st.sampled_from([1, 3]))
+    seed = draw(st.integers(0, 1 << 30))
+    pixels = np.random.default_rng(seed).integers(0, 256, (n, channels, 8, 9), np.uint8)
+    names = tuple(draw(st.lists(WORDS | NASTY, min_size=n, max_size=n))) if draw(st.booleans()) else None
+    if not draw(st.booleans()):
+        if names is not None:  # an unlabelled folder is a flat one
+            names = tuple(name.replace("/", "_").replace("\\", "_") for name in names)
+        return ImageCollection(pixels, names=names)
+    classes = tuple(
+        draw(st.lists((WORDS | NASTY).filter(lambda word: word not in ("train", "test")), min_size=1, max_size=4))
+    )
+    labels = np.array(draw(st.lists(st.integers(0, len(classes) - 1), min_size=n, max_size=n)), np.int64)
+    return ImageCollection(pixels, labels, classes, names)
+
+
+@settings(max_examples=40, deadline=None)
+@given(images=collections(), kind=st.sampled_from(KINDS))
+def test_what_is_written_reads_back(folder: Path, images: ImageCollection, kind: str) -> None:
+    """The same pixels; the same images together in a class; in the same order where the kind keeps one."""
+    out = folder / kind
+    save_images(images, out, force=out.exists())
+    try:
+        back = open_images(out)
+    finally:
+        _remove(out)
+    assert Counter(image.tobytes() for image in back.pixels) == Counter(image.tobytes() for image in images.pixels)
+    assert back.is_labelled == images.is_labelled
+    if images.labels is not None and back.labels is not None:
+        assert _grouped(back) == _grouped(images)
+    if kind == "a.npz":
+        np.testing.assert_array_equal(back.pixels, images.pixels)
+        if images.labels is not None:
+            np.testing.assert_array_equal(back.labels, images.labels)
+
+
+def _grouped(images: ImageCollection) -> Counter[tuple[bytes, ...]]:
+    assert images.labels is not None
+    groups = (images.pixels[images.labels == label] for label in np.unique(images.labels))
+    return Counter(tuple(sorted(image.tobytes() for image in group)) for group in groups)
+
+
+def _remove(out: Path) -> None:
+    if out.is_file():
+        out.unlink()
+    elif out.is_dir():
+        for path in sorted(out.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        out.rmdir()
+
+
+def test_generated_names(tmp_path: Path, collection: ImageCollection) -> None:
+    save_images(collection, tmp_path / "a")
+    assert (tmp_path / "a/dog/000001.png").is_file()
+    save_images(ImageCollection(collection.pixels), tmp_path / "b")
+    assert sorted(path.name for path in (tmp_path / "b").iterdir())[:2] == ["000000.png", "000001.png"]
+    assert open_images(tmp_path / "b").fingerprint() == ImageCollection(collection.pixels).fingerprint()
+
+
+def test_names_of_classes_and_images_cannot_leave(tmp_path: Path, collection: ImageCollection) -> None:
+    wicked = ImageCollection(
+        collection.pixels[:3], np.array([0, 1, 1]), ("../../up", "/etc"), ("../../../a.png", "C:\\b.png", "/etc/b.png")
+    )
+    for out in (tmp_path / "deep/er/out", tmp_path / "deep/er/out.zip"):
+        save_images(wicked, out)
+    assert {path.name for path in tmp_path.iterdir()} == {"deep"}
+    assert {path.name for path in (tmp_path / "deep/er").iterdir()} == {"out", "out.zip"}
+    expected = ["_.._.._up/a.png", "_etc/C_/b.png", "_etc/etc/b.png"]
+    with zipfile.ZipFile(tmp_path / "deep/er/out.zip") as archive:
+        assert sorted(archive.namelist()) == expected
+
+
+def test_npz_is_plain_numpy(tmp_path: Path, collection: ImageCollection) -> None:
+    save_images(collection, tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as arrays:
+        np.testing.assert_array_equal(arrays["images"], collection.pixels[:, 0])
+        np.testing.assert_array_equal(arrays["labels"], collection.labels)
+        assert arrays["class_names"].tolist() == ["cat", "dog", "eel"]
+        assert arrays["names"][1] == "dog/000001.png"
+    colour = ImageCollection(np.repeat(collection.pixels, 3, 1))
+    save_images(colour, tmp_path / "b.npz")
+    with np.load(tmp_path / "b.npz") as arrays:
+        assert arrays["images"].shape == (12, 8, 9, 3)
+    assert open_images(tmp_path / "b.npz").fingerprint() == colour.fingerprint()
+
+
+def test_the_same_images_give_the_same_bytes(tmp_path: Path, collection: ImageCollection) -> None:
+    for kind in ("zip", "npz", "png"):
+        for name in "ab":
+            save_images(collection, tmp_path / f"{name}.{kind}")
+        assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+
+
+def test_parquet(tmp_path: Path, collection: ImageCollection, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    with monkeypatch.context() as without:
+        without.setattr(parquet.importlib, "import_module", missing)
+        with pytest.raises(MissingExtra, match=r"pip install 'zpinch\[parquet\]'"):
+            save_images(collection, tmp_path / "a.parquet")
+    assert list(tmp_path.iterdir()) == []
+    reader = pytest.importorskip("pyarrow.parquet")
+    save_images(collection, tmp_path / "a.parquet")
+    table = reader.read_table(tmp_path / "a.parquet")
+    rows = table.to_pylist()
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(rows[4]["image"]))), collection.pixels[4, 0])
+    assert (rows[4]["label"], rows[4]["name"]) == (1, "dog/000004.png")
+    assert json.loads(table.schema.metadata[b"class_names"]) == ["cat", "dog", "eel"]
+
+
+def test_a_sheet_is_a_grid(tmp_path: Path, collection: ImageCollection) -> None:
+    sheet = np.asarray(contact_sheet(collection.pixels, columns=5, scale=2, gap=3))
+    assert sheet.shape == (3 * 19 - 3, 5 * 21 - 3)
+    np.testing.assert_array_equal(sheet[19:35:2, 42:60:2], collection.pixels[7, 0])
+    assert (sheet[16:19] == 128).all()
+    save_images(collection, tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.size == (4 * 10 - 1, 3 * 9 - 1)
+    assert contact_sheet(np.zeros((2, 3, 8, 8), np.uint8)).mode == "RGB"
+    with pytest.raises(LimitError, match="at most 4,096"):
+        open_writer(tmp_path / "b.png", shape=(1, 8, 8), count_hint=5000)
+    with pytest.raises(ImageError, match="at least one"):
+        contact_sheet(collection.pixels[:0])
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "a.png"])
+def test_after_an_error_nothing_is_left(tmp_path: Path, collection: ImageCollection, kind: str) -> None:
+    def fail_half_way() -> None:
+        with open_writer(tmp_path / kind, shape=collection.shape, class_names=collection.class_names) as writer:
+            writer.write(collection)
+            assert not (tmp_path / kind).exists()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail_half_way()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["a.zip", "a.npz", "a.png"])
+def test_a_file_that_is_there_is_kept_unless_forced(tmp_path: Path, collection: ImageCollection, kind: str) -> None:
+    (tmp_path / kind).write_text("precious")
+    with pytest.raises(UsageError, match="--force to replace it"):
+        save_images(collection, tmp_path / kind)
+    assert (tmp_path / kind).read_text() == "precious"
+    save_images(collection, tmp_path / kind, force=True)
+    assert (tmp_path / kind).read_bytes() != b"precious"
+    assert len(list(tmp_path.iterdir())) == 1
+    (tmp_path / "x" / kind).mkdir(parents=True)
+    with pytest.raises(UsageError, match="is a folder"):
+        save_images(collection, tmp_path / "x" / kind, force=True)
+
+
+def test_a_folder_that_is_there_is_only_added_to(tmp_path: Path, collection: ImageCollection) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    save_images(collection[:1], out)  # an empty folder is free
+    (out / "cat/mine.txt").write_text("precious")
+    with pytest.raises(UsageError, match="--force to add to it"):
+        save_images(collection, out)
+    save_images(collection, out, force=True)
+    assert (out / "cat/mine.txt").read_text() == "precious"
+    assert len(open_images(out)) == 12
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UsageError, match="is a file"):
+        save_images(collection, tmp_path / "file", force=True)
+
+
+def test_links_inside_out_are_not_followed(tmp_path: Path, collection: ImageCollection) -> None:
+    outside, out = tmp_path / "outside", tmp_path / "out"
+    outside.mkdir()
+    out.mkdir()
+    (out / "dog").symlink_to(outside)
+    with pytest.raises(UsageError, match="not followed"):
+        save_images(collection, out, force=True)
+    assert list(outside.iterdir()) == []
+    assert [path.name for path in out.iterdir()] == ["dog"]
+    (out / "dog").unlink()
+    (out / "dog").mkdir()
+    (outside / "x.png").write_text("precious")
+    (out / "dog/000001.png").symlink_to(outside / "x.png")
+    save_images(collection, out, force=True)  # the link itself is replaced
+    assert (outside / "x.png").read_text() == "precious"
+    assert not (out / "dog/000001.png").is_symlink()
+    assert {path.name for path in tmp_path.iterdir()} == {"outside", "out"}
+
+
+def test_batches_must_fit_and_endings_be_known(tmp_path: Path, collection: ImageCollection) -> None:
+    for ending in ("npy", "jpg", "csv", "zpn"):
+        with pytest.raises(UsageError, match=r"is not written\. OUT is a folder"):
+            save_images(collection, tmp_path / f"a.{ending}")
+    writer = open_writer(tmp_path / "v1.2", shape=(1, 8, 8))
+    with pytest.raises(ImageError, match="cannot join"), writer:
+        writer.write(collection)
+    (tmp_path / "plain").write_text("")
+    with pytest.raises(UsageError, match="cannot be written"):
+        save_images(collection, tmp_path / "plain/out.zip")
+    assert [path.name for path in tmp_path.iterdir()] == ["plain"]
+
+
+def test_many_batches_make_one_output(tmp_path: Path, collection: ImageCollection) -> None:
+    for kind in KINDS:
+        with open_writer(tmp_path / kind, shape=collection.shape, class_names=collection.class_names) as writer:
+            for start in range(0, 12, 5):
+                writer.write(collection[start : start + 5])
+            assert writer.count == 12
+        assert open_images(tmp_path / kind).pixels.sum() == collection.pixels.sum()
+    assert sorted(os.listdir(tmp_path)) == sorted(KINDS)
