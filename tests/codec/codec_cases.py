@@ -21,9 +21,7 @@ def make_tables(rng: np.random.Generator, labels: int, channels: int, size: int,
     first = rng.integers(-size, 2, size=channels).astype(np.int32)
     if not labels:
         return CodeTables(weights, first)
-    shares = np.ones(1) if labels == 1 else rng.dirichlet(np.ones(labels))
-    label_weights = integer_weights(shares) if labels > 1 else np.array([1 << 24], dtype=np.uint32)
-    return CodeTables(weights, first, label_weights)
+    return CodeTables(weights, first, integer_weights(rng.dirichlet(np.ones(labels))))
 
 
 names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)

@@ -32,8 +32,8 @@ def integer_weights(pmf: NDArray[np.floating]) -> NDArray[np.uint32]:
     """
     pmf = np.asarray(pmf, dtype=np.float64)
     size = pmf.shape[-1] if pmf.ndim else 0
-    if not 2 <= size <= MAX_ENTRIES:
-        raise LimitError(f"a table has 2 to {MAX_ENTRIES:,} entries, this one has {size:,}")
+    if not 1 <= size <= MAX_ENTRIES:  # 1: the labels of a model with a single class
+        raise LimitError(f"a table has 1 to {MAX_ENTRIES:,} entries, this one has {size:,}")
     if not np.isfinite(pmf).all() or (pmf < 0).any():
         raise ModelError("a probability is negative or not finite. Train the prior again, at a lower learning rate")
     with np.errstate(over="ignore"):
