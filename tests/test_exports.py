@@ -28,22 +28,30 @@ def verbs() -> list[str]:
     return sorted(name for name in app if not name.startswith("-"))
 
 
-def help_of(verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+def commands() -> list[tuple[str, ...]]:
+    """Every verb; instead of one that is a family, its members: ("data", "get")."""
+    from zpinch.cli import app
+
+    families = {verb: [name for name in app[verb] if not name.startswith("-")] for verb in verbs()}
+    return [words for verb, names in families.items() for words in ([(verb, name) for name in names] or [(verb,)])]
+
+
+def help_of(words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
     from zpinch.cli import app
 
     monkeypatch.setenv("COLUMNS", "200")
     with pytest.raises(SystemExit) as end:
-        app([verb, "--help"])
+        app([*words, "--help"])
     assert end.value.code in (0, None)
     return capsys.readouterr().out
 
 
-def test_every_verb_shows_two_examples(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    for verb in verbs():
-        text = help_of(verb, capsys, monkeypatch)
-        examples = [line for line in text.splitlines() if re.match(rf"[│\s$]*zpinch {verb}\b", line)]
-        examples = [line for line in examples if "[OPTIONS]" not in line and "COMMAND" not in line]
-        assert len(examples) >= 2, f"zpinch {verb} --help shows {len(examples)} examples:\n{text}"
+def test_every_command_shows_two_examples(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for words in commands():
+        text = help_of(words, capsys, monkeypatch)
+        lines = re.findall(rf"^[│\s$]*zpinch {' '.join(words)}\b.*", text, re.MULTILINE)
+        examples = [line for line in lines if "[OPTIONS]" not in line and "COMMAND" not in line]
+        assert len(examples) >= 2, f"zpinch {' '.join(words)} --help shows {len(examples)} examples:\n{text}"
 
 
 def test_every_verb_has_a_page_that_uses_it() -> None:
