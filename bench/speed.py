@@ -51,35 +51,25 @@ def zpinch_images_per_second(pixels: npt.NDArray[np.uint8], batch: int, epochs: 
     import torch
 
     from zpinch.images import ImageCollection
-    from zpinch.model.encoder import MlpEncoderConfig
-    from zpinch.model.generator import MlpGeneratorConfig
-    from zpinch.model.model import Model, ModelConfig
+    from zpinch.model.design import design
+    from zpinch.model.model import Model
     from zpinch.training.loop import Learner, Plan, training_steps
     from zpinch.training.recipes import RECIPES, Schedule
 
     torch.manual_seed(0)
     images = ImageCollection(pixels)
-    shape = images.shape
-    code = (32, 1, 1)
-    model = Model(
-        ModelConfig(
-            image=shape,
-            code=code,
-            recipe="autoencoder",
-            encoder=MlpEncoderConfig(image=shape, code=code, hidden=(128, 64)),
-            generator=MlpGeneratorConfig(image=shape, code=code, hidden=(64, 128)),
-            critic=None,
-            prior=None,
-        )
+    recipe = RECIPES["autoencoder"]
+    net = design(
+        images.shape, (), recipe=recipe.name, backbone="mlp", latent=32, has_encoder=True, has_critic=recipe.has_critic
     )
     epoch = len(images) // batch
     plan = Plan(
         steps=(1 + epochs) * epoch,
-        objective=RECIPES["autoencoder"].objective,
+        objective=recipe.objective,
         schedule=Schedule(batch=batch, learning_rate=1e-3),
         precision=precision,
     )
-    steps = training_steps(Learner(model, plan), images, plan)
+    steps = training_steps(Learner(Model(net), plan), images, plan)
     for _ in range(epoch):
         next(steps)
     started = time.perf_counter()
@@ -182,8 +172,10 @@ def machine() -> dict[str, str | int | float]:
     name = platform.processor() or platform.machine()
     flags = ""
     if Path("/proc/cpuinfo").exists():
-        lines = dict(line.split("\t: ", 1) for line in Path("/proc/cpuinfo").read_text().splitlines() if "\t: " in line)
-        name, flags = lines.get("model name", name).strip(), lines.get("flags", "")
+        lines = dict(
+            map(str.strip, line.split(":", 1)) for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line
+        )
+        name, flags = lines.get("model name", name), lines.get("flags", "")
     wide = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags.split()]
     return {
         "processor": name,
