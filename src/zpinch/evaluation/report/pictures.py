@@ -1,0 +1,45 @@
+"""Small images as data: URIs, within a budget of bytes for the whole page."""
+
+import base64
+import io
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from zpinch.evaluation.baselines import picture
+
+Pixels = npt.NDArray[np.uint8]
+
+BRIGHTER, DARKER = (196, 92, 46), (58, 120, 168)  # readable on white and on black
+ERROR_GAIN = 2
+
+
+def affordable(shape: tuple[int, ...], budget_bytes: int, *, bytes_a_pixel: int) -> int:
+    """How many images of (channels, height, width) fit even if PNG gains nothing; base64 adds a third."""
+    return max(1, int(budget_bytes / (shape[-1] * shape[-2] * bytes_a_pixel * 4 / 3 + 120)))
+
+
+def data_uri(image: Pixels) -> str:
+    """(channels, height, width) as a PNG in a data: URI."""
+    return _uri(picture(image))
+
+
+def error_uri(original: Pixels, reconstructed: Pixels) -> str:
+    """Where a reconstruction is too bright (rust) or too dark (blue); clear where it is right. Error 0.5 is opaque."""
+    difference = (reconstructed.astype(np.int16) - original).mean(0)
+    rgba = np.zeros((*difference.shape, 4), np.uint8)
+    rgba[..., :3] = np.where(difference[..., None] > 0, BRIGHTER, DARKER)
+    rgba[..., 3] = (np.abs(difference) * ERROR_GAIN).clip(max=255)
+    return _uri(Image.fromarray(rgba))
+
+
+def shown_width(side: int, target: int) -> int:
+    """Pixels on the page for an image this wide: a whole multiple of its own when small, so that pixels stay square."""
+    return side * max(1, round(target / side)) if side <= target else target
+
+
+def _uri(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
