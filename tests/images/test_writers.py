@@ -48,7 +48,7 @@ def collections(draw: st.DrawFn) -> ImageCollection:
     return ImageCollection(pixels, labels, classes, names)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(images=collections(), kind=st.sampled_from(KINDS))
 def test_what_is_written_reads_back(folder: Path, images: ImageCollection, kind: str) -> None:
     """The same pixels; the same images together in a class; in the same order where the kind keeps one."""
