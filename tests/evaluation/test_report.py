@@ -1,0 +1,155 @@
+"""The page as a reader's browser and a stranger's data see it: parsed, closed to the outside, escaped, bounded."""
+
+import html.parser
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zpinch.errors import UsageError
+from zpinch.evaluation.baselines import SizeRow
+from zpinch.evaluation.report import (
+    Curve,
+    Number,
+    Pairs,
+    PriorRow,
+    ReportData,
+    Samples,
+    SizeComparison,
+    render,
+    write_report,
+)
+from zpinch.evaluation.report.charts import line_chart, readable
+
+HOSTILE = "</title></div><script>alert(1)</script>\"'><img src=https://evil.example/x onerror=alert(2)>"
+
+
+def a_report(text: str = "plain", *, side: int = 28, channels: int = 1, images: int = 60) -> ReportData:
+    noise = np.random.default_rng(0).integers(0, 256, (images, channels, side, side), dtype=np.uint8)
+    return ReportData(
+        title=text,
+        verdict=text,
+        command=text,
+        numbers=(Number(text, 0.5, text, text, good=True), Number(text, text, text, text, good=False)),
+        pairs=Pairs(noise, noise[::-1], text),
+        samples=Samples(noise, np.arange(images) % 3, (text, "b", "c"), text),
+        priors=(PriorRow(text, 93, 18), PriorRow("other", 68, 11)),
+        sizes=SizeComparison((SizeRow(text, 9, 100.0),), (SizeRow("PNG", 9, 150.0),), 5_000, 1_000),
+        curves=(Curve(text, text, (100, 200, 300), (30.0, 2.0, 1.0), floor=1.0),),
+        kept_step=200,
+        notes=(text,),
+        provenance=((text, text),),
+    )
+
+
+class Page(html.parser.HTMLParser):
+    """Tags seen, every one closed in order."""
+
+    VOID = frozenset({"meta", "img", "br"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self._open: list[str] = []
+        self.feed(text)
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+@pytest.mark.parametrize("text", ["plain", HOSTILE, "{{ 7 * 7 }}{% include 'x' %}"])
+def test_the_page_is_whole_and_closed_to_the_outside(text: str):
+    page = render(a_report(text))
+    tags = Page(page).tags
+    assert {tag for tag, _ in tags}.isdisjoint({"script", "iframe", "link", "object", "form", "base"})
+    for _, attributes in tags:
+        assert not [name for name in attributes if name.startswith("on")]
+        assert (attributes.get("src") or "data:image/png;base64,").startswith("data:image/png;base64,")
+        assert "href" not in attributes
+    assert "url(" not in page
+    assert text != "plain" or "//" not in re.sub(r"base64,[^\"]*", "", page)
+
+
+def test_every_part_is_there_and_empty_parts_are_not():
+    full = render(a_report())
+    assert "A prior that predicts codes well makes files smaller and samples better." in full
+    headings = re.findall("<h2>(.*?)</h2>", full)
+    assert len(headings) == 8
+    bare = render(ReportData(title="t", verdict="v", command="c", numbers=()))
+    assert re.findall("<h2>(.*?)</h2>", bare) == headings[-2:]
+    assert "None" not in bare
+
+
+@pytest.mark.parametrize(("side", "channels"), [(28, 1), (200, 3)])
+def test_the_page_stays_below_5_mb_even_for_noise(side: int, channels: int):
+    assert len(render(a_report(side=side, channels=channels, images=60 if side == 28 else 20))) < 5_000_000
+
+
+def test_break_even_is_where_archive_and_model_are_smaller():
+    ours = (SizeRow("lossless", 10, 100.0), SizeRow("lossy", 10, 8.0, mse=0.01))
+    sizes = SizeComparison(ours, (), model_bytes=5_000, images=1_000)
+    png, avif, tiny = SizeRow("PNG", 10, 150.0), SizeRow("AVIF", 10, 33.0, mse=0.02), SizeRow("x", 10, 90.0)
+    assert sizes.break_even(png) == 100  # 100 * 150 = 5,000 + 100 * 100
+    assert sizes.break_even(avif) == 200
+    assert sizes.break_even(tiny) == math.inf
+    assert SizeComparison(ours[:1], (), 5_000, 1_000).break_even(avif) is None
+    assert sizes.with_model(ours[0]) == 105
+    assert sizes.with_model(png) == 150
+
+
+def test_a_curve_is_drawn_where_its_values_lie():
+    drawn = str(line_chart(Curve("error", "mse", (0, 50, 100), (10.0, 5.0, 0.0))))
+    points = [tuple(map(float, pair.split(","))) for pair in re.findall(r'points="(.*?)"', drawn)[0].split()]
+    (x0, y0), (x1, y1), (x2, y2) = points
+    assert (x1 - x0, y1 - y0) == pytest.approx((x2 - x1, y2 - y1), abs=0.11)  # equal steps, equal falls
+    assert y0 < y2  # down is less
+
+
+@pytest.mark.parametrize(
+    "values", [(1.0,), (0.0, 0.0), (math.nan, 2.0), (math.inf,), (1e-9, 1e9), (-3.0, 5.0), tuple([1.0] * 5_000)]
+)
+def test_any_values_make_a_chart(values: tuple[float, ...]):
+    drawn = str(line_chart(Curve("c", "u", tuple(range(len(values))), values, floor=1.0)))
+    assert "nan" not in drawn
+    assert "inf" not in drawn
+    assert len(drawn) < 20_000
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.007634, "0.00763"),
+        (68.24, "68.2"),
+        (12400.0, "12,400"),
+        (0.0, "0"),
+        (3.0, "3"),
+        (math.inf, "∞"),
+        (-1.5, "-1.50"),
+    ],
+)
+def test_numbers_are_readable(value: float, text: str):
+    assert readable(value) == text
+
+
+def test_writing_replaces_at_once_or_not_at_all(tmp_path: Path):
+    path = write_report(tmp_path / "report.html", a_report("first"))
+    assert "first" in path.read_text(encoding="utf-8")
+    write_report(path, a_report("second"))
+    assert "second" in path.read_text(encoding="utf-8")
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_report(tmp_path / "missing" / "report.html", a_report())
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_report(tmp_path, a_report())
+    assert list(tmp_path.iterdir()) == [path]
