@@ -1,1 +1,60 @@
-"""zpinch: one model that compresses, decompresses and generates your images."""
+"""zpinch: one model, trained on your own images, that compresses, decompresses and generates them.
+
+    images = zpinch.open_images("digits")
+    model = zpinch.train(images, minutes=5)
+    zpinch.compress("digits", model, "digits.zpn")
+
+Names load on first use: `import zpinch` takes no PyTorch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zpinch.errors import ZpinchError
+    from zpinch.images import ImageCollection, open_images, save_images
+    from zpinch.model.model import Model
+    from zpinch.model.storage import load
+    from zpinch.tasks.compress import compress
+    from zpinch.tasks.decompress import decompress
+    from zpinch.tasks.evaluate import evaluate
+    from zpinch.tasks.generate import generate
+    from zpinch.tasks.train import train
+
+__all__ = [
+    "ImageCollection",
+    "Model",
+    "ZpinchError",
+    "compress",
+    "decompress",
+    "evaluate",
+    "generate",
+    "load",
+    "open_images",
+    "save_images",
+    "train",
+]
+
+_HOMES = {
+    "ImageCollection": "zpinch.images",
+    "Model": "zpinch.model.model",
+    "ZpinchError": "zpinch.errors",
+    "compress": "zpinch.tasks.compress",
+    "decompress": "zpinch.tasks.decompress",
+    "evaluate": "zpinch.tasks.evaluate",
+    "generate": "zpinch.tasks.generate",
+    "load": "zpinch.model.storage",
+    "open_images": "zpinch.images",
+    "save_images": "zpinch.images",
+    "train": "zpinch.tasks.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'zpinch' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -40,8 +40,11 @@ def residual_stack(width: int, depth: int) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(width) for _ in range(depth)))
 
 
-def preserve_signal(module: nn.Module) -> None:
-    """Weights ~ N(0, (1.5 / sqrt(fan_in))^2), biases zero, residual blocks closed.
+GAINS = {"sigmoid": 4.0}  # a sigmoid's slope at 0 is 1/4: with the gain of the others, two layers put the signal out
+
+
+def preserve_signal(module: nn.Module, gain: float = 1.5) -> None:
+    """Weights ~ N(0, (gain / sqrt(fan_in))^2), biases zero, residual blocks closed.
 
     With PyTorch's default initialisation a norm-free network of this depth collapses to a constant image and never
     comes back (tests/model/test_initialisation.py trains both).
@@ -49,7 +52,7 @@ def preserve_signal(module: nn.Module) -> None:
     for part in module.modules():
         if isinstance(part, nn.Conv2d | nn.Linear):
             fan_in = part.weight[0].numel()
-            nn.init.normal_(part.weight, std=1.5 / math.sqrt(fan_in))
+            nn.init.normal_(part.weight, std=gain / math.sqrt(fan_in))
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
     for part in module.modules():

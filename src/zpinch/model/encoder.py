@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from zpinch.model.blocks import (
     ACTIVATIONS,
+    GAINS,
     dense_stack,
     leaky,
     pad_to_multiple,
@@ -84,7 +85,7 @@ class MlpEncoder(nn.Module):
         d, h, w = config.code
         self.layers = dense_stack((channels * height * width, *config.hidden, d * h * w))
         self.activation = ACTIVATIONS[config.activation]
-        preserve_signal(self)
+        preserve_signal(self, GAINS.get(config.activation, 1.5))
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (batch, channels, height, width) in [0, 1]. Returns z: (batch, *code)."""

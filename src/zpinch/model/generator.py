@@ -9,7 +9,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from zpinch.model.blocks import ACTIVATIONS, dense_stack, leaky, padded_side, preserve_signal, residual_stack
+from zpinch.model.blocks import ACTIVATIONS, GAINS, dense_stack, leaky, padded_side, preserve_signal, residual_stack
 from zpinch.model.encoder import Shape
 from zpinch.model.frozen import Frozen
 
@@ -90,7 +90,7 @@ class MlpGenerator(nn.Module):
         self.layers = dense_stack((d * h * w, *config.hidden, channels * height * width))
         self.realism = nn.Linear(1, self.layers[0].out_features, bias=False)
         self.activation = ACTIVATIONS[config.activation]
-        preserve_signal(self)
+        preserve_signal(self, GAINS.get(config.activation, 1.5))
 
     def forward(self, z: Tensor, beta: Tensor) -> Tensor:
         """z: (batch, *code); beta: (batch,) in [0, 1]. Returns images (batch, channels, height, width) in (0, 1)."""

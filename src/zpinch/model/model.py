@@ -10,7 +10,8 @@ A prior that predicts codes well makes files smaller and samples better: `tables
 This file joins the parts and runs them on NumPy images; storing them is storage.py, training them is training/.
 """
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -66,11 +67,20 @@ class Model(nn.Module):
         if config.encoder is None:
             self.sampler = GaussianSampler(GaussianSamplerConfig(code=config.code, labels=config.labels))
         self.tables: CodeTables | None = None
+        self.name = config.recipe  # the folder's name, once saved
+        self.facts: dict[str, Any] = {}  # for people: data, metrics, command, versions
+        self.history: list[dict[str, Any]] = []  # the checks of its training
         self.to(memory_format=torch.channels_last)
 
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
+
+    def save(self, folder: str | Path, *, force: bool = False) -> Path:
+        """Write the model to a folder of its own (storage.py says what is in it)."""
+        from zpinch.model.storage import save  # storage builds on this file
+
+        return save(self, folder, force=force)
 
     def require_codes(self, verb: str) -> CodeTables:
         """The tables that code this model's codes, or a ModelError that says which recipes can do `verb`."""

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import CorruptModel, LimitError, ModelError, UsageError, ZpinchError
+from zpinch.model.card import METRICS, card_files
 from zpinch.model.frozen import Frozen
 from zpinch.model.model import Model, ModelConfig
 from zpinch.model.prior.sampler import GaussianSampler, MixtureSampler, MixtureSamplerConfig
@@ -90,8 +91,8 @@ def identities(model: Model) -> dict[str, str]:
     return result
 
 
-def save(model: Model, folder: str | Path, *, facts: Mapping[str, Any] | None = None, extras: Mapping[str, bytes] | None = None, force: bool = False) -> Path:
-    """Write the model's folder. extras: files for people to lie beside (README.md, metrics.jsonl, samples.png).
+def save(model: Model, folder: str | Path, *, force: bool = False) -> Path:
+    """Write the model's folder: what reading needs, and what people look at (card.py).
 
     The files are written to a temporary folder beside it, flushed, and moved into place one by one, the configuration last.
     """
@@ -105,8 +106,10 @@ def save(model: Model, folder: str | Path, *, facts: Mapping[str, Any] | None = 
         model=model.config,
         mixture=model.sampler.config if isinstance(model.sampler, MixtureSampler) else None,
         identities=identities(model),
-        facts=dict(facts or {}),
+        facts=model.facts,
     )
+    model.name = folder.name
+    for_people = card_files(model, stored.identities)
     flat = {f"{part}.{key}": tensor.clone() for part, tensors in part_tensors(model).items() for key, tensor in tensors.items()}
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     try:
@@ -114,10 +117,10 @@ def save(model: Model, folder: str | Path, *, facts: Mapping[str, Any] | None = 
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         save_file(flat, partial / WEIGHTS)
-        for name, data in (extras or {}).items():
+        for name, data in for_people.items():
             (partial / name).write_bytes(data)
         (partial / CONFIG).write_text(stored.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        names = [WEIGHTS, *(extras or {}), CONFIG]
+        names = [WEIGHTS, *for_people, CONFIG]
         for name in names:
             with (partial / name).open("rb") as file:
                 os.fsync(file.fileno())
@@ -155,6 +158,8 @@ def load(folder: str | Path) -> Model:
     for part, identity in stored.identities.items():
         if found.get(part) != identity:
             raise CorruptModel(f"{path}: the {part} is not the one that {CONFIG} names: the file was altered. Restore it from a copy.")
+    model.name, model.facts = folder.resolve().name, stored.facts
+    model.history = read_history(folder / METRICS)
     return model.eval()
 
 
@@ -178,6 +183,15 @@ def load_config(folder: str | Path) -> StoredConfig:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise CorruptModel(f"{path}: {where}: {first['msg']}. Restore it from a copy.") from error
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """The checks of the training, for curves. They are for people: what cannot be read is left out."""
+    try:
+        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    except (OSError, ValueError):
+        return []
+    return [row for row in rows if isinstance(row, dict)]
 
 
 def assemble(stored: StoredConfig, parts: Mapping[str, Mapping[str, Tensor]]) -> Model:

@@ -7,9 +7,11 @@ import torch
 
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
+from zpinch.evaluation.metrics import mean_squared_error
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 
+FEWEST = 5  # images that can be compared as a set
 CHECK_IMAGES = 2_000  # held-out images, and samples, that a check looks at
 
 
@@ -33,10 +35,12 @@ class Yardstick(NamedTuple):
     """Held-out images and what real images score on them."""
 
     held_out: ImageCollection
-    reference: Reference
+    reference: Reference | None  # None when there are too few images to compare
 
 
 def make_yardstick(training: ImageCollection, held_out: ImageCollection) -> Yardstick:
+    if len(held_out) < FEWEST:
+        return Yardstick(held_out, None)
     return Yardstick(held_out, Reference.fit(Extractor.fit(training), training.pixels, held_out.pixels))
 
 
@@ -55,9 +59,11 @@ def measure(model: Model, yardstick: Yardstick, *, step: int, seconds: float, te
     check = Check(step, seconds, terms)
     if model.encoder is not None:
         codes = model.encode(held_out.pixels)
-        score = score_reconstructions(reference, held_out.pixels, model.decode(codes))
-        check = check._replace(mse=score.mse, rfcd=score.rfcd_ratio, bits=density_bits(model, codes, held_out))
-    if model.sampler is not None and len(held_out) >= 5:
+        rebuilt = model.decode(codes)
+        check = check._replace(mse=mean_squared_error(held_out.pixels, rebuilt), bits=density_bits(model, codes, held_out))
+        if reference:
+            check = check._replace(rfcd=score_reconstructions(reference, held_out.pixels, rebuilt).rfcd_ratio)
+    if model.sampler is not None and reference:
         label = np.full(len(held_out), model.config.labels) if held_out.labels is None else held_out.labels
         samples = score_samples(reference, model.sample(label, seed=seed))
         check = check._replace(

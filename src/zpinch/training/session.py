@@ -37,6 +37,8 @@ class Listener(Protocol):
 
     def entered(self, phase: str) -> None: ...
 
+    def ended(self, outcome: "Outcome") -> None: ...
+
 
 class Outcome(NamedTuple):
     model: Model
@@ -83,7 +85,7 @@ def run(
             checks.append(check)
             if stopping.best(checks) == len(checks) - 1:
                 best = {key: value.clone() for key, value in learner.average.state_dict().items() if not key.startswith("sampler.")}
-            listener.checked(check, stopping.alarms(check))
+            listener.checked(check, stopping.alarms(check, of=plan.steps))
             if folder:
                 save_run(folder, learner, plan, history=checks, best=best, seconds=seconds, fingerprint=fingerprint)
             verdict = stopping.judge(checks, until, may_stop_early=may_stop_early)

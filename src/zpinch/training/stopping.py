@@ -79,9 +79,11 @@ def judge(history: Sequence[Check], until: Sequence[Condition], *, may_stop_earl
     return Verdict(False, "")
 
 
-def alarms(check: Check) -> tuple[str, ...]:
-    """What a person should know, in plain words."""
+def alarms(check: Check, *, of: int) -> tuple[str, ...]:
+    """What a person should know, in plain words. Samples are judged in the second half of a run, when they should be good."""
     found: list[str] = []
+    if 2 * check.step < of:
+        return ()
     if check.nearest is not None and check.nearest < 0.9:
         found.append(
             f"samples lie {check.nearest:.2f} times as far from the training images as real ones do: it may be copying them"

@@ -111,3 +111,20 @@ def tables_from_codes(prior: FactorisedPrior, codes: np.ndarray, labels: np.ndar
         counts = np.ones(classes) if labels is None else np.bincount(labels, minlength=classes) + 1.0
         label_weights = integer_weights(counts / counts.sum())
     return CodeTables(weights=integer_weights(pmf), first=first.astype(np.int32), label_weights=label_weights)
+
+
+def sample_tables(tables: CodeTables, count: int, grid: tuple[int, int], labels: np.ndarray | None, *, seed: int) -> np.ndarray:
+    """Codes drawn as the tables code them, every coordinate on its own: (count, channels, *grid) int32.
+
+    labels: (count,) or None. The escape symbol is never drawn.
+    """
+    rng = np.random.default_rng(seed)
+    rows = tables.rows(count, labels)
+    codes = np.empty((count, tables.channels, *grid), np.int32)
+    for channel in range(tables.channels):
+        cumulative = np.cumsum(tables.weights[:, channel, :-1].astype(np.int64), axis=1)
+        for row in np.unique(rows):
+            mine = rows == row
+            drawn = rng.integers(cumulative[row, -1], size=(int(mine.sum()), *grid))
+            codes[mine, channel] = np.searchsorted(cumulative[row], drawn, side="right") + tables.first[channel]
+    return codes

@@ -1,0 +1,69 @@
+"""The main job on real digits, from images to a report, in at most eight minutes on two cores: what `make demo` runs.
+
+    python examples/demo.py [FOLDER] [--minutes 4]
+
+Trains on the handwritten digits that ship with zpinch, compresses and decompresses the test images, verifies that the
+codes came back exactly, generates new digits, and leaves all of it in FOLDER (demo/) with a report.
+"""
+
+import argparse
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+import zpinch
+from zpinch.codec.container import ArchiveReader
+from zpinch.training.progress import ProgressLine, task_progress
+
+parser = argparse.ArgumentParser(description="zpinch's main job on the digits that ship with it.")
+parser.add_argument("folder", nargs="?", type=Path, default=Path("demo"))
+parser.add_argument("--minutes", type=float, default=4.0, help="of training")
+arguments = parser.parse_args()
+
+console = Console()
+start = time.monotonic()
+folder = arguments.folder
+if folder.exists() and not (folder / "report.html").exists() and any(folder.iterdir()):
+    raise SystemExit(f"{folder} holds something else. Name another folder: python examples/demo.py FOLDER")
+shutil.rmtree(folder, ignore_errors=True)
+folder.mkdir(parents=True)
+
+console.rule("1. train: images -> encoder -> code -> generator -> images, a critic judging, a prior learning the codes")
+digits, test = zpinch.open_images("digits", split="train"), zpinch.open_images("digits", split="test")
+console.print(f"{len(digits):,} training and {len(test):,} test images of real handwriting; {arguments.minutes:g} minutes")
+with ProgressLine(console) as progress:
+    model = zpinch.train(
+        digits, minutes=arguments.minutes, out=folder / "model", command="examples/demo.py", listener=progress
+    )
+
+console.rule("2. compress and decompress")
+bar, report = task_progress(console, "compressing")
+with bar:
+    archive = zpinch.compress(test, model, folder / "test.zpn", progress=report)
+bar, report = task_progress(console, "decompressing")
+with bar:
+    images = zpinch.decompress(archive.path, folder / "decompressed", progress=report)
+console.print(f"{archive.path}: {archive.images:,} images in {archive.bytes:,} bytes; {images.path}/: the images it gives back")
+
+console.rule("3. verify: a fresh reader finds exactly the codes that were written")
+with archive.path.open("rb") as file:
+    codes = np.concatenate([block.codes for block in ArchiveReader(file, tables=zpinch.load(folder / "model").tables).blocks()])
+if not np.array_equal(codes, model.encode(test.pixels)):
+    raise SystemExit("the codes differ: this is a bug, please report it with the demo folder")
+console.print(f"all {codes.size:,} integers are equal")
+
+console.rule("4. generate")
+zpinch.generate(model, 200, out=folder / "samples.png")
+console.print(f"{folder / 'samples.png'}: 200 digits nobody wrote, each column one class")
+
+console.rule("5. evaluate")
+with console.status("evaluating") as status:
+    figures = zpinch.evaluate(
+        "digits", model, folder / "report.html", command="make demo", phase=lambda name: status.update(name)
+    )
+for line in figures.lines():
+    console.print(line, highlight=False)
+console.print(f"\nopen {folder / 'report.html'}   ({(time.monotonic() - start) / 60:.1f} minutes in all)", style="bold")

@@ -1,0 +1,294 @@
+"""The commands: parse, call one public function, print. No logic lives here, and `zpinch --help` loads no PyTorch.
+
+Results go to stdout, progress and messages to stderr. Exit codes are those of errors.py.
+"""
+
+import json
+import os
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+from rich.console import Console
+
+from zpinch.errors import ZpinchError
+
+EXIT_INTERRUPTED = 130
+
+app = App(
+    name="zpinch",
+    help="One model, trained once on your own images, that compresses, decompresses and generates them.",
+    help_epilogue="Begin with: zpinch train digits -o model --minutes 3\n\n"
+    "Exit codes: 0 done, 1 usage or input/output, 2 corrupt input, 3 model missing or not the one that wrote the archive, "
+    "4 a limit was hit, 5 a quality condition was not met.",
+    help_format="plaintext",
+)
+app.register_install_completion_command()
+data_app = App(name="data", help="Data sets by name, and what is in a source of images.", help_format="plaintext")
+app.command(data_app)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Common:
+    """Options of every verb."""
+
+    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON, for machines.")] = False
+    quiet: Annotated[bool, Parameter(negative="", help="No progress and no messages.")] = False
+    seed: Annotated[int, Parameter(help="The same seed gives the same result on one machine.")] = 0
+    force: Annotated[bool, Parameter(negative="", help="Replace an output that is there already.")] = False
+    device: Annotated[str, Parameter(help="auto, cpu, cuda or mps.")] = "auto"
+
+    def console(self) -> Console:
+        return Console(stderr=True, quiet=self.quiet)
+
+    def show(self, data: Any, *lines: str) -> None:
+        """The result on stdout: plain data for machines, lines for people."""
+        print(json.dumps(data, default=str) if self.as_json else "\n".join(lines))
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Reading:
+    """How to read a source of images."""
+
+    split: Annotated[Literal["train", "test", "all"] | None, Parameter(help="Which split, where the source has them.")] = None
+    labels: Annotated[Path | None, Parameter(help="Labels from a file of their own (IDX or .npy).")] = None
+    size: Annotated[int | None, Parameter(help="Resize every image to this side, in pixels.")] = None
+    skip_bad: Annotated[bool, Parameter(negative="", help="Leave out images that cannot be read, named and counted.")] = False
+
+    def options(self, default_split: str) -> dict[str, Any]:
+        return {"split": self.split or default_split, "labels": self.labels, "size": self.size, "skip_bad": self.skip_bad}
+
+
+COMMON, READING = Common(), Reading()
+ModelOption = Annotated[Path, Parameter(name=["--model", "-m"], help="The model's folder.")]
+OutOption = Annotated[Path, Parameter(name=["--out", "-o"], help="Where to write.")]
+
+
+@app.command(help_epilogue="Examples:\n\nzpinch train digits -o model --minutes 3\n\nzpinch train photos/ -o cells --until 'rfcd<2,fcd<8'")
+def train(
+    data: str,
+    *,
+    out: OutOption,
+    recipe: Annotated[str, Parameter(help="fusion, autoencoder, contractive or gan.")] = "fusion",
+    backbone: Annotated[Literal["conv", "mlp"], Parameter(help="conv, or the dense nets of the classic papers.")] = "conv",
+    latent: Annotated[int | None, Parameter(help="Integers an image becomes; the default follows its size.")] = None,
+    minutes: Annotated[float | None, Parameter(help="Train about this long; becomes a number of steps at the start.")] = None,
+    epochs: Annotated[float | None, Parameter(help="Train for this many passes over the images.")] = None,
+    steps: Annotated[int | None, Parameter(help="Train for this many steps.")] = None,
+    until: Annotated[str | None, Parameter(help="Stop when reached, e.g. 'rfcd<2,fcd<8'; exit 5 when not.")] = None,
+    resume: Annotated[bool, Parameter(negative="", help="Go on with the run that -o was interrupted in.")] = False,
+    dry_run: Annotated[bool, Parameter(negative="", help="Say time, memory and parameters; train nothing.")] = False,
+    settings: Annotated[list[str] | None, Parameter(name="--set", negative="", help="e.g. objective.contraction=0.1; may be repeated.")] = None,
+    reading: Reading = READING,
+    common: Common = COMMON,
+) -> None:
+    """Train a model on images: a folder, .zip, IDX, .npz, .npy, or a name (digits, mnist, fashion-mnist).
+
+    With none of --minutes, --epochs, --steps it stops by itself, when held-out quality no longer improves. Ctrl-C leaves a
+    usable model, and --resume goes on.
+    """
+    from zpinch.images import open_images
+    from zpinch.tasks.train import estimate
+    from zpinch.tasks.train import train as train_model
+    from zpinch.training.progress import ProgressLine, Together, tensorboard_listeners
+
+    console = common.console()
+    images = open_images(data, **reading.options("train"))
+    tell(console, images.notes)
+    chosen: dict[str, Any] = {"recipe": recipe, "backbone": backbone, "latent": latent, "minutes": minutes, "epochs": epochs, "steps": steps, "settings": settings or (), "seed": common.seed, "device": common.device}
+    if dry_run:
+        found = estimate(images, **chosen)
+        parts = ", ".join(f"{name} {count:,}" for name, count in found.parameters.items())
+        common.show(
+            {"minutes": found.minutes, "steps": found.plan.steps, "epochs": found.epochs, "peak_mib": found.peak_mib, "parameters": found.parameters, "precision": found.plan.precision, "code": found.config.code},
+            f"would train {found.plan.steps:,} steps ({found.epochs:.1f} epochs of {len(images):,} images) in about {found.minutes:.1f} minutes, in {found.plan.precision}",
+            f"code: {'x'.join(map(str, found.config.code))} integers an image",
+            f"memory: {found.peak_mib:,.0f} MiB at most so far in the rehearsal",
+            f"parameters: {sum(found.parameters.values()):,} ({parts})",
+        )
+        return
+    with ProgressLine(console) as line:
+        listener = Together(line, *tensorboard_listeners(out / "tensorboard"))
+        model = train_model(images, **chosen, until=until, out=out, resume=resume, force=common.force, command=typed(), listener=listener)
+    common.show(
+        {"model": str(out), "facts": model.facts},
+        f"{out}: {model.facts['reason']}",
+        *(f"  {name}: {value:.4g}" for name, value in model.facts.items() if name.startswith("held-out")),
+    )
+
+
+@app.command(help_epilogue="Examples:\n\nzpinch compress digits -m model -o digits.zpn\n\nzpinch compress scans/ -m cells -o scans.zpn --skip-bad")
+def compress(data: str, *, model: ModelOption, out: OutOption, reading: Reading = READING, common: Common = COMMON) -> None:
+    """Compress images into a checked archive: the codes of the images, with their labels and names.
+
+    What comes back is what the generator makes of the codes: close to the image, not equal to it.
+    """
+    from zpinch.images import open_stream
+    from zpinch.tasks.compress import compress as compress_images
+    from zpinch.training.progress import task_progress
+
+    console = common.console()
+    stream = open_stream(data, **reading.options("all"))
+    tell(console, stream.notes)
+    bar, report = task_progress(console, "compressing")
+    with bar:
+        made = compress_images(stream, model, out, force=common.force, progress=report)
+    common.show(
+        {**made._asdict(), "bits_per_image": made.bits_per_image, "images_per_second": made.images_per_second},
+        f"{made.path}: {made.images:,} images in {made.bytes:,} bytes, {made.bits_per_image:.1f} bits an image, {made.images_per_second:,.0f} images/s",
+    )
+
+
+@app.command(help_epilogue="Examples:\n\nzpinch decompress digits.zpn -m model -o digits.npz\n\nzpinch decompress scans.zpn -o scans/")
+def decompress(archive: Path, *, out: OutOption, model: Annotated[Path | None, Parameter(name=["--model", "-m"], help="The model's folder; sought beside the archive and in $ZPINCH_MODELS otherwise.")] = None, common: Common = COMMON) -> None:
+    """Decompress an archive into a folder of PNG, .npz, .parquet, .zip or one .png sheet, by the ending of -o."""
+    from zpinch.tasks.decompress import decompress as decompress_archive
+    from zpinch.training.progress import task_progress
+
+    bar, report = task_progress(common.console(), "decompressing")
+    with bar:
+        made = decompress_archive(archive, out, model=model, force=common.force, progress=report)
+    common.show(
+        {**made._asdict(), "images_per_second": made.images_per_second},
+        f"{made.path}: {made.images:,} images, {made.images_per_second:,.0f} images/s",
+    )
+
+
+@app.command(help_epilogue="Examples:\n\nzpinch test digits.zpn\n\nzpinch test digits.zpn -m model --json")
+def test(archive: Path, *, model: Annotated[Path | None, Parameter(name=["--model", "-m"], help="The model's folder, to decode every code too.")] = None, common: Common = COMMON) -> None:
+    """Check every byte of an archive; with its model, which is sought beside it too, also that every code decodes."""
+    from zpinch.tasks.decompress import test_archive
+    from zpinch.training.progress import task_progress
+
+    bar, report = task_progress(common.console(), "testing")
+    with bar:
+        found = test_archive(archive, model=model, progress=report)
+    how = "every code decoded and compared" if found.are_codes_checked else "checksums only: the model was not found, pass -m"
+    common.show(found._asdict(), f"{archive}: whole. {found.images:,} images in {found.blocks:,} blocks; {how}")
+
+
+@app.command(name="list", help_epilogue="Examples:\n\nzpinch list digits.zpn\n\nzpinch list scans.zpn --json")
+def list_(archive: Path, *, common: Common = COMMON) -> None:
+    """List the images of an archive: number and name, one a line. No model is needed."""
+    from zpinch.tasks.inspect import entries
+
+    for entry in entries(archive):
+        print(json.dumps(entry._asdict()) if common.as_json else f"{entry.index}\t{entry.name or '-'}")
+
+
+@app.command(help_epilogue="Examples:\n\nzpinch info model\n\nzpinch info digits.zpn --json")
+def info(path: Path, *, common: Common = COMMON) -> None:
+    """Describe a model or an archive: what it holds, what made it, what it needs."""
+    from zpinch.tasks.inspect import info as describe
+
+    found = describe(path)
+    wide = max(len(name) for name, _ in found.rows)
+    common.show(found.data, found.title, *(f"  {name:<{wide}}  {value}" for name, value in found.rows))
+
+
+@app.command(help_epilogue="Examples:\n\nzpinch generate -m model -n 100 -o samples.png\n\nzpinch generate -m model -n 500 --label 7 --temperature 0.8 -o sevens/")
+def generate(
+    *,
+    model: ModelOption,
+    out: OutOption,
+    count: Annotated[int, Parameter(name=["--count", "-n"], help="How many images.")] = 64,
+    label: Annotated[str | None, Parameter(help="A class name; without it all classes in turn.")] = None,
+    temperature: Annotated[float, Parameter(help="Below 1 safer, above 1 bolder.")] = 1.0,
+    common: Common = COMMON,
+) -> None:
+    """Draw new images from the prior: a folder of PNG, .npz, .parquet, .zip or one .png sheet."""
+    from zpinch.tasks.generate import generate as generate_images
+    from zpinch.training.progress import task_progress
+
+    bar, report = task_progress(common.console(), "generating")
+    with bar:
+        made = generate_images(model, count, label=label, temperature=temperature, seed=common.seed, out=out, force=common.force, progress=report)
+    common.show({"out": str(out), "images": len(made)}, f"{out}: {len(made):,} new images")
+
+
+@app.command(help_epilogue="Examples:\n\nzpinch evaluate digits -m model -o report.html\n\nzpinch evaluate scans/ -m cells -o report.html --json")
+def evaluate(data: str, *, model: ModelOption, out: OutOption, common: Common = COMMON) -> None:
+    """Measure a model on the test split of the images and write a report: one self-contained HTML page.
+
+    A source without splits is cut in two halves, and the report says so.
+    """
+    from zpinch.tasks.evaluate import evaluate as evaluate_model
+
+    with common.console().status("reading images") as status:
+        found = evaluate_model(data, model, out, seed=common.seed, command=typed(), force=common.force, phase=lambda name: status.update(name))
+    common.show(found.as_dict(), *found.lines(), f"report: {out}")
+
+
+@data_app.command(name="list", help_epilogue="Examples:\n\nzpinch data list\n\nzpinch data list --json")
+def data_list(*, common: Common = COMMON) -> None:
+    """The data sets known by name, and where they are."""
+    from zpinch.images.builtin import available
+
+    rows = available()
+    common.show([row._asdict() for row in rows], *(f"{row.name:<14} {row.description}; {row.where or 'not here: zpinch data get ' + row.name}" for row in rows))
+
+
+@data_app.command(name="get", help_epilogue="Examples:\n\nzpinch data get mnist\n\nzpinch data get fashion-mnist")
+def data_get(name: str, *, common: Common = COMMON) -> None:
+    """Fetch a published data set into the cache ($ZPINCH_DATA), checked against its checksums."""
+    from zpinch.images.builtin import get
+
+    with common.console().status(f"fetching {name}") as status:
+        folder = get(name, lambda file, done, of: status.update(f"fetching {file}: {done:,} of {of or '?'} bytes"))
+    common.show({"folder": str(folder)}, str(folder))
+
+
+@data_app.command(name="check", help_epilogue="Examples:\n\nzpinch data check photos/\n\nzpinch data check digits --json")
+def data_check(path: str, *, common: Common = COMMON) -> None:
+    """Look through a source of images to its end: what can be used, and everything that is wrong. Exit 2 when something is."""
+    from zpinch.images import check_source
+
+    found = check_source(path)
+    shape = "x".join(map(str, found.shape)) if found.shape else "nothing"
+    common.show(
+        {"source": found.source, "count": found.count, "shape": found.shape, "classes": dict(found.classes), "splits": found.splits, "problems": [f._asdict() for f in found.problems], "notes": found.notes},
+        f"{found.source}: {found.count:,} images of {shape} (channels x height x width)",
+        *([f"splits: {', '.join(found.splits)}"] if found.splits else []),
+        *(f"class {name}: {count:,}" for name, count in found.classes),
+        *(f"note: {note}" for note in found.notes),
+        *(f"problem: {fault.file}: {fault.what}" for fault in found.problems),
+    )
+    if not found.is_sound:
+        sys.exit(2)
+
+
+def tell(console: Console, notes: tuple[str, ...]) -> None:
+    for note in notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+
+
+def typed() -> str:
+    """The command as it was typed, for cards and reports."""
+    return shlex.join(["zpinch", *sys.argv[1:]])
+
+
+def main() -> None:
+    """The entry point: errors a person can cause end in one line and their exit code, never in a traceback."""
+    try:
+        app()
+    except ZpinchError as error:
+        fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        fail("interrupted; nothing partial was left under a final name", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: `zpinch list | head`
+        sys.exit(0)
+    except MemoryError:
+        fail("out of memory. Take fewer or smaller images (--size).", 4)
+    except OSError as error:
+        fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 1)
+
+
+def fail(message: str, code: int) -> None:
+    Console(stderr=True).print(f"zpinch: {message}", style="bold", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(code)

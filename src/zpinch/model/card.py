@@ -1,0 +1,57 @@
+"""What lies beside a model for people: a card in words, its training as numbers, and a sheet of samples."""
+
+import io
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zpinch.images import contact_sheet
+
+if TYPE_CHECKING:
+    from zpinch.model.model import Model
+
+CARD, METRICS, SAMPLES = "README.md", "metrics.jsonl", "samples.png"
+
+
+def card_files(model: "Model", identities: Mapping[str, str]) -> dict[str, bytes]:
+    files = {
+        CARD: card(model, identities).encode(),
+        METRICS: "".join(json.dumps(row) + "\n" for row in model.history).encode(),
+    }
+    if model.sampler is not None:
+        classes = model.config.labels
+        columns = classes or 10
+        label = np.arange(8 * columns) % classes if classes else np.zeros(8 * columns, np.int64)
+        buffer = io.BytesIO()
+        contact_sheet(model.sample(label, seed=0), columns=columns, scale=2).save(buffer, format="PNG")
+        files[SAMPLES] = buffer.getvalue()
+    return files
+
+
+def card(model: "Model", identities: Mapping[str, str]) -> str:
+    channels, height, width = model.config.image
+    code = "x".join(map(str, model.config.code))
+    lines = [
+        f"# {model.name}",
+        "",
+        f"A zpinch model of the recipe `{model.config.recipe}` for {width}x{height} {'grey' if channels == 1 else 'RGB'} images; "
+        f"an image becomes {code} integers in steps of {model.config.step:g}.",
+        "",
+        f"Use it: `zpinch compress DATA -m {model.name} -o FILE.zpn`, `zpinch generate -m {model.name} -n 64 -o samples.png`. "
+        "Samples as it draws them are in samples.png, its training in metrics.jsonl.",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {_shown(value)} |" for name, value in model.facts.items()),
+        *(f"| {part} | `{identity}` |" for part, identity in identities.items()),
+        "",
+        "The licence of the images it was trained on is not known to zpinch; it may bind the model too.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _shown(value: object) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else str(value).replace("|", "\\|").replace("\n", " ")

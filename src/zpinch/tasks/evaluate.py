@@ -1,0 +1,128 @@
+"""How good a model is on images it has not seen, beside what everybody has: figures, and a report to look at.
+
+mse, rFCD and bits come from one archive that is written, read back by a fresh reader, and decoded at one realism.
+"""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from zpinch.errors import ImageError
+from zpinch.evaluation.baselines import SizeRow, lossless_sizes, lossy_anchor, pca_score
+from zpinch.evaluation.features import Extractor
+from zpinch.evaluation.fidelity import ReconstructionScore, Reference, SampleScore, score_reconstructions, score_samples
+from zpinch.evaluation.report import PriorRow, write_report
+from zpinch.images import ImageCollection, open_images, splits_of
+from zpinch.model.model import Model
+from zpinch.model.prior.factorised import sample_tables
+from zpinch.model.prior.sampler import MixtureSampler
+from zpinch.model.storage import load
+from zpinch.tasks.compress import compress
+from zpinch.tasks.decompress import decompress
+from zpinch.tasks.figures import Archive, Evaluation
+from zpinch.tasks.report import report_of
+
+Phase = Callable[[str], None]
+
+def evaluate(
+    data: str | Path | tuple[ImageCollection, ImageCollection],
+    model: Model | str | Path,
+    out: str | Path | None = None,
+    *,
+    seed: int = 0,
+    command: str = "zpinch.evaluate",
+    force: bool = False,
+    phase: Phase = lambda name: None,
+) -> Evaluation:
+    """Measure a model on the test split of `data` and write a self-contained HTML report to `out`.
+
+    data: a source as `open_images` takes it, or (training, test) collections. A source without splits is cut in two
+    halves, and the report says so: then some test images may have been trained on.
+    """
+    model = model if isinstance(model, Model) else load(model)
+    out = Path(out) if out is not None else None
+    if out is not None:
+        from zpinch.images.writers.atomic import check_free
+
+        check_free(out, is_folder=False, force=force)
+    phase("reading images")
+    training, test, notes = both_splits(data)
+    model.check_shape(test.pixels)
+    phase("measuring real against real")
+    reference = Reference.fit(Extractor.fit(training), training.pixels, test.pixels)
+    archive, rebuilt = None, None
+    if model.encoder is not None:
+        phase("compressing and decompressing")
+        archive, rebuilt = through_archive(model, test, reference)
+    phase("generating")
+    label = np.zeros(len(test), np.int64) if test.labels is None else test.labels
+    label = label if model.config.class_names == test.class_names else np.full(len(test), model.config.labels)
+    samples = score_samples(reference, model.sample(label, seed=seed)) if model.sampler is not None else None
+    priors = prior_rows(model, test, reference, samples, seed=seed) if model.encoder is not None else ()
+    phase("compressing with PNG, WebP and xz")
+    sizes = lossless_sizes(test.pixels)
+    if archive is not None:
+        sizes += lossy_anchor(test.pixels, archive.reconstruction.mse)
+    phase("comparing with PCA")
+    pca = pca_score(reference, test.pixels, int(np.prod(model.config.code))) if archive else None
+    result = Evaluation(
+        images=len(test), floor=reference.floor, real_precision=reference.precision, real_recall=reference.recall,
+        archive=archive, samples=samples, priors=priors, sizes=sizes, model_bytes=decoder_bytes(model), pca=pca,
+    )
+    if out is not None:
+        phase("writing the report")
+        write_report(out, report_of(model, test, rebuilt, result, notes, seed=seed, command=command))
+    return result
+
+
+def both_splits(data: str | Path | tuple[ImageCollection, ImageCollection]) -> tuple[ImageCollection, ImageCollection, tuple[str, ...]]:
+    if isinstance(data, tuple):
+        return *data, ()
+    if splits_of(data):
+        return open_images(data, split="train"), open_images(data, split="test"), ()
+    images = open_images(data)
+    if len(images) < 10:
+        raise ImageError(f"{images.source} has {len(images)} images; an evaluation compares sets and needs at least 10.")
+    order = np.random.default_rng(0).permutation(len(images))
+    half = len(images) // 2
+    note = (
+        f"{images.source} has no test split: one half of its images stands for the training set and the other was tested, "
+        "so the model may have been trained on images it is tested on. Put train/ and test/ folders inside for a fair test."
+    )
+    return images[np.sort(order[half:])], images[np.sort(order[:half])], (note,)
+
+
+def through_archive(model: Model, test: ImageCollection, reference: Reference) -> tuple[Archive, np.ndarray]:
+    """Write the test images to a real archive, read it back from the file, and score what comes out."""
+    with tempfile.TemporaryDirectory() as place:
+        written = compress(test, model, Path(place) / "test.zpn")
+        read = decompress(written.path, Path(place) / "test.npz", model=model)
+        rebuilt = open_images(read.path).pixels
+    score = score_reconstructions(reference, test.pixels, rebuilt)
+    return Archive(written.bits_per_image, score, written.images_per_second, read.images_per_second), rebuilt
+
+
+def prior_rows(model: Model, test: ImageCollection, reference: Reference, samples: SampleScore | None, *, seed: int) -> tuple[PriorRow, ...]:
+    """Each prior's bits on the test codes beside the quality of its samples: the sentence zpinch is built on, measured."""
+    tables = model.require_codes("evaluate")
+    labels = test.labels if model.config.labels and model.config.class_names == test.class_names else None
+    codes = model.encode(test.pixels)
+    label_bits = float(np.log2(max(model.config.labels, 1))) if labels is not None else 0.0
+    drawn = sample_tables(tables, len(test), model.config.code[1:], labels, seed=seed)
+    factorised = score_samples(reference, model.decode(drawn, realism=1.0))
+    rows = [PriorRow("factorised, coordinates independent given the class", float(tables.bits(codes, labels).mean()), factorised.fcd_ratio)]
+    if isinstance(model.sampler, MixtureSampler) and samples is not None:
+        d = int(np.prod(model.config.code))
+        # A density is no code length: its value at the code times the cell's volume step^d approximates the cell's mass.
+        bits = model.sampler.config.held_out_bits - d * float(np.log2(model.config.step)) + label_bits
+        rows.append(PriorRow("mixture of Gaussians a class, held-out codes, ideal", bits, samples.fcd_ratio))
+    return tuple(rows)
+
+
+def decoder_bytes(model: Model) -> int:
+    """Bytes of what decoding needs: the generator's weights as stored, and the integer tables."""
+    total = sum(p.numel() * p.element_size() for p in model.generator.state_dict().values())
+    return total + (model.tables.weights.nbytes + model.tables.first.nbytes if model.tables else 0)

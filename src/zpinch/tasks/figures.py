@@ -1,0 +1,71 @@
+"""The figures of an evaluation, typed, and as plain data for machines."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from zpinch.evaluation.baselines import SizeRow
+from zpinch.evaluation.fidelity import ReconstructionScore, SampleScore
+from zpinch.evaluation.report import PriorRow
+
+
+class Evaluation(NamedTuple):
+    """The figures of a report, for machines. Ratios are against real training images beside real test images."""
+
+    images: int
+    floor: float
+    real_precision: float
+    real_recall: float
+    archive: "Archive | None"
+    samples: SampleScore | None
+    priors: tuple[PriorRow, ...]
+    sizes: tuple[SizeRow, ...]
+    model_bytes: int
+    pca: ReconstructionScore | None
+
+    def as_dict(self) -> dict[str, Any]:
+        return plain(self)
+
+    def lines(self) -> list[str]:
+        """The figures in a few lines, for a terminal."""
+        found: list[str] = []
+        if self.archive is not None:
+            score, bits = self.archive.reconstruction, self.archive.bits_per_image
+            found.append(
+                f"archive      {bits:6.1f} bits ({bits / 8:5.1f} bytes) an image; with the decoder's {self.model_bytes:,} bytes "
+                f"spread over {self.images:,} images {bits / 8 + self.model_bytes / self.images:,.0f} bytes"
+            )
+            others = (row for row in self.sizes if row.name in {"PNG, each", "xz -9e, all pixels"})
+            found += [f"{row.name:<24} {row.bytes_per_image:.1f} bytes an image, lossless" for row in others]
+            found.append(f"error        mse {score.mse:.4f}, PSNR {score.psnr_db:.1f} dB, SSIM {score.ssim:.3f}")
+            found.append(f"rFCD         {score.rfcd_ratio:.2f} x floor (1 = as far as other real images; floor {self.floor:.3g})")
+            found.append(
+                f"speed        compress {self.archive.compress_images_per_second:,.0f} images/s, "
+                f"decompress {self.archive.decompress_images_per_second:,.0f} images/s"
+            )
+        if self.samples is not None:
+            found.append(
+                f"samples      FCD {self.samples.fcd_ratio:.1f} x floor, precision {self.samples.precision_ratio:.2f} and recall "
+                f"{self.samples.recall_ratio:.2f} of real, nearest training image {self.samples.nearest_ratio:.2f} of real"
+            )
+        return found
+
+
+class Archive(NamedTuple):
+    """One archive of the test images: its size and what came out of it."""
+
+    bits_per_image: float
+    reconstruction: ReconstructionScore
+    compress_images_per_second: float
+    decompress_images_per_second: float
+
+
+def plain(value: Any) -> Any:
+    """Typed results as JSON types."""
+    if hasattr(value, "_asdict"):
+        return {key: plain(v) for key, v in value._asdict().items()}
+    if hasattr(value, "__dataclass_fields__"):
+        return {key: plain(getattr(value, key)) for key in value.__dataclass_fields__}
+    if isinstance(value, tuple | list):
+        return [plain(v) for v in value]
+    return value.item() if isinstance(value, np.generic) else value

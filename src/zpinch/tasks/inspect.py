@@ -1,0 +1,98 @@
+"""What a model or an archive says about itself, without decoding an image."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from zpinch.codec.container import ArchiveReader
+from zpinch.errors import UsageError
+from zpinch.model.storage import WEIGHTS, load_config
+from zpinch.tasks.decompress import open_archive_file
+
+
+class Description(NamedTuple):
+    """Rows for people, and the same things as plain data for machines."""
+
+    title: str
+    rows: tuple[tuple[str, str], ...]
+    data: dict[str, Any]
+
+
+class Entry(NamedTuple):
+    """One image of an archive."""
+
+    index: int
+    name: str | None
+    block: int
+
+
+def info(path: str | Path) -> Description:
+    """Describe a model's folder or an archive."""
+    path = Path(path)
+    if path.is_dir():
+        return describe_model(path)
+    if not path.exists():
+        raise UsageError(f"there is no {path}. Give a model's folder or an archive.")
+    return describe_archive(path)
+
+
+def describe_model(folder: Path) -> Description:
+    stored = load_config(folder)
+    config = stored.model
+    channels, height, width = config.image
+    weights = folder / WEIGHTS
+    rows = [
+        ("recipe", config.recipe),
+        ("images", f"{width}x{height}, {'grey' if channels == 1 else 'RGB'}"),
+        ("classes", ", ".join(config.class_names) or "none: trained without labels"),
+        ("code", f"{'x'.join(map(str, config.code))} integers, step {config.step:g}"),
+        ("weights", f"{weights.stat().st_size:,} bytes" if weights.is_file() else "missing"),
+        *((name, f"{value:.5g}" if isinstance(value, float) else str(value)) for name, value in stored.facts.items()),
+        *(stored.identities.items()),
+    ]
+    return Description(f"model {stored.name}", tuple(rows), stored.model_dump(mode="json"))
+
+
+def describe_archive(path: Path) -> Description:
+    with open_archive_file(path) as file:
+        reader = ArchiveReader(file)
+        header, footer = reader.header, reader.footer
+    size = path.stat().st_size
+    channels, height, width = header.image_shape
+    data = {
+        "images": footer.count,
+        "bytes": size,
+        "bits_per_image": 8 * size / max(footer.count, 1),
+        "image_shape": list(header.image_shape),
+        "code_shape": list(header.code_shape),
+        "step": header.step,
+        "model": header.model_name,
+        "parts": dict(header.parts),
+        "layers": list(header.layers),
+        "coder": header.coder,
+        "blocks": len(footer.index),
+        "has_labels": header.has_labels,
+        "has_names": header.has_names,
+        "class_names": list(header.class_names),
+        "created_by": header.created_by,
+        "statistics": dict(footer.statistics),
+    }
+    rows = [
+        ("images", f"{footer.count:,} of {width}x{height}, {'grey' if channels == 1 else 'RGB'}"),
+        ("size", f"{size:,} bytes, {data['bits_per_image']:.1f} bits an image in {len(footer.index):,} blocks"),
+        ("code", f"{'x'.join(map(str, header.code_shape))} integers, step {header.step:g}, coder {header.coder}"),
+        ("labels", ", ".join(header.class_names) if header.has_labels else "none"),
+        ("names", "stored" if header.has_names else "none"),
+        ("written by", f"{header.created_by} with the model '{header.model_name}'"),
+        *((f"needs {part}", identity) for part, identity in header.parts.items()),
+    ]
+    return Description(f"archive {path}", tuple(rows), data)
+
+
+def entries(archive: str | Path):
+    """The images of an archive in order, one at a time; every block's checksum is verified on the way."""
+    with open_archive_file(Path(archive)) as file:
+        index = 0
+        for block in ArchiveReader(file).scan():
+            for position in range(block.images):
+                yield Entry(index, block.names[position] if block.names else None, block.number)
+                index += 1

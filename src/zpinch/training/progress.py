@@ -1,0 +1,142 @@
+"""What a person sees of a run: a bar with an ETA and the numbers that matter, and curves in TensorBoard when it is there."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from zpinch.training.loop import Progress as Step
+from zpinch.training.measure import Check
+from zpinch.training.session import Outcome
+
+REFRESH_STEPS = 10
+
+
+class Silent:
+    def entered(self, phase: str) -> None:
+        pass
+
+    def stepped(self, progress: Step, of: int) -> None:
+        pass
+
+    def checked(self, check: Check, alarms: tuple[str, ...]) -> None:
+        pass
+
+    def ended(self, outcome: Outcome) -> None:
+        pass
+
+
+class ProgressLine(Silent):
+    """A bar on stderr for the steps, and a line for each check."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[step]}"), TextColumn("{task.fields[now]}"),
+            TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), console=console,
+        )
+        self.task: TaskID | None = None
+
+    def __enter__(self) -> "ProgressLine":
+        self.bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.bar.stop()
+
+    def entered(self, phase: str) -> None:
+        if self.task is not None:
+            self.bar.remove_task(self.task)
+        self.task = self.bar.add_task(phase, total=None, step="", now="")
+
+    def stepped(self, progress: Step, of: int) -> None:
+        if self.task is None or (progress.step % REFRESH_STEPS and progress.step != of):
+            return
+        now = " ".join(shown for name in ("distortion", "adversarial") if name in progress.terms and (shown := f"{name} {float(progress.terms[name]):.4f}"))
+        self.bar.update(self.task, total=of, completed=progress.step, step=f"step {progress.step:,}/{of:,}", now=now)
+
+    def checked(self, check: Check, alarms: tuple[str, ...]) -> None:
+        self.console.print(check_line(check), highlight=False)
+        for alarm in alarms:
+            self.console.print(f"  note: {alarm}", highlight=False)
+
+    def ended(self, outcome: Outcome) -> None:
+        self.console.print(f"{outcome.reason}; kept step {outcome.kept_step:,}, {outcome.seconds / 60:.1f} minutes.", highlight=False)
+
+
+class TensorBoard(Silent):
+    """Curves of every check, when the `tensorboard` extra is installed."""
+
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        self.writer = SummaryWriter(str(folder))
+
+    def checked(self, check: Check, alarms: tuple[str, ...]) -> None:
+        for name, value in check._asdict().items():
+            if isinstance(value, float):
+                self.writer.add_scalar(name, value, check.step)
+        for name, value in check.terms.items():
+            self.writer.add_scalar(f"terms/{name}", value, check.step)
+        self.writer.flush()
+
+
+class Together(Silent):
+    """Several listeners as one."""
+
+    def __init__(self, *listeners: Silent) -> None:
+        self.listeners = listeners
+
+    def entered(self, phase: str) -> None:
+        for listener in self.listeners:
+            listener.entered(phase)
+
+    def stepped(self, progress: Step, of: int) -> None:
+        for listener in self.listeners:
+            listener.stepped(progress, of)
+
+    def checked(self, check: Check, alarms: tuple[str, ...]) -> None:
+        for listener in self.listeners:
+            listener.checked(check, alarms)
+
+    def ended(self, outcome: Outcome) -> None:
+        for listener in self.listeners:
+            listener.ended(outcome)
+
+
+def check_line(check: Check) -> str:
+    """One check in words: mse 0.0062 · 104 bits · rFCD 2.0x · samples 21x · precision 0.91 recall 0.88."""
+    shown = [f"step {check.step:,}"]
+    if check.mse is not None:
+        shown.append(f"mse {check.mse:.4f}")
+    if check.bits is not None:
+        shown.append(f"{check.bits:.0f} bits/image")
+    if check.rfcd is not None:
+        shown.append(f"rFCD {check.rfcd:.2f}x")
+    if check.fcd is not None:
+        shown.append(f"sample FCD {check.fcd:.1f}x")
+    if check.precision is not None and check.recall is not None:
+        shown.append(f"precision {check.precision:.2f} recall {check.recall:.2f}")
+    return " · ".join(shown)
+
+
+def tensorboard_listeners(folder: Path) -> tuple[Silent, ...]:
+    """The TensorBoard listener, or nothing when it is not installed."""
+    try:
+        return (TensorBoard(folder),)
+    except ImportError:
+        return ()
+
+
+def task_progress(console: Console, description: str) -> tuple[Progress, Callable[[int, int], None]]:
+    """A bar for verbs that go through images: the bar to enter, and the function they report (done, of) to."""
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} images"), TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), console=console, transient=True)
+    task = bar.add_task(description, total=None)
+
+    def report(done: int, of: int) -> None:
+        bar.update(task, completed=done, total=of or None)
+
+    return bar, report
+
