@@ -1,0 +1,88 @@
+"""Speed and memory of `zpinch compress` and `zpinch decompress`, each a process of its own, at 10,000 and 100,000 images.
+
+    python bench/codec.py runs/quality-mnist --data PATH/TO/THE/FOUR/FILES
+
+The images are MNIST's, repeated to the count, in one IDX file. Peak memory is the operating system's own figure for the
+finished process. Memory must not grow with the count. Results: bench/results/codec.json.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from record import record
+
+import zpinch
+
+COUNTS = (10_000, 100_000)
+
+
+def write_idx(pixels: np.ndarray, path: Path) -> None:
+    with path.open("wb") as file:
+        file.write(struct.pack(">IIII", 0x0803, len(pixels), *pixels.shape[2:]))
+        file.write(pixels.tobytes())
+
+
+def measured(*command: str) -> tuple[dict[str, Any], float]:
+    """Run a verb with --json: what it printed, and its peak memory in MiB."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "zpinch", *command, "--json", "--quiet"], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        printed = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"zpinch {' '.join(command)} ended with {process.returncode}")
+    return json.loads(printed), usage.ru_maxrss / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Speed and memory of compress and decompress.")
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--data", default="mnist")
+    asked = parser.parse_args()
+    pixels = zpinch.open_images(asked.data, split="all").pixels
+    rows: list[dict[str, float]] = []
+    for count in COUNTS:
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place)
+            write_idx(pixels[np.arange(count) % len(pixels)], folder / "images-idx3-ubyte")
+            packed, packing_mib = measured(
+                "compress", str(folder / "images-idx3-ubyte"), "-m", str(asked.model), "-o", str(folder / "a.zpn")
+            )
+            row: dict[str, float] = {
+                "images": count,
+                "bits_per_image": packed["bits_per_image"],
+                "compress_images_per_second": packed["images_per_second"],
+                "compress_peak_mib": packing_mib,
+            }
+            for kind in ("images.npz", "images"):
+                unpacked, unpacking_mib = measured(
+                    "decompress", str(folder / "a.zpn"), "-m", str(asked.model), "-o", str(folder / kind)
+                )
+                key = "decompress" if kind.endswith(".npz") else "decompress_to_png"
+                row |= {f"{key}_images_per_second": unpacked["images_per_second"], f"{key}_peak_mib": unpacking_mib}
+            shutil.rmtree(folder / "images")
+            rows.append(row)
+            print(json.dumps(row), flush=True)
+    grown = (
+        rows[-1]["compress_peak_mib"] / rows[0]["compress_peak_mib"],
+        rows[-1]["decompress_peak_mib"] / rows[0]["decompress_peak_mib"],
+    )
+    print(
+        f"peak memory at {COUNTS[-1]:,} over {COUNTS[0]:,} images: compress {grown[0]:.2f}, decompress {grown[1]:.2f}"
+    )
+    record("codec", "python bench/codec.py MODEL --data MNIST", data="mnist, repeated", rows=rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""How good the default model is: train on one data set, evaluate on its test split, keep the figures and a picture.
+
+    python bench/quality.py mnist --data PATH/TO/THE/FOUR/FILES --minutes 15
+    python bench/quality.py fashion-mnist --minutes 15
+
+Everything in the result comes from one model and one archive, written, read back and decoded once. The test split is
+read by the evaluation alone. Results: bench/results/quality-NAME.json and docs/pictures/NAME.png.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from record import record
+from rich.console import Console
+
+import zpinch
+from zpinch.images import contact_sheet
+from zpinch.training.progress import ProgressLine
+
+HERE = Path(__file__).parent
+COLUMNS = 20
+
+
+def picture(model: zpinch.Model, test: zpinch.ImageCollection, path: Path) -> None:
+    """Originals over their reconstructions, then samples, a row a class."""
+    first = test.pixels[: 2 * COLUMNS]
+    rebuilt = model.decode(model.encode(first))
+    pairs = [rows[i : i + COLUMNS] for i in (0, COLUMNS) for rows in (first, rebuilt)]
+    classes = max(model.config.labels, 1)
+    samples = model.sample(np.repeat(np.arange(classes), COLUMNS), seed=0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    contact_sheet(np.concatenate([*pairs, samples]), columns=COLUMNS, scale=2).save(path, optimize=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train the default model on a data set and keep its figures.")
+    parser.add_argument("name", choices=["digits", "mnist", "fashion-mnist"])
+    parser.add_argument("--data", help="where the data lies, when not known by its name")
+    parser.add_argument("--minutes", type=float, default=15)
+    parser.add_argument("--recipe", default="fusion")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--model", type=Path, help="keep the model here; runs/quality-NAME otherwise")
+    asked = parser.parse_args()
+    folder = asked.model or HERE.parent / "runs" / f"quality-{asked.name}"
+    source = asked.data or asked.name
+    with ProgressLine(Console(stderr=True)) as line:
+        model = zpinch.train(
+            zpinch.open_images(source, split="train"),
+            recipe=asked.recipe,
+            minutes=asked.minutes,
+            seed=asked.seed,
+            out=folder,
+            force=True,
+            command=f"bench/quality.py {asked.name} --minutes {asked.minutes:g} --seed {asked.seed}",
+            listener=line,
+        )
+    found = zpinch.evaluate(
+        source, model, folder / "report.html", seed=asked.seed, command="bench/quality.py", force=True
+    )
+    record(
+        f"quality-{asked.name}",
+        f"python bench/quality.py {asked.name} --minutes {asked.minutes:g} --seed {asked.seed}",
+        data=asked.name,
+        seed=asked.seed,
+        minutes=asked.minutes,
+        facts={k: v for k, v in model.facts.items() if k != "data"},
+        evaluation=found.as_dict(),
+    )
+    picture(model, zpinch.open_images(source, split="test"), HERE.parent / "docs" / "pictures" / f"{asked.name}.png")
+    print(json.dumps(found.as_dict(), indent=1))
+    print("\n".join(found.lines()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""A result as it is kept: JSON in bench/results/ with the command, the machine, the date and the versions that made it."""
+
+import datetime
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def record(name: str, command: str, **figures: Any) -> Path:
+    import torch
+
+    path = RESULTS / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    row = {
+        "command": command,
+        **figures,
+        "machine": {
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "vectors": torch.backends.cpu.get_cpu_capability(),
+        },
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "versions": {"zpinch": version("zpinch"), "torch": str(torch.__version__), "python": platform.python_version()},
+    }
+    path.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def processor() -> str:
+    """The processor's name where Linux tells it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
