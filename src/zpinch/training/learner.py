@@ -35,6 +35,7 @@ class Learner:
         self.live = model
         self.average = deepcopy(model).requires_grad_(False)
         self.step = 0
+        self._live_parameters, self._average_parameters = list(model.parameters()), list(self.average.parameters())
         fused = model.device.type in {"cpu", "cuda"}
         schedule = plan.schedule
         parts = [part for part in (model.encoder, model.generator) if part]
@@ -42,7 +43,9 @@ class Learner:
         if model.prior:
             groups.append({"params": list(model.prior.parameters()), "peak": schedule.prior_rate})
         # beta1 = 0 in a game (R3GAN): momentum would follow where the opponent was. Reconstruction wants momentum.
-        self.optimiser = torch.optim.Adam(groups, lr=schedule.learning_rate, betas=(0.9 if model.encoder else 0.0, 0.99), fused=fused)
+        self.optimiser = torch.optim.Adam(
+            groups, lr=schedule.learning_rate, betas=(0.9 if model.encoder else 0.0, 0.99), fused=fused
+        )
         self.critic_optimiser = None
         if model.critic:
             group = {"params": list(model.critic.parameters()), "peak": schedule.critic_rate}
@@ -75,13 +78,15 @@ class Learner:
     @torch.no_grad()
     def update_average(self, decay: float) -> None:
         decay = min(decay, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.live.parameters()), 1 - decay)
+        torch._foreach_lerp_(self._average_parameters, self._live_parameters, 1 - decay)
 
     def keep_sampler_fresh(self, images: ImageCollection, plan: Plan) -> None:
         """Every few hundred steps, fit what the critic is shown samples of to the codes of today."""
         if self.live.sampler is not None and self.step % plan.objective.sampler_every:
             return
-        chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.step))[:SAMPLER_IMAGES].numpy()
+        chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.step))[
+            :SAMPLER_IMAGES
+        ].numpy()
         latent = dequantise(torch.from_numpy(self.live.encode(images.pixels[chosen])), self.live.config.step).numpy()
         label = None if images.labels is None else images.labels[chosen]
         self.live.sampler = fit_mixture(latent, label, labels=self.live.config.labels, candidates=(2,), seed=self.step)

@@ -9,6 +9,7 @@ Everything random is a function of (seed, step), so a resumed run goes on as if 
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -58,7 +59,11 @@ def take_step(learner: Learner, x: Tensor, label: Tensor, plan: Plan, rng: torch
     learner.set_rates(plan)
 
     with autocast(plan.precision):
-        passed = walk_autoencoder(model, x, label, rng, objective.rate > 0, critic_plays) if model.encoder else walk_gan(model, label, rng)
+        passed = (
+            walk_autoencoder(model, x, label, rng, objective.rate > 0, critic_plays)
+            if model.encoder
+            else walk_gan(model, label, rng)
+        )
         real_logits = model.critic(x, label) if model.critic and critic_plays else None
 
         def fool_critic() -> Tensor:
@@ -100,7 +105,9 @@ class Walk(NamedTuple):
     fake: Tensor | None
 
 
-def walk_autoencoder(model: Model, x: Tensor, label: Tensor, rng: torch.Generator, is_noisy: bool, critic_plays: bool) -> Walk:
+def walk_autoencoder(
+    model: Model, x: Tensor, label: Tensor, rng: torch.Generator, is_noisy: bool, critic_plays: bool
+) -> Walk:
     """Images to codes and back. One half is rebuilt with the least error (beta 0); the other at a random realism beta,
     which also weights the critic's word on it (Multi-Realism, Agustsson et al. 2022). The critic sees that half, and as
     many samples of the current prior at beta 1.
@@ -128,7 +135,9 @@ def critic_penalty(model: Model, x: Tensor, fake: Tensor, label: Tensor) -> Tens
     """R1 on half of the real images and R2 on half of the fakes, in full precision."""
     half = slice(0, len(x) // 2 + 1)
     real, fake = x[half].detach().requires_grad_(), fake[half].float().requires_grad_()
-    return zero_centred_penalty(model.critic(real, label[half]), real) + zero_centred_penalty(model.critic(fake, label[half]), fake)
+    return zero_centred_penalty(model.critic(real, label[half]), real) + zero_centred_penalty(
+        model.critic(fake, label[half]), fake
+    )
 
 
 def scale_gradient(x: Tensor, scale: Tensor) -> Tensor:
@@ -148,10 +157,15 @@ def batch_order(count: int, batch: int, *, step: int, seed: int) -> Tensor:
     start = step * batch
     chosen = []
     for epoch in range(start // count, (start + batch - 1) // count + 1):
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed * 7_919 + epoch))
         offset = epoch * count
-        chosen.append(order[max(start - offset, 0) : start + batch - offset])
-    return torch.cat(chosen)
+        chosen.append(epoch_order(count, epoch, seed)[max(start - offset, 0) : start + batch - offset])
+    return torch.cat(chosen) if len(chosen) > 1 else chosen[0]
+
+
+@lru_cache(maxsize=2)
+def epoch_order(count: int, epoch: int, seed: int) -> Tensor:
+    """The shuffle of an epoch, drawn once: 60,000 images take 0.5 ms, as long as a small step."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed * 7_919 + epoch))
 
 
 def autocast(precision: str) -> AbstractContextManager[object]:
