@@ -132,8 +132,8 @@ def walk_gan(model: Model, label: Tensor, rng: torch.Generator) -> Walk:
 
 
 def critic_penalty(model: Model, x: Tensor, fake: Tensor, label: Tensor) -> Tensor:
-    """R1 on half of the real images and R2 on half of the fakes, in full precision."""
-    half = slice(0, len(x) // 2 + 1)
+    """R1 on every other real image and R2 on every other fake, in full precision: half the price, the same mean."""
+    half = slice(None, None, 2)
     real, fake = x[half].detach().requires_grad_(), fake[half].float().requires_grad_()
     return zero_centred_penalty(model.critic(real, label[half]), real) + zero_centred_penalty(
         model.critic(fake, label[half]), fake
