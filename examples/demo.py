@@ -33,7 +33,9 @@ folder.mkdir(parents=True)
 
 console.rule("1. train: images -> encoder -> code -> generator -> images, a critic judging, a prior learning the codes")
 digits, test = zpinch.open_images("digits", split="train"), zpinch.open_images("digits", split="test")
-console.print(f"{len(digits):,} training and {len(test):,} test images of real handwriting; {arguments.minutes:g} minutes")
+console.print(
+    f"{len(digits):,} training and {len(test):,} test images of real handwriting; {arguments.minutes:g} minutes"
+)
 with ProgressLine(console) as progress:
     model = zpinch.train(
         digits, minutes=arguments.minutes, out=folder / "model", command="examples/demo.py", listener=progress
@@ -46,11 +48,15 @@ with bar:
 bar, report = task_progress(console, "decompressing")
 with bar:
     images = zpinch.decompress(archive.path, folder / "decompressed", progress=report)
-console.print(f"{archive.path}: {archive.images:,} images in {archive.bytes:,} bytes; {images.path}/: the images it gives back")
+console.print(
+    f"{archive.path}: {archive.images:,} images in {archive.bytes:,} bytes; {images.path}/: the images it gives back"
+)
 
 console.rule("3. verify: a fresh reader finds exactly the codes that were written")
 with archive.path.open("rb") as file:
-    codes = np.concatenate([block.codes for block in ArchiveReader(file, tables=zpinch.load(folder / "model").tables).blocks()])
+    codes = np.concatenate(
+        [block.codes for block in ArchiveReader(file, tables=zpinch.load(folder / "model").tables).blocks()]
+    )
 if not np.array_equal(codes, model.encode(test.pixels)):
     raise SystemExit("the codes differ: this is a bug, please report it with the demo folder")
 console.print(f"all {codes.size:,} integers are equal")

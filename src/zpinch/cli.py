@@ -36,7 +36,9 @@ app.command(data_app)
 class Common:
     """Options of every verb."""
 
-    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON, for machines.")] = False
+    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON, for machines.")] = (
+        False
+    )
     quiet: Annotated[bool, Parameter(negative="", help="No progress and no messages.")] = False
     seed: Annotated[int, Parameter(help="The same seed gives the same result on one machine.")] = 0
     force: Annotated[bool, Parameter(negative="", help="Replace an output that is there already.")] = False
@@ -55,13 +57,22 @@ class Common:
 class Reading:
     """How to read a source of images."""
 
-    split: Annotated[Literal["train", "test", "all"] | None, Parameter(help="Which split, where the source has them.")] = None
+    split: Annotated[
+        Literal["train", "test", "all"] | None, Parameter(help="Which split, where the source has them.")
+    ] = None
     labels: Annotated[Path | None, Parameter(help="Labels from a file of their own (IDX or .npy).")] = None
     size: Annotated[int | None, Parameter(help="Resize every image to this side, in pixels.")] = None
-    skip_bad: Annotated[bool, Parameter(negative="", help="Leave out images that cannot be read, named and counted.")] = False
+    skip_bad: Annotated[
+        bool, Parameter(negative="", help="Leave out images that cannot be read, named and counted.")
+    ] = False
 
     def options(self, default_split: str) -> dict[str, Any]:
-        return {"split": self.split or default_split, "labels": self.labels, "size": self.size, "skip_bad": self.skip_bad}
+        return {
+            "split": self.split or default_split,
+            "labels": self.labels,
+            "size": self.size,
+            "skip_bad": self.skip_bad,
+        }
 
 
 COMMON, READING = Common(), Reading()
@@ -69,21 +80,29 @@ ModelOption = Annotated[Path, Parameter(name=["--model", "-m"], help="The model'
 OutOption = Annotated[Path, Parameter(name=["--out", "-o"], help="Where to write.")]
 
 
-@app.command(help_epilogue="Examples:\n\nzpinch train digits -o model --minutes 3\n\nzpinch train photos/ -o cells --until 'rfcd<2,fcd<8'")
+@app.command(
+    help_epilogue="Examples:\n\nzpinch train digits -o model --minutes 3\n\nzpinch train photos/ -o cells --until 'rfcd<2,fcd<8'"
+)
 def train(
     data: str,
     *,
     out: OutOption,
     recipe: Annotated[str, Parameter(help="fusion, autoencoder, contractive or gan.")] = "fusion",
-    backbone: Annotated[Literal["conv", "mlp"], Parameter(help="conv, or the dense nets of the classic papers.")] = "conv",
+    backbone: Annotated[
+        Literal["conv", "mlp"], Parameter(help="conv, or the dense nets of the classic papers.")
+    ] = "conv",
     latent: Annotated[int | None, Parameter(help="Integers an image becomes; the default follows its size.")] = None,
-    minutes: Annotated[float | None, Parameter(help="Train about this long; becomes a number of steps at the start.")] = None,
+    minutes: Annotated[
+        float | None, Parameter(help="Train about this long; becomes a number of steps at the start.")
+    ] = None,
     epochs: Annotated[float | None, Parameter(help="Train for this many passes over the images.")] = None,
     steps: Annotated[int | None, Parameter(help="Train for this many steps.")] = None,
     until: Annotated[str | None, Parameter(help="Stop when reached, e.g. 'rfcd<2,fcd<8'; exit 5 when not.")] = None,
     resume: Annotated[bool, Parameter(negative="", help="Go on with the run that -o was interrupted in.")] = False,
     dry_run: Annotated[bool, Parameter(negative="", help="Say time, memory and parameters; train nothing.")] = False,
-    settings: Annotated[list[str] | None, Parameter(name="--set", negative="", help="e.g. objective.contraction=0.1; may be repeated.")] = None,
+    settings: Annotated[
+        list[str] | None, Parameter(name="--set", negative="", help="e.g. objective.contraction=0.1; may be repeated.")
+    ] = None,
     reading: Reading = READING,
     common: Common = COMMON,
 ) -> None:
@@ -100,12 +119,30 @@ def train(
     console = common.console()
     images = open_images(data, **reading.options("train"))
     tell(console, images.notes)
-    chosen: dict[str, Any] = {"recipe": recipe, "backbone": backbone, "latent": latent, "minutes": minutes, "epochs": epochs, "steps": steps, "settings": settings or (), "seed": common.seed, "device": common.device}
+    chosen: dict[str, Any] = {
+        "recipe": recipe,
+        "backbone": backbone,
+        "latent": latent,
+        "minutes": minutes,
+        "epochs": epochs,
+        "steps": steps,
+        "settings": settings or (),
+        "seed": common.seed,
+        "device": common.device,
+    }
     if dry_run:
         found = estimate(images, **chosen)
         parts = ", ".join(f"{name} {count:,}" for name, count in found.parameters.items())
         common.show(
-            {"minutes": found.minutes, "steps": found.plan.steps, "epochs": found.epochs, "peak_mib": found.peak_mib, "parameters": found.parameters, "precision": found.plan.precision, "code": found.config.code},
+            {
+                "minutes": found.minutes,
+                "steps": found.plan.steps,
+                "epochs": found.epochs,
+                "peak_mib": found.peak_mib,
+                "parameters": found.parameters,
+                "precision": found.plan.precision,
+                "code": found.config.code,
+            },
             f"would train {found.plan.steps:,} steps ({found.epochs:.1f} epochs of {len(images):,} images) in about {found.minutes:.1f} minutes, in {found.plan.precision}",
             f"code: {'x'.join(map(str, found.config.code))} integers an image",
             f"memory: {found.peak_mib:,.0f} MiB at most so far in the rehearsal",
@@ -114,7 +151,16 @@ def train(
         return
     with ProgressLine(console) as line:
         listener = Together(line, *tensorboard_listeners(out / "tensorboard"))
-        model = train_model(images, **chosen, until=until, out=out, resume=resume, force=common.force, command=typed(), listener=listener)
+        model = train_model(
+            images,
+            **chosen,
+            until=until,
+            out=out,
+            resume=resume,
+            force=common.force,
+            command=typed(),
+            listener=listener,
+        )
     common.show(
         {"model": str(out), "facts": model.facts},
         f"{out}: {model.facts['reason']}",
@@ -122,8 +168,12 @@ def train(
     )
 
 
-@app.command(help_epilogue="Examples:\n\nzpinch compress digits -m model -o digits.zpn\n\nzpinch compress scans/ -m cells -o scans.zpn --skip-bad")
-def compress(data: str, *, model: ModelOption, out: OutOption, reading: Reading = READING, common: Common = COMMON) -> None:
+@app.command(
+    help_epilogue="Examples:\n\nzpinch compress digits -m model -o digits.zpn\n\nzpinch compress scans/ -m cells -o scans.zpn --skip-bad"
+)
+def compress(
+    data: str, *, model: ModelOption, out: OutOption, reading: Reading = READING, common: Common = COMMON
+) -> None:
     """Compress images into a checked archive: the codes of the images, with their labels and names.
 
     What comes back is what the generator makes of the codes: close to the image, not equal to it.
@@ -144,8 +194,22 @@ def compress(data: str, *, model: ModelOption, out: OutOption, reading: Reading 
     )
 
 
-@app.command(help_epilogue="Examples:\n\nzpinch decompress digits.zpn -m model -o digits.npz\n\nzpinch decompress scans.zpn -o scans/")
-def decompress(archive: Path, *, out: OutOption, model: Annotated[Path | None, Parameter(name=["--model", "-m"], help="The model's folder; sought beside the archive and in $ZPINCH_MODELS otherwise.")] = None, common: Common = COMMON) -> None:
+@app.command(
+    help_epilogue="Examples:\n\nzpinch decompress digits.zpn -m model -o digits.npz\n\nzpinch decompress scans.zpn -o scans/"
+)
+def decompress(
+    archive: Path,
+    *,
+    out: OutOption,
+    model: Annotated[
+        Path | None,
+        Parameter(
+            name=["--model", "-m"],
+            help="The model's folder; sought beside the archive and in $ZPINCH_MODELS otherwise.",
+        ),
+    ] = None,
+    common: Common = COMMON,
+) -> None:
     """Decompress an archive into a folder of PNG, .npz, .parquet, .zip or one .png sheet, by the ending of -o."""
     from zpinch.tasks.decompress import decompress as decompress_archive
     from zpinch.training.progress import task_progress
@@ -160,7 +224,14 @@ def decompress(archive: Path, *, out: OutOption, model: Annotated[Path | None, P
 
 
 @app.command(help_epilogue="Examples:\n\nzpinch test digits.zpn\n\nzpinch test digits.zpn -m model --json")
-def test(archive: Path, *, model: Annotated[Path | None, Parameter(name=["--model", "-m"], help="The model's folder, to decode every code too.")] = None, common: Common = COMMON) -> None:
+def test(
+    archive: Path,
+    *,
+    model: Annotated[
+        Path | None, Parameter(name=["--model", "-m"], help="The model's folder, to decode every code too.")
+    ] = None,
+    common: Common = COMMON,
+) -> None:
     """Check every byte of an archive; with its model, which is sought beside it too, also that every code decodes."""
     from zpinch.tasks.decompress import test_archive
     from zpinch.training.progress import task_progress
@@ -168,7 +239,11 @@ def test(archive: Path, *, model: Annotated[Path | None, Parameter(name=["--mode
     bar, report = task_progress(common.console(), "testing")
     with bar:
         found = test_archive(archive, model=model, progress=report)
-    how = "every code decoded and compared" if found.are_codes_checked else "checksums only: the model was not found, pass -m"
+    how = (
+        "every code decoded and compared"
+        if found.are_codes_checked
+        else "checksums only: the model was not found, pass -m"
+    )
     common.show(found._asdict(), f"{archive}: whole. {found.images:,} images in {found.blocks:,} blocks; {how}")
 
 
@@ -191,7 +266,9 @@ def info(path: Path, *, common: Common = COMMON) -> None:
     common.show(found.data, found.title, *(f"  {name:<{wide}}  {value}" for name, value in found.rows))
 
 
-@app.command(help_epilogue="Examples:\n\nzpinch generate -m model -n 100 -o samples.png\n\nzpinch generate -m model -n 500 --label 7 --temperature 0.8 -o sevens/")
+@app.command(
+    help_epilogue="Examples:\n\nzpinch generate -m model -n 100 -o samples.png\n\nzpinch generate -m model -n 500 --label 7 --temperature 0.8 -o sevens/"
+)
 def generate(
     *,
     model: ModelOption,
@@ -207,11 +284,22 @@ def generate(
 
     bar, report = task_progress(common.console(), "generating")
     with bar:
-        made = generate_images(model, count, label=label, temperature=temperature, seed=common.seed, out=out, force=common.force, progress=report)
+        made = generate_images(
+            model,
+            count,
+            label=label,
+            temperature=temperature,
+            seed=common.seed,
+            out=out,
+            force=common.force,
+            progress=report,
+        )
     common.show({"out": str(out), "images": len(made)}, f"{out}: {len(made):,} new images")
 
 
-@app.command(help_epilogue="Examples:\n\nzpinch evaluate digits -m model -o report.html\n\nzpinch evaluate scans/ -m cells -o report.html --json")
+@app.command(
+    help_epilogue="Examples:\n\nzpinch evaluate digits -m model -o report.html\n\nzpinch evaluate scans/ -m cells -o report.html --json"
+)
 def evaluate(data: str, *, model: ModelOption, out: OutOption, common: Common = COMMON) -> None:
     """Measure a model on the test split of the images and write a report: one self-contained HTML page.
 
@@ -220,7 +308,15 @@ def evaluate(data: str, *, model: ModelOption, out: OutOption, common: Common = 
     from zpinch.tasks.evaluate import evaluate as evaluate_model
 
     with common.console().status("reading images") as status:
-        found = evaluate_model(data, model, out, seed=common.seed, command=typed(), force=common.force, phase=lambda name: status.update(name))
+        found = evaluate_model(
+            data,
+            model,
+            out,
+            seed=common.seed,
+            command=typed(),
+            force=common.force,
+            phase=lambda name: status.update(name),
+        )
     common.show(found.as_dict(), *found.lines(), f"report: {out}")
 
 
@@ -230,7 +326,10 @@ def data_list(*, common: Common = COMMON) -> None:
     from zpinch.images.builtin import available
 
     rows = available()
-    common.show([row._asdict() for row in rows], *(f"{row.name:<14} {row.description}; {row.where or 'not here: zpinch data get ' + row.name}" for row in rows))
+    common.show(
+        [row._asdict() for row in rows],
+        *(f"{row.name:<14} {row.description}; {row.where or 'not here: zpinch data get ' + row.name}" for row in rows),
+    )
 
 
 @data_app.command(name="get", help_epilogue="Examples:\n\nzpinch data get mnist\n\nzpinch data get fashion-mnist")
@@ -243,7 +342,9 @@ def data_get(name: str, *, common: Common = COMMON) -> None:
     common.show({"folder": str(folder)}, str(folder))
 
 
-@data_app.command(name="check", help_epilogue="Examples:\n\nzpinch data check photos/\n\nzpinch data check digits --json")
+@data_app.command(
+    name="check", help_epilogue="Examples:\n\nzpinch data check photos/\n\nzpinch data check digits --json"
+)
 def data_check(path: str, *, common: Common = COMMON) -> None:
     """Look through a source of images to its end: what can be used, and everything that is wrong. Exit 2 when something is."""
     from zpinch.images import check_source
@@ -251,7 +352,15 @@ def data_check(path: str, *, common: Common = COMMON) -> None:
     found = check_source(path)
     shape = "x".join(map(str, found.shape)) if found.shape else "nothing"
     common.show(
-        {"source": found.source, "count": found.count, "shape": found.shape, "classes": dict(found.classes), "splits": found.splits, "problems": [f._asdict() for f in found.problems], "notes": found.notes},
+        {
+            "source": found.source,
+            "count": found.count,
+            "shape": found.shape,
+            "classes": dict(found.classes),
+            "splits": found.splits,
+            "problems": [f._asdict() for f in found.problems],
+            "notes": found.notes,
+        },
         f"{found.source}: {found.count:,} images of {shape} (channels x height x width)",
         *([f"splits: {', '.join(found.splits)}"] if found.splits else []),
         *(f"class {name}: {count:,}" for name, count in found.classes),

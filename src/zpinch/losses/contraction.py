@@ -14,7 +14,9 @@ from torch.nn import functional as F
 Activation = Callable[[Tensor], Tensor]
 
 
-def contraction_exact(weights: Sequence[Tensor], biases: Sequence[Tensor], activations: Sequence[Activation | None], x: Tensor) -> Tensor:
+def contraction_exact(
+    weights: Sequence[Tensor], biases: Sequence[Tensor], activations: Sequence[Activation | None], x: Tensor
+) -> Tensor:
     """Mean over the batch of ||dz/dx||_F^2 for z = a_L(W_L ... a_1(W_1 x + b_1) ... + b_L), exact and differentiable.
 
     weights: W_l of shape (out, in); biases: (out,); activations: elementwise a_l, None for a linear layer.
@@ -45,7 +47,9 @@ def contraction_exact(weights: Sequence[Tensor], biases: Sequence[Tensor], activ
     return (rows @ gram * rows).sum((-2, -1)).mean()
 
 
-def contraction_projected(encoder: Callable[[Tensor], Tensor], x: Tensor, *, probes: int, rng: torch.Generator) -> Tensor:
+def contraction_projected(
+    encoder: Callable[[Tensor], Tensor], x: Tensor, *, probes: int, rng: torch.Generator
+) -> Tensor:
     """Unbiased estimate of the mean of ||dz/dx||_F^2 for any encoder (Hoffman et al. 2019, eq. 9 and 10).
 
     With v uniform on the unit sphere of the latent space, E ||v^T J||^2 = ||J||_F^2 / latent.

@@ -90,7 +90,9 @@ class Model(nn.Module):
                 "Train one that has: --recipe fusion, autoencoder or contractive."
             )
         if self.tables is None:
-            raise ModelError(f"this model's training has not finished: it has no tables to {verb} with. Train it with --resume.")
+            raise ModelError(
+                f"this model's training has not finished: it has no tables to {verb} with. Train it with --resume."
+            )
         return self.tables
 
     def require_sampler(self) -> MixtureSampler | GaussianSampler:
@@ -103,7 +105,9 @@ class Model(nn.Module):
         """z of images: (n, channels, height, width) uint8 -> (n, *code) float32, before quantisation."""
         encoder = self.encoder
         if encoder is None:
-            raise ModelError(f"a model of the recipe '{self.config.recipe}' has no encoder. Train one with --recipe fusion.")
+            raise ModelError(
+                f"a model of the recipe '{self.config.recipe}' has no encoder. Train one with --recipe fusion."
+            )
         self.check_shape(pixels)
         z = np.empty((len(pixels), *self.config.code), np.float32)
         for start in range(0, len(pixels), ENCODE_BATCH):
@@ -152,7 +156,9 @@ class Model(nn.Module):
         if pixels.shape[1:] != self.config.image:
             c, h, w = self.config.image
             got = "x".join(map(str, pixels.shape[1:]))
-            raise ImageError(f"the model was trained on {c}x{h}x{w} images (channels x height x width), these are {got}. Pass --size {h} or another model.")
+            raise ImageError(
+                f"the model was trained on {c}x{h}x{w} images (channels x height x width), these are {got}. Pass --size {h} or another model."
+            )
 
 
 def as_pixels(x: Tensor) -> NDArray[np.uint8]:

@@ -110,7 +110,11 @@ def save(model: Model, folder: str | Path, *, force: bool = False) -> Path:
     )
     model.name = folder.name
     for_people = card_files(model, stored.identities)
-    flat = {f"{part}.{key}": tensor.clone() for part, tensors in part_tensors(model).items() for key, tensor in tensors.items()}
+    flat = {
+        f"{part}.{key}": tensor.clone()
+        for part, tensors in part_tensors(model).items()
+        for key, tensor in tensors.items()
+    }
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -157,7 +161,9 @@ def load(folder: str | Path) -> Model:
         raise CorruptModel(f"{path} does not fit {CONFIG}: {error}. Restore both from one copy.") from error
     for part, identity in stored.identities.items():
         if found.get(part) != identity:
-            raise CorruptModel(f"{path}: the {part} is not the one that {CONFIG} names: the file was altered. Restore it from a copy.")
+            raise CorruptModel(
+                f"{path}: the {part} is not the one that {CONFIG} names: the file was altered. Restore it from a copy."
+            )
     model.name, model.facts = folder.resolve().name, stored.facts
     model.history = read_history(folder / METRICS)
     return model.eval()
@@ -170,13 +176,17 @@ def load_config(folder: str | Path) -> StoredConfig:
             raise LimitError(f"{path} has {path.stat().st_size:,} bytes, the limit is {CONFIG_LIMIT:,}")
         raw: Any = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
-        raise ModelError(f"no model at {folder}: a model is a folder with {CONFIG}. Train one: zpinch train DATA -o {folder}") from None
+        raise ModelError(
+            f"no model at {folder}: a model is a folder with {CONFIG}. Train one: zpinch train DATA -o {folder}"
+        ) from None
     except (ValueError, OSError, RecursionError) as error:
         raise CorruptModel(f"{path} is damaged: {error}. Restore it from a copy.") from error
     if not isinstance(raw, dict) or raw.get("format") != "zpinch-model":
         raise ModelError(f"{path} is not the configuration of a zpinch model.")
     if raw.get("version") != FORMAT_VERSION:
-        raise ModelError(f"{path} has version {raw.get('version')}, this zpinch reads {FORMAT_VERSION}: pip install -U zpinch")
+        raise ModelError(
+            f"{path} has version {raw.get('version')}, this zpinch reads {FORMAT_VERSION}: pip install -U zpinch"
+        )
     try:
         return StoredConfig.model_validate_json(json.dumps(raw))
     except ValidationError as error:
@@ -201,7 +211,12 @@ def assemble(stored: StoredConfig, parts: Mapping[str, Mapping[str, Tensor]]) ->
     if stored.mixture is not None:
         model.sampler = MixtureSampler(stored.mixture)
         model.sampler.load_state_dict(parts["sampler"])
-    for name, module in (("encoder", model.encoder), ("generator", model.generator), ("critic", model.critic), ("density", model.prior)):
+    for name, module in (
+        ("encoder", model.encoder),
+        ("generator", model.generator),
+        ("critic", model.critic),
+        ("density", model.prior),
+    ):
         if module is not None:
             module.load_state_dict(parts[name])
     if "prior" in parts:

@@ -47,7 +47,9 @@ def decompress(
         found = model_for(archive, header, model)
         reader = ArchiveReader(rewound(file), tables=found.require_codes("decompress"))
         total = reader.footer.count
-        with open_writer(out, shape=header.image_shape, class_names=header.class_names, count_hint=total, force=force) as writer:
+        with open_writer(
+            out, shape=header.image_shape, class_names=header.class_names, count_hint=total, force=force
+        ) as writer:
             for block in reader.blocks():
                 pixels = found.decode(block.codes)
                 labels = None if block.labels is None else block.labels.astype(np.int64)
@@ -65,7 +67,9 @@ class Tested(NamedTuple):
     are_codes_checked: bool  # with the model every code was decoded and compared; without it, checksums alone
 
 
-def test_archive(archive: str | Path, *, model: Model | str | Path | None = None, progress: Progress = lambda done, of: None) -> Tested:
+def test_archive(
+    archive: str | Path, *, model: Model | str | Path | None = None, progress: Progress = lambda done, of: None
+) -> Tested:
     """Check every byte of an archive. With the model, which is sought like everywhere, every code is decoded too."""
     archive = Path(archive)
     with open_archive_file(archive) as file:

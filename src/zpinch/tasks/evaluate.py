@@ -6,14 +6,13 @@ mse, rFCD and bits come from one archive that is written, read back by a fresh r
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from zpinch.errors import ImageError
-from zpinch.evaluation.baselines import SizeRow, lossless_sizes, lossy_anchor, pca_score
+from zpinch.evaluation.baselines import lossless_sizes, lossy_anchor, pca_score
 from zpinch.evaluation.features import Extractor
-from zpinch.evaluation.fidelity import ReconstructionScore, Reference, SampleScore, score_reconstructions, score_samples
+from zpinch.evaluation.fidelity import Reference, SampleScore, score_reconstructions, score_samples
 from zpinch.evaluation.report import PriorRow, write_report
 from zpinch.images import ImageCollection, open_images, splits_of
 from zpinch.model.model import Model
@@ -26,6 +25,7 @@ from zpinch.tasks.figures import Archive, Evaluation
 from zpinch.tasks.report import report_of
 
 Phase = Callable[[str], None]
+
 
 def evaluate(
     data: str | Path | tuple[ImageCollection, ImageCollection],
@@ -69,8 +69,16 @@ def evaluate(
     phase("comparing with PCA")
     pca = pca_score(reference, test.pixels, int(np.prod(model.config.code))) if archive else None
     result = Evaluation(
-        images=len(test), floor=reference.floor, real_precision=reference.precision, real_recall=reference.recall,
-        archive=archive, samples=samples, priors=priors, sizes=sizes, model_bytes=decoder_bytes(model), pca=pca,
+        images=len(test),
+        floor=reference.floor,
+        real_precision=reference.precision,
+        real_recall=reference.recall,
+        archive=archive,
+        samples=samples,
+        priors=priors,
+        sizes=sizes,
+        model_bytes=decoder_bytes(model),
+        pca=pca,
     )
     if out is not None:
         phase("writing the report")
@@ -78,14 +86,18 @@ def evaluate(
     return result
 
 
-def both_splits(data: str | Path | tuple[ImageCollection, ImageCollection]) -> tuple[ImageCollection, ImageCollection, tuple[str, ...]]:
+def both_splits(
+    data: str | Path | tuple[ImageCollection, ImageCollection],
+) -> tuple[ImageCollection, ImageCollection, tuple[str, ...]]:
     if isinstance(data, tuple):
         return *data, ()
     if splits_of(data):
         return open_images(data, split="train"), open_images(data, split="test"), ()
     images = open_images(data)
     if len(images) < 10:
-        raise ImageError(f"{images.source} has {len(images)} images; an evaluation compares sets and needs at least 10.")
+        raise ImageError(
+            f"{images.source} has {len(images)} images; an evaluation compares sets and needs at least 10."
+        )
     order = np.random.default_rng(0).permutation(len(images))
     half = len(images) // 2
     note = (
@@ -105,7 +117,9 @@ def through_archive(model: Model, test: ImageCollection, reference: Reference) -
     return Archive(written.bits_per_image, score, written.images_per_second, read.images_per_second), rebuilt
 
 
-def prior_rows(model: Model, test: ImageCollection, reference: Reference, samples: SampleScore | None, *, seed: int) -> tuple[PriorRow, ...]:
+def prior_rows(
+    model: Model, test: ImageCollection, reference: Reference, samples: SampleScore | None, *, seed: int
+) -> tuple[PriorRow, ...]:
     """Each prior's bits on the test codes beside the quality of its samples: the sentence zpinch is built on, measured."""
     tables = model.require_codes("evaluate")
     labels = test.labels if model.config.labels and model.config.class_names == test.class_names else None
@@ -113,7 +127,13 @@ def prior_rows(model: Model, test: ImageCollection, reference: Reference, sample
     label_bits = float(np.log2(max(model.config.labels, 1))) if labels is not None else 0.0
     drawn = sample_tables(tables, len(test), model.config.code[1:], labels, seed=seed)
     factorised = score_samples(reference, model.decode(drawn, realism=1.0))
-    rows = [PriorRow("factorised, coordinates independent given the class", float(tables.bits(codes, labels).mean()), factorised.fcd_ratio)]
+    rows = [
+        PriorRow(
+            "factorised, coordinates independent given the class",
+            float(tables.bits(codes, labels).mean()),
+            factorised.fcd_ratio,
+        )
+    ]
     if isinstance(model.sampler, MixtureSampler) and samples is not None:
         d = int(np.prod(model.config.code))
         # A density is no code length: its value at the code times the cell's volume step^d approximates the cell's mass.

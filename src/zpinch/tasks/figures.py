@@ -38,7 +38,9 @@ class Evaluation(NamedTuple):
             others = (row for row in self.sizes if row.name in {"PNG, each", "xz -9e, all pixels"})
             found += [f"{row.name:<24} {row.bytes_per_image:.1f} bytes an image, lossless" for row in others]
             found.append(f"error        mse {score.mse:.4f}, PSNR {score.psnr_db:.1f} dB, SSIM {score.ssim:.3f}")
-            found.append(f"rFCD         {score.rfcd_ratio:.2f} x floor (1 = as far as other real images; floor {self.floor:.3g})")
+            found.append(
+                f"rFCD         {score.rfcd_ratio:.2f} x floor (1 = as far as other real images; floor {self.floor:.3g})"
+            )
             found.append(
                 f"speed        compress {self.archive.compress_images_per_second:,.0f} images/s, "
                 f"decompress {self.archive.decompress_images_per_second:,.0f} images/s"

@@ -37,7 +37,9 @@ def generate(
         raise UsageError(f"--temperature must be above 0 and at most 10, not {temperature:g}.")
     classes = model.config.class_names
     if label is not None and label not in classes:
-        known = f"its classes are {', '.join(classes)}" if classes else "it was trained without labels: leave --label out"
+        known = (
+            f"its classes are {', '.join(classes)}" if classes else "it was trained without labels: leave --label out"
+        )
         raise UsageError(f"the model knows no class '{label}'; {known}.")
     if not classes:
         labels = np.zeros(count, np.int64)

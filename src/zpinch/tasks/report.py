@@ -19,7 +19,14 @@ SAMPLES_A_CLASS = 12
 
 
 def report_of(
-    model: Model, test: ImageCollection, rebuilt: np.ndarray | None, result: Evaluation, notes: tuple[str, ...], *, seed: int, command: str
+    model: Model,
+    test: ImageCollection,
+    rebuilt: np.ndarray | None,
+    result: Evaluation,
+    notes: tuple[str, ...],
+    *,
+    seed: int,
+    command: str,
 ) -> ReportData:
     classes = model.config.class_names
     label = np.repeat(np.arange(max(len(classes), 1)), SAMPLES_A_CLASS)[: 40 * SAMPLES_A_CLASS]
@@ -50,9 +57,13 @@ def verdict(result: Evaluation) -> str:
     if result.archive is not None:
         png = next(row for row in result.sizes if row.name.startswith("PNG, each"))
         ours = result.archive.bits_per_image
-        said.append(f"An image takes {ours:.0f} bits ({ours / 8:.1f} bytes; PNG {png.bytes_per_image:.0f}) at a mean squared error of {result.archive.reconstruction.mse:.4f}")
+        said.append(
+            f"An image takes {ours:.0f} bits ({ours / 8:.1f} bytes; PNG {png.bytes_per_image:.0f}) at a mean squared error of {result.archive.reconstruction.mse:.4f}"
+        )
     if result.samples is not None:
-        said.append(f"samples stand {result.samples.fcd_ratio:.1f} times as far from the test images as real training images do")
+        said.append(
+            f"samples stand {result.samples.fcd_ratio:.1f} times as far from the test images as real training images do"
+        )
     return "; ".join(said) + "."
 
 
@@ -61,24 +72,88 @@ def numbers(result: Evaluation) -> tuple[Number, ...]:
     if (archive := result.archive) is not None:
         score = archive.reconstruction
         rows += [
-            Number("bits per image", archive.bits_per_image, "bits", "The whole archive, labels, names and checksums included, over its images."),
-            Number("mean squared error", score.mse, "", "Of pixels in [0, 1], between an image and what the archive gives back."),
+            Number(
+                "bits per image",
+                archive.bits_per_image,
+                "bits",
+                "The whole archive, labels, names and checksums included, over its images.",
+            ),
+            Number(
+                "mean squared error",
+                score.mse,
+                "",
+                "Of pixels in [0, 1], between an image and what the archive gives back.",
+            ),
             Number("PSNR", score.psnr_db, "dB", "The same error on a logarithmic scale; higher is better."),
             Number("SSIM", score.ssim, "", "Similarity of local structure; 1 is equal."),
-            Number("rFCD", score.rfcd_ratio, "× floor", "Distance between reconstructions and originals in features; 1 is as far as other real images.", score.rfcd_ratio < 1.5),
-            Number("compress", archive.compress_images_per_second, "images/s", "Reading, encoding and writing, on this machine."),
-            Number("decompress", archive.decompress_images_per_second, "images/s", "Reading, decoding and writing, on this machine."),
+            Number(
+                "rFCD",
+                score.rfcd_ratio,
+                "× floor",
+                "Distance between reconstructions and originals in features; 1 is as far as other real images.",
+                score.rfcd_ratio < 1.5,
+            ),
+            Number(
+                "compress",
+                archive.compress_images_per_second,
+                "images/s",
+                "Reading, encoding and writing, on this machine.",
+            ),
+            Number(
+                "decompress",
+                archive.decompress_images_per_second,
+                "images/s",
+                "Reading, decoding and writing, on this machine.",
+            ),
         ]
         if score.label_agreement is not None:
-            rows.append(Number("same class after", 100 * score.label_agreement, "%", "Reconstructions that a classifier reads as it reads the original."))
+            rows.append(
+                Number(
+                    "same class after",
+                    100 * score.label_agreement,
+                    "%",
+                    "Reconstructions that a classifier reads as it reads the original.",
+                )
+            )
     if (samples := result.samples) is not None:
         rows += [
-            Number("sample FCD", samples.fcd_ratio, "× floor", "Distance between samples and test images in features; 1 is what real training images reach.", samples.fcd_ratio < 10),
-            Number("precision", samples.precision_ratio, "of real", "Share of samples that look like real images, over that of real training images.", samples.precision_ratio >= 0.85),
-            Number("recall", samples.recall_ratio, "of real", "Share of real images that samples cover, over that of real training images.", samples.recall_ratio >= 0.85),
-            Number("nearest training image", samples.nearest_ratio, "of real", "How far samples are from the training images, over how far test images are; below 0.9 would mean copying.", samples.nearest_ratio >= 0.9),
+            Number(
+                "sample FCD",
+                samples.fcd_ratio,
+                "× floor",
+                "Distance between samples and test images in features; 1 is what real training images reach.",
+                samples.fcd_ratio < 10,
+            ),
+            Number(
+                "precision",
+                samples.precision_ratio,
+                "of real",
+                "Share of samples that look like real images, over that of real training images.",
+                samples.precision_ratio >= 0.85,
+            ),
+            Number(
+                "recall",
+                samples.recall_ratio,
+                "of real",
+                "Share of real images that samples cover, over that of real training images.",
+                samples.recall_ratio >= 0.85,
+            ),
+            Number(
+                "nearest training image",
+                samples.nearest_ratio,
+                "of real",
+                "How far samples are from the training images, over how far test images are; below 0.9 would mean copying.",
+                samples.nearest_ratio >= 0.9,
+            ),
         ]
-    rows.append(Number("floor", result.floor, "", f"Frechet distance of as many real training images to the {result.images:,} test images: the unit of FCD."))
+    rows.append(
+        Number(
+            "floor",
+            result.floor,
+            "",
+            f"Frechet distance of as many real training images to the {result.images:,} test images: the unit of FCD.",
+        )
+    )
     return tuple(rows)
 
 
@@ -88,20 +163,34 @@ def losses(result: Evaluation) -> tuple[str, ...]:
     if (archive := result.archive) is not None:
         ours = SizeRow("zpinch", result.images, archive.bits_per_image / 8, archive.reconstruction.mse)
         better = [row for row in result.sizes if 0 < row.mse <= ours.mse and row.bytes_per_image < ours.bytes_per_image]
-        found += [f"{row.name} is smaller: {row.bytes_per_image:.1f} bytes an image at an error of {row.mse:.4f}." for row in better]
+        found += [
+            f"{row.name} is smaller: {row.bytes_per_image:.1f} bytes an image at an error of {row.mse:.4f}."
+            for row in better
+        ]
         if result.pca is not None and result.pca.mse < ours.mse:
             found.append(f"PCA with as many coordinates, unquantised, has the smaller error: {result.pca.mse:.4f}.")
-        found.append(f"The archive needs the model's decoder, {result.model_bytes:,} bytes, once for any number of images; the size table counts it in.")
+        found.append(
+            f"The archive needs the model's decoder, {result.model_bytes:,} bytes, once for any number of images; the size table counts it in."
+        )
     if result.samples is not None and result.samples.nearest_ratio < 0.9:
         found.append("Samples lie closer to the training images than real images do: the model may be copying them.")
     return tuple(found)
 
 
 def curves(model: Model) -> tuple[Curve, ...]:
-    named = {"mse": ("distortion", "mse", None), "bits": ("rate", "bits per image", None), "rfcd": ("rFCD", "× floor", 1.0), "fcd": ("sample FCD", "× floor", 1.0)}
+    named = {
+        "mse": ("distortion", "mse", None),
+        "bits": ("rate", "bits per image", None),
+        "rfcd": ("rFCD", "× floor", 1.0),
+        "fcd": ("sample FCD", "× floor", 1.0),
+    }
     found: list[Curve] = []
     for key, (name, unit, floor) in named.items():
-        points = [(row["step"], row[key]) for row in model.history if isinstance(row.get(key), int | float) and isinstance(row.get("step"), int)]
+        points = [
+            (row["step"], row[key])
+            for row in model.history
+            if isinstance(row.get(key), int | float) and isinstance(row.get("step"), int)
+        ]
         if len(points) > 1:
             steps, values = zip(*points, strict=True)
             found.append(Curve(name, unit, steps, values, floor))
@@ -109,7 +198,10 @@ def curves(model: Model) -> tuple[Curve, ...]:
 
 
 def provenance(model: Model, test: ImageCollection, *, seed: int) -> tuple[tuple[str, str], ...]:
-    trained = tuple((f"model: {name}", f"{value:.5g}" if isinstance(value, float) else str(value)) for name, value in model.facts.items())
+    trained = tuple(
+        (f"model: {name}", f"{value:.5g}" if isinstance(value, float) else str(value))
+        for name, value in model.facts.items()
+    )
     return (
         ("test images", f"{len(test):,} of {test.source}, fingerprint {test.fingerprint()}"),
         *((f"identity of the {part}", identity) for part, identity in identities(model).items()),

@@ -93,15 +93,30 @@ def train(
             raise UsageError(f"{folder} was being trained on other images. Pass the same DATA, or leave out --resume.")
         plan = stored.plan()
         outcome = run(
-            learner, plan, training, yardstick, listener, folder=folder, until=conditions, may_stop_early=budget == Budget(),
-            history=stored.checks(), best=best, seconds=stored.seconds,
+            learner,
+            plan,
+            training,
+            yardstick,
+            listener,
+            folder=folder,
+            until=conditions,
+            may_stop_early=budget == Budget(),
+            history=stored.checks(),
+            best=best,
+            seconds=stored.seconds,
         )
     else:
         model, objective, schedule = build(training, recipe, backbone, latent, settings, seed=seed, device=device)
         listener.entered("rehearsing")
         plan, _ = make_plan(model, training, objective, schedule, budget, seed=seed)
         outcome = run(
-            Learner(model, plan), plan, training, yardstick, listener, folder=folder, until=conditions,
+            Learner(model, plan),
+            plan,
+            training,
+            yardstick,
+            listener,
+            folder=folder,
+            until=conditions,
             may_stop_early=budget == Budget(),
         )
     model = outcome.model.to("cpu")
@@ -137,7 +152,9 @@ def estimate(
     plan, cost = make_plan(model, training, objective, schedule, Budget(minutes, epochs, steps), seed=seed)
     parts = {"encoder": model.encoder, "generator": model.generator, "critic": model.critic, "prior": model.prior}
     return Estimate(
-        parameters={name: sum(p.numel() for p in part.parameters()) for name, part in parts.items() if part is not None},
+        parameters={
+            name: sum(p.numel() for p in part.parameters()) for name, part in parts.items() if part is not None
+        },
         plan=plan,
         minutes=cost.minutes_of(plan.steps, objective),
         epochs=plan.steps * schedule.batch / len(training),
@@ -147,15 +164,27 @@ def estimate(
 
 
 def build(
-    training: ImageCollection, recipe: str, backbone: Backbone, latent: int | None, settings: Sequence[str], *, seed: int, device: str
+    training: ImageCollection,
+    recipe: str,
+    backbone: Backbone,
+    latent: int | None,
+    settings: Sequence[str],
+    *,
+    seed: int,
+    device: str,
 ) -> tuple[Model, Objective, Schedule]:
     """A new model for these images, its generator begun at their mean colour, and what it will be trained by."""
     if not len(training):
         raise ImageError(f"{training.source} holds no image: there is nothing to train on.")
     chosen = chosen_recipe(recipe)
     config = design(
-        training.shape, training.class_names, recipe=recipe, backbone=backbone, latent=latent,
-        has_encoder=chosen.has_encoder, has_critic=chosen.has_critic,
+        training.shape,
+        training.class_names,
+        recipe=recipe,
+        backbone=backbone,
+        latent=latent,
+        has_encoder=chosen.has_encoder,
+        has_critic=chosen.has_critic,
     )
     tree: dict[str, Frozen] = {"objective": chosen.objective, "schedule": chosen.schedule}
     for part in ("encoder", "generator", "critic", "prior"):
@@ -172,7 +201,11 @@ def build(
         model = Model(config)
         mean = torch.from_numpy(training.pixels[:10_000].mean((0, 2, 3)) / 255).float()
         model.generator.start_at(mean)
-    return model.to(pick_device(device)), objective, schedule.model_copy(update={"batch": min(schedule.batch, len(training))})
+    return (
+        model.to(pick_device(device)),
+        objective,
+        schedule.model_copy(update={"batch": min(schedule.batch, len(training))}),
+    )
 
 
 def chosen_recipe(name: str) -> Recipe:
@@ -186,7 +219,12 @@ def apply_setting(tree: dict[str, Frozen], setting: str) -> None:
     path, equals, value = setting.partition("=")
     part, _, name = path.strip().partition(".")
     if not equals or part not in tree or name not in type(tree[part]).model_fields:
-        known = ", ".join(f"{p}.{f}" for p, config in tree.items() for f in type(config).model_fields if f not in {"image", "code", "kind"})
+        known = ", ".join(
+            f"{p}.{f}"
+            for p, config in tree.items()
+            for f in type(config).model_fields
+            if f not in {"image", "code", "kind"}
+        )
         raise UsageError(f"--set {setting}: there is no such setting. There are {known}.")
     parsed: Any = tuple(value.split(",")) if isinstance(getattr(tree[part], name), tuple) else value
     try:
@@ -214,9 +252,15 @@ def make_plan(
     return Plan(steps, objective, schedule, seed, cost.precision), cost
 
 
-def facts_of(outcome: Outcome, images: ImageCollection, training: ImageCollection, plan: Plan, command: str) -> dict[str, Any]:
+def facts_of(
+    outcome: Outcome, images: ImageCollection, training: ImageCollection, plan: Plan, command: str
+) -> dict[str, Any]:
     kept = next((check for check in reversed(outcome.history) if check.step == outcome.kept_step), None)
-    measured = {} if kept is None else {f"held-out {k}": v for k, v in kept._asdict().items() if isinstance(v, float) and k != "seconds"}
+    measured = (
+        {}
+        if kept is None
+        else {f"held-out {k}": v for k, v in kept._asdict().items() if isinstance(v, float) and k != "seconds"}
+    )
     return {
         "command": command,
         "data": images.source,

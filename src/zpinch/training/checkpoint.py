@@ -102,7 +102,9 @@ def load_run(folder: Path) -> tuple[StoredRun, Learner, dict[str, Tensor] | None
     """The run in folder/resume as it was saved. Raises ModelError when there is none, CorruptModel when it is damaged."""
     place = next((p for p in (folder / "resume", folder / ".resume.old") if p.is_dir()), None)
     if place is None:
-        raise ModelError(f"{folder} has no run to resume: it finished, or never began. Leave out --resume to begin one.")
+        raise ModelError(
+            f"{folder} has no run to resume: it finished, or never began. Leave out --resume to begin one."
+        )
     try:
         stored = StoredRun.model_validate_json((place / STATE).read_bytes())
         flat = load_file(place / TENSORS)

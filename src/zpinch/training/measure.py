@@ -53,14 +53,18 @@ def split_held_out(images: ImageCollection) -> tuple[ImageCollection, ImageColle
     return images[np.sort(order[held:])], images[order[:held]]
 
 
-def measure(model: Model, yardstick: Yardstick, *, step: int, seconds: float, terms: dict[str, float], seed: int) -> Check:
+def measure(
+    model: Model, yardstick: Yardstick, *, step: int, seconds: float, terms: dict[str, float], seed: int
+) -> Check:
     """Look at a model: reconstructions at its default realism, and as many samples of its sampler, if it has one yet."""
     held_out, reference = yardstick
     check = Check(step, seconds, terms)
     if model.encoder is not None:
         codes = model.encode(held_out.pixels)
         rebuilt = model.decode(codes)
-        check = check._replace(mse=mean_squared_error(held_out.pixels, rebuilt), bits=density_bits(model, codes, held_out))
+        check = check._replace(
+            mse=mean_squared_error(held_out.pixels, rebuilt), bits=density_bits(model, codes, held_out)
+        )
         if reference:
             check = check._replace(rfcd=score_reconstructions(reference, held_out.pixels, rebuilt).rfcd_ratio)
     if model.sampler is not None and reference:

@@ -34,8 +34,14 @@ class ProgressLine(Silent):
     def __init__(self, console: Console) -> None:
         self.console = console
         self.bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[step]}"), TextColumn("{task.fields[now]}"),
-            TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), console=console,
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[step]}"),
+            TextColumn("{task.fields[now]}"),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            console=console,
         )
         self.task: TaskID | None = None
 
@@ -43,7 +49,9 @@ class ProgressLine(Silent):
         self.bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.bar.stop()
 
     def entered(self, phase: str) -> None:
@@ -54,7 +62,11 @@ class ProgressLine(Silent):
     def stepped(self, progress: Step, of: int) -> None:
         if self.task is None or (progress.step % REFRESH_STEPS and progress.step != of):
             return
-        now = " ".join(shown for name in ("distortion", "adversarial") if name in progress.terms and (shown := f"{name} {float(progress.terms[name]):.4f}"))
+        now = " ".join(
+            shown
+            for name in ("distortion", "adversarial")
+            if name in progress.terms and (shown := f"{name} {float(progress.terms[name]):.4f}")
+        )
         self.bar.update(self.task, total=of, completed=progress.step, step=f"step {progress.step:,}/{of:,}", now=now)
 
     def checked(self, check: Check, alarms: tuple[str, ...]) -> None:
@@ -63,7 +75,9 @@ class ProgressLine(Silent):
             self.console.print(f"  note: {alarm}", highlight=False)
 
     def ended(self, outcome: Outcome) -> None:
-        self.console.print(f"{outcome.reason}; kept step {outcome.kept_step:,}, {outcome.seconds / 60:.1f} minutes.", highlight=False)
+        self.console.print(
+            f"{outcome.reason}; kept step {outcome.kept_step:,}, {outcome.seconds / 60:.1f} minutes.", highlight=False
+        )
 
 
 class TensorBoard(Silent):
@@ -132,11 +146,19 @@ def tensorboard_listeners(folder: Path) -> tuple[Silent, ...]:
 
 def task_progress(console: Console, description: str) -> tuple[Progress, Callable[[int, int], None]]:
     """A bar for verbs that go through images: the bar to enter, and the function they report (done, of) to."""
-    bar = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} images"), TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), console=console, transient=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} images"),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
     task = bar.add_task(description, total=None)
 
     def report(done: int, of: int) -> None:
         bar.update(task, completed=done, total=of or None)
 
     return bar, report
-

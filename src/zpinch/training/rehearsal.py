@@ -69,7 +69,7 @@ def _seconds(model: Model, images: ImageCollection, objective: Objective, schedu
 
 
 def faster_precision(model: Model) -> str:
-    """"bfloat16" where a 3x3 convolution of this size runs at least 1.3 times faster in it, else "float32"."""
+    """ "bfloat16" where a 3x3 convolution of this size runs at least 1.3 times faster in it, else "float32"."""
     if model.device.type != "cpu":
         return "float32"
 

@@ -81,10 +81,16 @@ def run(
                 continue
             learner.average.sampler = deepcopy(learner.live.sampler)
             seconds = time.monotonic() - began
-            check = measure(learner.average, yardstick, step=progress.step, seconds=seconds, terms=terms.take(), seed=plan.seed)
+            check = measure(
+                learner.average, yardstick, step=progress.step, seconds=seconds, terms=terms.take(), seed=plan.seed
+            )
             checks.append(check)
             if stopping.best(checks) == len(checks) - 1:
-                best = {key: value.clone() for key, value in learner.average.state_dict().items() if not key.startswith("sampler.")}
+                best = {
+                    key: value.clone()
+                    for key, value in learner.average.state_dict().items()
+                    if not key.startswith("sampler.")
+                }
             listener.checked(check, stopping.alarms(check, of=plan.steps))
             if folder:
                 save_run(folder, learner, plan, history=checks, best=best, seconds=seconds, fingerprint=fingerprint)

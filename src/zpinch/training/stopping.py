@@ -45,7 +45,9 @@ def parse_until(text: str) -> tuple[Condition, ...]:
                 raise ValueError
             conditions.append(Condition(match[1], match[2] == "<", float(match[3])))
         except ValueError:
-            raise UsageError(f'--until: cannot read "{clause}". Write e.g. "rfcd<2,fcd<8"; measures: {", ".join(MEASURES)}.') from None
+            raise UsageError(
+                f'--until: cannot read "{clause}". Write e.g. "rfcd<2,fcd<8"; measures: {", ".join(MEASURES)}.'
+            ) from None
     return tuple(conditions)
 
 
@@ -72,10 +74,14 @@ def judge(history: Sequence[Check], until: Sequence[Condition], *, may_stop_earl
     if until and all(condition.holds(last) for condition in until):
         return Verdict(True, f"stopped: {', '.join(map(str, until))} reached at step {last.step:,}")
     if any(not math.isfinite(v) for v in last.terms.values()):
-        return Verdict(True, f"stopped: the objective is no longer finite at step {last.step:,}; the best state before is kept")
+        return Verdict(
+            True, f"stopped: the objective is no longer finite at step {last.step:,}; the best state before is kept"
+        )
     if may_stop_early and _has_stalled(history):
         kept = history[best(history)]
-        return Verdict(True, f"stopped: held-out quality has not improved by 1 % in {PATIENCE} checks; best at step {kept.step:,}")
+        return Verdict(
+            True, f"stopped: held-out quality has not improved by 1 % in {PATIENCE} checks; best at step {kept.step:,}"
+        )
     return Verdict(False, "")
 
 

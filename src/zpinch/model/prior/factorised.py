@@ -53,7 +53,9 @@ class FactorisedPrior(nn.Module):
         return -interval_bits(values.double()[None, None, :], mean, log_scale, log_weight)
 
 
-def fit_density(prior: FactorisedPrior, codes: np.ndarray, labels: np.ndarray | None, *, seed: int, steps: int = 300) -> None:
+def fit_density(
+    prior: FactorisedPrior, codes: np.ndarray, labels: np.ndarray | None, *, seed: int, steps: int = 300
+) -> None:
     """Fit the density by maximum likelihood to finished codes: (n, channels, h, w) int32, labels (n,) or None.
 
     In training the density chases an encoder that moves; here it stands still. A tenth of the labels are hidden, so that
@@ -65,7 +67,11 @@ def fit_density(prior: FactorisedPrior, codes: np.ndarray, labels: np.ndarray | 
     for step in range(steps):
         rng = np.random.default_rng((seed, step))
         chosen = rng.integers(len(codes), size=min(len(codes), 2048))
-        label = np.full(len(chosen), none) if labels is None else np.where(rng.random(len(chosen)) < 0.1, none, labels[chosen])
+        label = (
+            np.full(len(chosen), none)
+            if labels is None
+            else np.where(rng.random(len(chosen)) < 0.1, none, labels[chosen])
+        )
         for group in optimiser.param_groups:
             group["lr"] = 3e-2 * (1 - step / steps)
         bits = prior.bits(torch.from_numpy(codes[chosen]).to(device).float(), torch.from_numpy(label).to(device)).mean()
@@ -113,7 +119,9 @@ def tables_from_codes(prior: FactorisedPrior, codes: np.ndarray, labels: np.ndar
     return CodeTables(weights=integer_weights(pmf), first=first.astype(np.int32), label_weights=label_weights)
 
 
-def sample_tables(tables: CodeTables, count: int, grid: tuple[int, int], labels: np.ndarray | None, *, seed: int) -> np.ndarray:
+def sample_tables(
+    tables: CodeTables, count: int, grid: tuple[int, int], labels: np.ndarray | None, *, seed: int
+) -> np.ndarray:
     """Codes drawn as the tables code them, every coordinate on its own: (count, channels, *grid) int32.
 
     labels: (count,) or None. The escape symbol is never drawn.

@@ -75,7 +75,9 @@ class MixtureSampler(nn.Module):
         share, weight = self.get_buffer("share"), self.get_buffer("weight")
         mean, factor = self.get_buffer("mean"), self.get_buffer("factor")
         drawn = torch.multinomial(share, len(label), replacement=True, generator=rng)
-        label = torch.where(label >= self.config.labels, drawn, label) if self.config.labels else torch.zeros_like(label)
+        label = (
+            torch.where(label >= self.config.labels, drawn, label) if self.config.labels else torch.zeros_like(label)
+        )
         component = torch.multinomial(weight[label], 1, generator=rng)[:, 0]
         noise = torch.randn((len(label), mean.shape[-1]), generator=rng) * temperature
         x = torch.empty_like(noise)
