@@ -23,7 +23,7 @@ class Objective(Frozen):
 
     error: Literal["squared", "absolute", "cross-entropy"] = "squared"
     game: Literal["relativistic", "minimax", "non-saturating"] = "relativistic"
-    penalty: NonNegativeFloat = 1.0  # R1 and R2 on the critic
+    penalty: NonNegativeFloat = 0.5  # R1 and R2 on the critic
     penalty_every: PositiveInt = 8  # steps between two of them, weighted up in return
     contraction_every: PositiveInt = 8
     critic_start: float = Field(0.35, ge=0, le=1)  # share of the steps before the critic's gradient counts
@@ -34,7 +34,7 @@ class Schedule(Frozen):
     """How the steps are taken."""
 
     batch: PositiveInt = 64
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 2e-3
     critic_rate: PositiveFloat = 5e-4
     prior_rate: PositiveFloat = 1e-2
     warm_up: PositiveInt = 100
@@ -53,7 +53,7 @@ class Recipe(Frozen):
 FUSION = Recipe(
     name="fusion",
     meaning="contractive autoencoder, critic and prior as one model: compresses and generates",
-    objective=Objective(rate=0.04, contraction=1e-6, adversarial=0.004),
+    objective=Objective(rate=0.025, contraction=2e-4, adversarial=0.005),
 )
 AUTOENCODER = Recipe(
     name="autoencoder",
