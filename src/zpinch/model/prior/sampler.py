@@ -155,5 +155,4 @@ def _fit_class(x: np.ndarray, candidates: tuple[int, ...], *, seed: int) -> _Fit
             break
         covariance = mixture.covariances_ if kind == "full" else np.stack([np.diag(v) for v in mixture.covariances_])
         best = _Fit(mixture.weights_, mixture.means_, np.linalg.cholesky(covariance), bits)
-    assert best is not None
-    return best
+    return best or _fit_class(x, (1,), seed=seed)  # too few for any of the candidates: one Gaussian
