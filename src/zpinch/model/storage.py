@@ -157,7 +157,7 @@ def load(folder: str | Path) -> Model:
     try:
         model = assemble(stored, parts)
         found = identities(model)
-    except (RuntimeError, KeyError, ZpinchError, ValueError) as error:
+    except (RuntimeError, LookupError, TypeError, ArithmeticError, ZpinchError, ValueError) as error:  # sizes from outside
         raise CorruptModel(f"{path} does not fit {CONFIG}: {error}. Restore both from one copy.") from error
     for part, identity in stored.identities.items():
         if found.get(part) != identity:
