@@ -102,20 +102,20 @@ def save(model: Model, folder: str | Path, *, force: bool = False) -> Path:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; a model is stored as a folder. Choose another name.")
     stored = StoredConfig(
-        name=folder.name,
+        name=folder.resolve().name,  # "." has none of its own
         model=model.config,
         mixture=model.sampler.config if isinstance(model.sampler, MixtureSampler) else None,
         identities=identities(model),
         facts=model.facts,
     )
-    model.name = folder.name
+    model.name = stored.name
     for_people = card_files(model, stored.identities)
     flat = {
         f"{part}.{key}": tensor.clone()
         for part, tensors in part_tensors(model).items()
         for key, tensor in tensors.items()
     }
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    partial = folder.resolve().with_name(f".{stored.name}.partial-{os.getpid()}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)
