@@ -79,7 +79,7 @@ def frechet_distance(a: Array | Moments, b: Array | Moments) -> float:
         |m_a - m_b|^2 + tr A + tr B - 2 tr (A^1/2 B A^1/2)^1/2
 
     The last trace is the sum of the singular values of A^1/2 B^1/2, with symmetric roots: nothing turns complex and
-    no digits are lost by squaring. Biased upwards by about d^2 / n for small n: compare equal n only.
+    no digits are lost by squaring. Biased upwards, more so for fewer images: compare equal n only.
     Heusel et al. 2017, eq. 6.
     """
     a = a if isinstance(a, Moments) else moments(a)
