@@ -1,7 +1,7 @@
-"""A report as one HTML file: pictures, charts and style inside, no script, nothing fetched; below 5 MB for images up to 512 wide.
+"""A report as one HTML file: pictures, charts and style inside, no script, nothing fetched.
 
-`render` makes the text, `write_report` puts it in place at once or not at all. What is shown is ReportData; how it
-looks is report.html.j2, which escapes every text it is given.
+Below 5 MB for images up to 512 wide. `render` makes the text, `write_report` puts it in place at once or not at all.
+What is shown is ReportData; how it looks is report.html.j2, which escapes every text it is given.
 """
 
 import math
