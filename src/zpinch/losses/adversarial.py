@@ -1,7 +1,7 @@
 """The game between generator and critic, as losses of the critic's logits. Real and fake are (batch,) logits.
 
-The relativistic paired loss with zero-centred penalties (R3GAN, Huang et al. 2024) is the default; the losses of the 2014
-paper (Goodfellow et al.) are kept because people read it.
+The relativistic paired loss with zero-centred penalties (R3GAN, Huang et al. 2024) is the default; the losses of the
+2014 paper (Goodfellow et al.) are kept because people read it.
 """
 
 import torch
@@ -26,13 +26,11 @@ def critic_minimax(real: Tensor, fake: Tensor) -> Tensor:
 
 def generator_minimax(real: Tensor, fake: Tensor) -> Tensor:
     """E log(1 - D(x~)), which the generator minimises (Goodfellow et al. 2014, eq. 1). `real` has no part in it."""
-    del real
     return -F.softplus(fake).mean()
 
 
 def generator_non_saturating(real: Tensor, fake: Tensor) -> Tensor:
-    """-E log D(x~): the paper's advice for early training, when minimax gradients vanish. `real` has no part in it."""
-    del real
+    """-E log D(x~): the paper's advice for early training, when minimax gradients vanish."""
     return F.softplus(-fake).mean()
 
 

@@ -1,8 +1,8 @@
 """The contractive penalty ||dz/dx||_F^2: how far the code moves when the image does (Rifai et al. 2011, eq. 5).
 
 `contraction_exact` is for stacks of dense layers of any depth and activation, `contraction_projected` is an unbiased
-estimate for any encoder. Both return the mean over the batch, in latent units squared per pixel unit squared; dividing by
-latent * step^2, to make it comparable across sizes and steps, is the caller's (training/objective.py).
+estimate for any encoder. Both return the mean over the batch, in latent units squared per pixel unit squared; dividing
+by latent * step^2, to make it comparable across sizes and steps, is the caller's (training/objective.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -22,9 +22,9 @@ def contraction_exact(
     weights: W_l of shape (out, in); biases: (out,); activations: elementwise a_l, None for a linear layer.
     x: (batch, pixels).
 
-    Multiplied from the latent side, so that every product has `latent` rows, not `pixels`; the first layer enters through
-    its Gram matrix W_1 W_1^T, since ||A W_1||_F^2 = sum(A W_1 W_1^T * A): the number of pixels never appears in a product
-    that is made for each image. vmap(jacrev) gives the same gradients several times slower (bench/contraction.py).
+    Multiplied from the latent side, so that every product has `latent` rows, not `pixels`; the first layer enters
+    through its Gram matrix W_1 W_1^T, since ||A W_1||_F^2 = sum(A W_1 W_1^T * A): the number of pixels never appears in
+    a product that is made for each image. vmap(jacrev) gives the same gradients, several times slower.
     """
     slopes: list[Tensor | None] = []
     h = x

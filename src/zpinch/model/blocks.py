@@ -1,11 +1,12 @@
 """The pieces that encoder, generator and critic are built from: norm-free, and fast on a CPU.
 
 No normalisation layers and no transposed convolutions: both are several times slower than 3x3 convolutions and pixel
-shuffles on a CPU (bench/speed.py --case blocks). What normalisation would do at the start of training, the initialisation does.
+shuffles on a CPU (bench/blocks.py). What normalisation would do at the start of training, the initialisation does.
 """
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +62,12 @@ def preserve_signal(module: nn.Module, gain: float = 1.5) -> None:
 
 
 def dense_stack(sizes: tuple[int, ...]) -> nn.ModuleList:
-    return nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+    return nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+
+
+def dense_layers(stack: nn.ModuleList) -> list[nn.Linear]:
+    """The layers of a `dense_stack` as what they are; PyTorch types them as any module."""
+    return [layer for layer in stack if isinstance(layer, nn.Linear)]
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:

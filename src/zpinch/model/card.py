@@ -3,19 +3,16 @@
 import io
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zpinch.images import contact_sheet
-
-if TYPE_CHECKING:
-    from zpinch.model.model import Model
+from zpinch.model.model import Model, described
 
 CARD, METRICS, SAMPLES = "README.md", "metrics.jsonl", "samples.png"
 
 
-def card_files(model: "Model", identities: Mapping[str, str]) -> dict[str, bytes]:
+def card_files(model: Model, identities: Mapping[str, str]) -> dict[str, bytes]:
     files = {
         CARD: card(model, identities).encode(),
         METRICS: "".join(json.dumps(row) + "\n" for row in model.history).encode(),
@@ -30,16 +27,16 @@ def card_files(model: "Model", identities: Mapping[str, str]) -> dict[str, bytes
     return files
 
 
-def card(model: "Model", identities: Mapping[str, str]) -> str:
-    channels, height, width = model.config.image
+def card(model: Model, identities: Mapping[str, str]) -> str:
     code = "x".join(map(str, model.config.code))
     lines = [
         f"# {model.name}",
         "",
-        f"A zpinch model of the recipe `{model.config.recipe}` for {width}x{height} {'grey' if channels == 1 else 'RGB'} images; "
+        f"A zpinch model of the recipe `{model.config.recipe}` for {described(model.config.image)} images; "
         f"an image becomes {code} integers in steps of {model.config.step:g}.",
         "",
-        f"Use it: `zpinch compress DATA -m {model.name} -o FILE.zpn`, `zpinch generate -m {model.name} -n 64 -o samples.png`. "
+        f"Use it: `zpinch compress DATA -m {model.name} -o FILE.zpn`, "
+        f"`zpinch generate -m {model.name} -n 64 -o samples.png`. "
         "Samples as it draws them are in samples.png, its training in metrics.jsonl.",
         "",
         "| | |",

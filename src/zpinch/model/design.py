@@ -1,4 +1,4 @@
-"""The default shape of a model for images of a given shape: what a person gets who says nothing, and what --latent changes.
+"""The default shape of a model for images of a given shape: what a person gets who says nothing.
 
 Small images become a plain vector (code height and width 1), larger ones a grid at an eighth of the resolution; dense
 nets always a vector.

@@ -76,7 +76,7 @@ class ConvEncoder(nn.Module):
 
 
 class MlpEncoder(nn.Module):
-    """x ─ flatten ─> pixels ─ dense, activation ─> hidden ... ─ dense ─> z (d, h, w): the nets of the classic papers."""
+    """x ─ flatten ─> pixels ─ dense, activation ─> hidden ... ─ dense ─> z (d, h, w), as in the classic papers."""
 
     def __init__(self, config: MlpEncoderConfig) -> None:
         super().__init__()

@@ -1,6 +1,7 @@
 """Latents to images: the decoder of the autoencoder and the generator of the GAN are this one network.
 
-It sees the code and the realism beta alone, never a label: an unlabelled archive decodes, and the code keeps what matters.
+It sees the code and the realism beta alone, never a label: an unlabelled archive decodes, and the code keeps what
+matters.
 """
 
 from typing import Literal
@@ -9,7 +10,16 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from zpinch.model.blocks import ACTIVATIONS, GAINS, dense_stack, leaky, padded_side, preserve_signal, residual_stack
+from zpinch.model.blocks import (
+    ACTIVATIONS,
+    GAINS,
+    dense_layers,
+    dense_stack,
+    leaky,
+    padded_side,
+    preserve_signal,
+    residual_stack,
+)
 from zpinch.model.encoder import Shape
 from zpinch.model.frozen import Frozen
 
@@ -75,8 +85,7 @@ class ConvGenerator(nn.Module):
     def start_at(self, mean_pixel: Tensor) -> None:
         """Begin at the mean image colour (mean_pixel: (channels,) in [0, 1]) instead of mid grey."""
         nn.init.normal_(self.leave.weight, std=0.5 / self.leave.weight[0].numel() ** 0.5)
-        with torch.no_grad():
-            self.leave.bias.copy_(torch.logit(mean_pixel, eps=1e-3).repeat_interleave(4))
+        self.leave.bias = nn.Parameter(torch.logit(mean_pixel, eps=1e-3).repeat_interleave(4))
 
 
 class MlpGenerator(nn.Module):
@@ -87,22 +96,25 @@ class MlpGenerator(nn.Module):
         self.config = config
         channels, height, width = config.image
         d, h, w = config.code
-        self.layers = dense_stack((d * h * w, *config.hidden, channels * height * width))
-        self.realism = nn.Linear(1, self.layers[0].out_features, bias=False)
+        sizes = (d * h * w, *config.hidden, channels * height * width)
+        self.layers = dense_stack(sizes)
+        self.realism = nn.Linear(1, sizes[1], bias=False)
         self.activation = ACTIVATIONS[config.activation]
         preserve_signal(self, GAINS.get(config.activation, 1.5))
 
     def forward(self, z: Tensor, beta: Tensor) -> Tensor:
         """z: (batch, *code); beta: (batch,) in [0, 1]. Returns images (batch, channels, height, width) in (0, 1)."""
-        h = self.layers[0](z.flatten(1)) + self.realism(beta[:, None])
-        for layer in self.layers[1:]:
+        first, *later = dense_layers(self.layers)
+        h = first(z.flatten(1)) + self.realism(beta[:, None])
+        for layer in later:
             h = layer(self.activation(h))
         return torch.sigmoid(h).unflatten(1, self.config.image)
 
     def start_at(self, mean_pixel: Tensor) -> None:
+        """Begin at the mean image colour (mean_pixel: (channels,) in [0, 1]) instead of mid grey."""
         pixels = self.config.image[1] * self.config.image[2]
-        with torch.no_grad():
-            self.layers[-1].bias.copy_(torch.logit(mean_pixel, eps=1e-3).repeat_interleave(pixels))
+        bias = torch.logit(mean_pixel, eps=1e-3).repeat_interleave(pixels)
+        dense_layers(self.layers)[-1].bias = nn.Parameter(bias)
 
 
 Generator = ConvGenerator | MlpGenerator

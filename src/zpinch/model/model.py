@@ -11,7 +11,7 @@ This file joins the parts and runs them on NumPy images; storing them is storage
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import torch
@@ -32,16 +32,25 @@ from zpinch.model.prior.sampler import GaussianSampler, GaussianSamplerConfig, M
 ENCODE_BATCH = 256  # part of the format: encoding runs in padded batches of this size, so bytes repeat on one machine
 DECODE_BATCH = 256
 
+Part = TypeVar("Part")
+
+
+def needed(part: Part | None, name: str) -> Part:
+    """A part of a model, where what is being done makes no sense without it. Raises ModelError."""
+    if part is None:
+        raise ModelError(f"this model has no {name}: its recipe does without one. Train another with --recipe fusion.")
+    return part
+
 
 class ModelConfig(Frozen):
-    """What a model is, apart from its weights. Each part's own configuration holds what that part needs to be rebuilt."""
+    """What a model is, apart from its weights. Each part's own configuration holds what it needs to be rebuilt."""
 
     image: Shape  # channels, height, width
     code: Shape  # channels, height, width of the latent
     step: PositiveFloat = 0.5
     class_names: tuple[str, ...] = ()
     recipe: str = "fusion"
-    realism: float = Field(0.0, ge=0, le=1)  # the beta that decoding uses unless told otherwise
+    realism: Annotated[float, Field(ge=0, le=1)] = 0.0  # the beta that decoding uses unless told otherwise
     encoder: Annotated[EncoderConfig, Field(discriminator="kind")] | None
     generator: Annotated[GeneratorConfig, Field(discriminator="kind")]
     critic: Annotated[CriticConfig, Field(discriminator="kind")] | None
@@ -70,7 +79,7 @@ class Model(nn.Module):
         self.name = config.recipe  # the folder's name, once saved
         self.facts: dict[str, Any] = {}  # for people: data, metrics, command, versions
         self.history: list[dict[str, Any]] = []  # the checks of its training
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]: PyTorch's stubs forget it
 
     @property
     def device(self) -> torch.device:
@@ -103,11 +112,7 @@ class Model(nn.Module):
     @torch.inference_mode()
     def latents(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """z of images: (n, channels, height, width) uint8 -> (n, *code) float32, before quantisation."""
-        encoder = self.encoder
-        if encoder is None:
-            raise ModelError(
-                f"a model of the recipe '{self.config.recipe}' has no encoder. Train one with --recipe fusion."
-            )
+        encoder = needed(self.encoder, "encoder")
         self.check_shape(pixels)
         z = np.empty((len(pixels), *self.config.code), np.float32)
         for start in range(0, len(pixels), ENCODE_BATCH):
@@ -153,12 +158,20 @@ class Model(nn.Module):
         return pixels.to(self.device).to(memory_format=torch.channels_last).float().div_(255)
 
     def check_shape(self, pixels: NDArray[np.uint8]) -> None:
-        if pixels.shape[1:] != self.config.image:
-            c, h, w = self.config.image
-            got = "x".join(map(str, pixels.shape[1:]))
-            raise ImageError(
-                f"the model was trained on {c}x{h}x{w} images (channels x height x width), these are {got}. Pass --size {h} or another model."
-            )
+        wanted, found = self.config.image, tuple(pixels.shape[1:])
+        if found == wanted:
+            return
+        said = f"the model was trained on {described(wanted)} images, these are {described(found)}."
+        if found[0] != wanted[0]:
+            raise ImageError(f"{said} Convert their colours, or train a model on images like them.")
+        resize = f"Pass --size {wanted[1]}, or" if wanted[1] == wanted[2] else "Resize them, or take"
+        raise ImageError(f"{said} {resize} another model.")
+
+
+def described(shape: tuple[int, ...]) -> str:
+    """28x28 grey (width x height) for (1, 28, 28)."""
+    channels, height, width = shape
+    return f"{width}x{height} {'grey' if channels == 1 else 'RGB'}"
 
 
 def as_pixels(x: Tensor) -> NDArray[np.uint8]:

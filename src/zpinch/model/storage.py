@@ -94,7 +94,8 @@ def identities(model: Model) -> dict[str, str]:
 def save(model: Model, folder: str | Path, *, force: bool = False) -> Path:
     """Write the model's folder: what reading needs, and what people look at (card.py).
 
-    The files are written to a temporary folder beside it, flushed, and moved into place one by one, the configuration last.
+    The files are written to a temporary folder beside it, flushed, and moved into place one by one, the configuration
+    last.
     """
     folder = Path(folder)
     if (folder / CONFIG).exists() and not force:
@@ -138,7 +139,7 @@ def save(model: Model, folder: str | Path, *, force: bool = False) -> Path:
 
 
 def load(folder: str | Path) -> Model:
-    """The model in a folder, every part checked against its identity. Raises ModelError (exit 3) or CorruptModel (2)."""
+    """The model in a folder, every part checked against its identity. Raises ModelError or CorruptModel."""
     folder = Path(folder)
     stored = load_config(folder)
     path = folder / WEIGHTS
@@ -157,7 +158,8 @@ def load(folder: str | Path) -> Model:
     try:
         model = assemble(stored, parts)
         found = identities(model)
-    except (RuntimeError, LookupError, TypeError, ArithmeticError, ZpinchError, ValueError) as error:  # sizes from outside
+    except (RuntimeError, LookupError, TypeError, ArithmeticError, ZpinchError, ValueError) as error:
+        # Sizes from outside break in many ways.
         raise CorruptModel(f"{path} does not fit {CONFIG}: {error}. Restore both from one copy.") from error
     for part, identity in stored.identities.items():
         if found.get(part) != identity:

@@ -1,4 +1,4 @@
-"""A density for each coordinate of the code, given the label: it trains through its CDF and codes through integer tables.
+"""A density for each coordinate of the code, given the label: trained through its CDF, coding by integer tables.
 
 Coordinates are independent given the label, so it codes fast and simply; correlation between them is what the mixture
 sampler has and what the autoregressive prior will code.
@@ -58,8 +58,8 @@ def fit_density(
 ) -> None:
     """Fit the density by maximum likelihood to finished codes: (n, channels, h, w) int32, labels (n,) or None.
 
-    In training the density chases an encoder that moves; here it stands still. A tenth of the labels are hidden, so that
-    the row for unlabelled images is fitted too.
+    In training the density chases an encoder that moves; here it stands still. A tenth of the labels are hidden, so
+    that the row for unlabelled images is fitted too.
     """
     device, none = prior.mean.device, prior.config.labels
     prior.requires_grad_(True)
@@ -84,9 +84,9 @@ def fit_density(
 def tables_from_codes(prior: FactorisedPrior, codes: np.ndarray, labels: np.ndarray | None) -> CodeTables:
     """The integer tables of the archive: counts of the training codes, smoothed by the prior's density.
 
-    codes: (n, channels, h, w) int32; labels: (n,) or None. Each table is a Dirichlet posterior mean: `strength` imaginary
-    codes drawn from the density, then the real ones counted. Values never seen keep the density's tail; values outside
-    the range of the training codes (and a margin) go through the escape.
+    codes: (n, channels, h, w) int32; labels: (n,) or None. Each table is a Dirichlet posterior mean: `strength`
+    imaginary codes drawn from the density, then the real ones counted. Values never seen keep the density's tail;
+    values outside the range of the training codes (and a margin) go through the escape.
     """
     channels = codes.shape[1]
     flat = codes.transpose(1, 0, 2, 3).reshape(channels, -1)

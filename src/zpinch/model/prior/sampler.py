@@ -1,10 +1,10 @@
 """What draws new latents: the seam between the prior and everything that generates.
 
-`mixture` is fitted to the codes after (and, for the critic's pool, during) training; `gaussian` is the prior the `gan` recipe
-trains against. An unlabelled request draws its labels from the training set's class shares.
+`mixture` is fitted to the codes after (and, for the critic's pool, during) training; `gaussian` is the prior the `gan`
+recipe trains against. An unlabelled request draws its labels from the training set's class shares.
 """
 
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from zpinch.model.encoder import Shape
 from zpinch.model.frozen import Frozen
+
+Doubles: TypeAlias = NDArray[np.float64]
 
 
 class Sampler(Protocol):
@@ -101,8 +103,8 @@ def fit_mixture(
 ) -> MixtureSampler:
     """Fit a mixture a class; the number of components is the candidate with the fewest held-out bits.
 
-    latent: (n, *code) float, dequantised codes; label: (n,) in [0, labels) or None. At most `limit` latents are used. A tenth
-    is held out to choose by, so that a mixture cannot win by playing the training set back.
+    latent: (n, *code) float, dequantised codes; label: (n,) in [0, labels) or None. At most `limit` latents are used. A
+    tenth is held out to choose by, so that a mixture cannot win by playing the training set back.
     """
     code: Shape = (latent.shape[1], latent.shape[2], latent.shape[3])
     rng = np.random.default_rng(seed)
@@ -125,12 +127,14 @@ def fit_mixture(
     return mixture
 
 
-class _Fit:
-    def __init__(self, weight: np.ndarray, mean: np.ndarray, factor: np.ndarray, held_out_bits: float) -> None:
-        self.weight, self.mean, self.factor, self.held_out_bits = weight, mean, factor, held_out_bits
+class _Fit(NamedTuple):
+    weight: Doubles  # (k,)
+    mean: Doubles  # (k, d)
+    factor: Doubles  # (k, d, d)
+    held_out_bits: float
 
 
-def _fit_class(x: np.ndarray, candidates: tuple[int, ...], *, seed: int) -> _Fit:
+def _fit_class(x: Doubles, candidates: tuple[int, ...], *, seed: int) -> _Fit:
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning
@@ -146,7 +150,9 @@ def _fit_class(x: np.ndarray, candidates: tuple[int, ...], *, seed: int) -> _Fit
     for k in candidates:
         if k > 1 and len(train) < k * (4 * d if kind == "full" else 8):
             break
-        mixture = GaussianMixture(k, covariance_type=kind, reg_covar=1e-3, max_iter=60, tol=1e-2, random_state=seed)
+        mixture: Any = GaussianMixture(
+            k, covariance_type=kind, reg_covar=1e-3, max_iter=60, tol=1e-2, random_state=seed
+        )
         with warnings.catch_warnings(), threadpool_limits(limits=torch.get_num_threads()):
             warnings.simplefilter("ignore", ConvergenceWarning)  # 60 iterations are enough to sample from
             mixture.fit(train if len(train) > 1 else np.repeat(train, 2, axis=0))
