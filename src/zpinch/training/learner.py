@@ -1,4 +1,4 @@
-"""The state of a run: the live model, its averaged copy, the optimisers, the steps taken. No policy: that is the plan's."""
+"""The state of a run: the live model, its averaged copy, the optimisers, the steps taken. Policy is the plan's."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zpinch.images import ImageCollection
 from zpinch.model.bottleneck import dequantise
-from zpinch.model.model import Model
+from zpinch.model.model import Model, needed
 from zpinch.model.prior.sampler import fit_mixture
 from zpinch.training.recipes import Objective, Schedule
 
@@ -24,6 +24,7 @@ class Plan(NamedTuple):
     schedule: Schedule
     seed: int = 0
     precision: str = "float32"  # or "bfloat16", where this processor is faster with it
+    may_stop_early: bool = False  # when held-out quality no longer improves
 
     def critic_plays(self, step: int) -> bool:
         """Reconstruction finds its feet before the critic is asked."""
@@ -70,23 +71,23 @@ class Learner:
         self.optimiser.step()
 
     def descend_critic(self, loss: Tensor) -> None:
-        assert self.critic_optimiser is not None
-        self.critic_optimiser.zero_grad(set_to_none=True)
+        optimiser = needed(self.critic_optimiser, "critic")
+        optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        self.critic_optimiser.step()
+        optimiser.step()
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:
         decay = min(decay, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(self._average_parameters, self._live_parameters, 1 - decay)
+        # The call that PyTorch's own optimisers make, without a name for others: one kernel for all parameters.
+        torch._foreach_lerp_(self._average_parameters, self._live_parameters, 1 - decay)  # pyright: ignore
 
     def keep_sampler_fresh(self, images: ImageCollection, plan: Plan) -> None:
         """Every few hundred steps, fit what the critic is shown samples of to the codes of today."""
         if self.live.sampler is not None and self.step % plan.objective.sampler_every:
             return
-        chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.step))[
-            :SAMPLER_IMAGES
-        ].numpy()
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.step))
+        chosen = order[:SAMPLER_IMAGES].numpy()
         latent = dequantise(torch.from_numpy(self.live.encode(images.pixels[chosen])), self.live.config.step).numpy()
         label = None if images.labels is None else images.labels[chosen]
         self.live.sampler = fit_mixture(latent, label, labels=self.live.config.labels, candidates=(2,), seed=self.step)

@@ -18,9 +18,9 @@ from torch import Tensor
 from zpinch.images import ImageCollection
 from zpinch.losses import zero_centred_penalty
 from zpinch.model.bottleneck import dequantise, noisy, quantise
-from zpinch.model.model import Model
+from zpinch.model.model import Model, needed
 from zpinch.training.learner import Learner, Plan
-from zpinch.training.objective import ERRORS, GAMES, contraction
+from zpinch.training.objective import ERRORS, GAMES, contraction, judge, rate
 
 LABEL_HIDDEN_SHARE = 0.1  # of the training images, whose label prior and critic are not told
 
@@ -52,28 +52,23 @@ def training_steps(learner: Learner, images: ImageCollection, plan: Plan) -> Ite
 
 
 def take_step(learner: Learner, x: Tensor, label: Tensor, plan: Plan, rng: torch.Generator) -> dict[str, Tensor]:
-    """One descent of the objective and one of the critic. x: (batch, channels, height, width) in [0, 1]; label: (batch,)."""
+    """Descend the objective once, then the critic's. x: (batch, channels, height, width) in [0, 1]; label: (batch,)."""
     model, objective, step = learner.live, plan.objective, learner.step
-    error, (generator_game, critic_game) = ERRORS[objective.error], GAMES[objective.game]
+    error, game = ERRORS[objective.error], GAMES[objective.game]
     critic_plays = plan.critic_plays(step)
     learner.set_rates(plan)
 
     with autocast(plan.precision):
-        passed = (
-            walk_autoencoder(model, x, label, rng, objective.rate > 0, critic_plays)
-            if model.encoder
-            else walk_gan(model, label, rng)
-        )
-        real_logits = model.critic(x, label) if model.critic and critic_plays else None
-
-        def fool_critic() -> Tensor:
-            return generator_game(real_logits.detach(), model.critic.requires_grad_(False)(passed.fake, label))
-
+        if model.encoder:
+            walk = walk_autoencoder(model, x, label, rng, is_noisy=objective.rate > 0, critic_plays=critic_plays)
+        else:
+            walk = walk_gan(model, label, rng)
+        real = judge(model, x, label) if critic_plays else x.new_zeros(0)
         terms: dict[str, Callable[[], Tensor]] = {
-            "distortion": lambda: error(passed.x_hat.float(), x),
-            "rate": lambda: model.prior.bits(passed.z_hat.float() / model.config.step, label).mean() / x[0].numel(),
+            "distortion": lambda: error(walk.x_hat.float(), x),
+            "rate": lambda: rate(model, walk.z_hat, label) / x[0].numel(),
             "contraction": lambda: contraction(model, x[: len(x) // 2 + 1], rng),
-            "adversarial": fool_critic,
+            "adversarial": lambda: game.generator(real.detach(), judge(model, walk.fake, label, is_learning=False)),
         }
         weights = {
             "distortion": objective.distortion,
@@ -85,11 +80,10 @@ def take_step(learner: Learner, x: Tensor, label: Tensor, plan: Plan, rng: torch
         loss = torch.stack([weights[name] * value for name, value in values.items()]).sum()
     learner.descend(loss)
 
-    if real_logits is not None:
-        model.critic.requires_grad_(True)
-        fake = passed.fake.detach()
+    if critic_plays:
+        fake = walk.fake.detach()
         with autocast(plan.precision):
-            values["critic"] = critic_loss = critic_game(real_logits, model.critic(fake, label))
+            values["critic"] = critic_loss = game.critic(real, judge(model, fake, label))
         if weight := lazily(objective.penalty, step, every=objective.penalty_every):
             values["penalty"] = penalty = critic_penalty(model, x, fake, label)
             critic_loss = critic_loss + weight * penalty
@@ -98,28 +92,30 @@ def take_step(learner: Learner, x: Tensor, label: Tensor, plan: Plan, rng: torch
 
 
 class Walk(NamedTuple):
-    """One trip along the line. fake is what the critic is shown, as many as there are real images."""
+    """One trip along the line."""
 
-    z_hat: Tensor | None
-    x_hat: Tensor | None
-    fake: Tensor | None
+    z_hat: Tensor  # (batch, *code), what the generator was given
+    x_hat: Tensor  # (batch, channels, height, width), what it made of them
+    fake: Tensor  # what the critic is shown, as many as there are real images; none while it does not play
 
 
 def walk_autoencoder(
-    model: Model, x: Tensor, label: Tensor, rng: torch.Generator, is_noisy: bool, critic_plays: bool
+    model: Model, x: Tensor, label: Tensor, rng: torch.Generator, *, is_noisy: bool, critic_plays: bool
 ) -> Walk:
-    """Images to codes and back. One half is rebuilt with the least error (beta 0); the other at a random realism beta,
-    which also weights the critic's word on it (Multi-Realism, Agustsson et al. 2022). The critic sees that half, and as
-    many samples of the current prior at beta 1.
+    """Images to codes and back.
+
+    One half is rebuilt with the least error (beta 0); the other at a random realism beta, which also weights the
+    critic's word on it (Multi-Realism, Agustsson et al. 2022). The critic sees that half, and as many samples of the
+    current prior at beta 1.
     """
     half = len(x) // 2
     beta = torch.rand(len(x), generator=rng).to(x.device)
     beta[half:] = 0
-    z = model.encoder(x)
+    z = needed(model.encoder, "encoder")(x)
     z_hat = noisy(z, model.config.step, rng) if is_noisy else z
     x_hat = model.generator(z_hat, beta)
     if not critic_plays:
-        return Walk(z_hat, x_hat, None)
+        return Walk(z_hat, x_hat, x_hat[:0])
     drawn = model.require_sampler().sample(label[half:], rng)
     drawn = dequantise(quantise(drawn, model.config.step), model.config.step)
     sampled = model.generator(drawn.to(x.device), torch.ones_like(beta[half:]))
@@ -127,17 +123,18 @@ def walk_autoencoder(
 
 
 def walk_gan(model: Model, label: Tensor, rng: torch.Generator) -> Walk:
-    drawn = model.require_sampler().sample(label, rng).to(model.device)
-    return Walk(None, None, model.generator(drawn, drawn.new_ones(len(drawn))))
+    """Draws of the prior to images: all that is made is shown to the critic."""
+    z = model.require_sampler().sample(label, rng).to(model.device)
+    made = model.generator(z, z.new_ones(len(z)))
+    return Walk(z, made, made)
 
 
 def critic_penalty(model: Model, x: Tensor, fake: Tensor, label: Tensor) -> Tensor:
     """R1 on every other real image and R2 on every other fake, in full precision: half the price, the same mean."""
     half = slice(None, None, 2)
     real, fake = x[half].detach().requires_grad_(), fake[half].float().requires_grad_()
-    return zero_centred_penalty(model.critic(real, label[half]), real) + zero_centred_penalty(
-        model.critic(fake, label[half]), fake
-    )
+    on_real = zero_centred_penalty(judge(model, real, label[half]), real)
+    return on_real + zero_centred_penalty(judge(model, fake, label[half]), fake)
 
 
 def scale_gradient(x: Tensor, scale: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""The terms of the objective where they need to know the model: which error, which game, which contraction."""
+"""The terms of the objective where they need to know the model: which error, which game, what a part of it says."""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,15 +18,35 @@ from zpinch.losses import (
     generator_relativistic,
     squared_error,
 )
+from zpinch.model.blocks import dense_layers
 from zpinch.model.encoder import MlpEncoder
-from zpinch.model.model import Model
+from zpinch.model.model import Model, needed
 
 ERRORS = {"squared": squared_error, "absolute": absolute_error, "cross-entropy": cross_entropy}
+
+
+class Game(NamedTuple):
+    """Both sides' losses of the logits of real and fake."""
+
+    generator: Callable[[Tensor, Tensor], Tensor]
+    critic: Callable[[Tensor, Tensor], Tensor]
+
+
 GAMES = {
-    "relativistic": (generator_relativistic, critic_relativistic),
-    "minimax": (generator_minimax, critic_minimax),
-    "non-saturating": (generator_non_saturating, critic_minimax),
+    "relativistic": Game(generator_relativistic, critic_relativistic),
+    "minimax": Game(generator_minimax, critic_minimax),
+    "non-saturating": Game(generator_non_saturating, critic_minimax),
 }
+
+
+def rate(model: Model, z_hat: Tensor, label: Tensor) -> Tensor:
+    """Mean bits of an image's latents under the prior. z_hat: (batch, *code); label: (batch,)."""
+    return needed(model.prior, "prior").bits(z_hat.float() / model.config.step, label).mean()
+
+
+def judge(model: Model, x: Tensor, label: Tensor, *, is_learning: bool = True) -> Tensor:
+    """The critic's logits (batch,) of x: (batch, channels, height, width). Its weights take a gradient if it learns."""
+    return needed(model.critic, "critic").requires_grad_(is_learning)(x, label)
 
 
 def contraction(model: Model, x: Tensor, rng: torch.Generator) -> Tensor:
@@ -31,13 +54,13 @@ def contraction(model: Model, x: Tensor, rng: torch.Generator) -> Tensor:
 
     Exact for dense encoders, one random projection for convolutional ones.
     """
-    encoder = model.encoder
-    assert encoder is not None
+    encoder = needed(model.encoder, "encoder")
     if isinstance(encoder, MlpEncoder):
+        layers = dense_layers(encoder.layers)
         total = contraction_exact(
-            [layer.weight for layer in encoder.layers],
-            [layer.bias for layer in encoder.layers],
-            [*[encoder.activation] * (len(encoder.layers) - 1), None],
+            [layer.weight for layer in layers],
+            [layer.bias for layer in layers],
+            [*[encoder.activation] * (len(layers) - 1), None],
             x.flatten(1),
         )
     else:

@@ -2,11 +2,11 @@
 
     L = distortion D + rate R + contraction C + adversarial A                                    (weights below)
 
-D: mean squared error a pixel. R: bits a pixel. C: ||dE/dx||_F^2 / (latent * step^2), steps of code a unit of pixel change.
-A: the generator's side of the game, an image. A term of weight zero is never computed.
+D: mean squared error a pixel. R: bits a pixel. C: ||dE/dx||_F^2 / (latent * step^2), steps of code a unit of pixel
+change. A: the generator's side of the game, an image. A term of weight zero is never computed.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
@@ -26,7 +26,7 @@ class Objective(Frozen):
     penalty: NonNegativeFloat = 0.5  # R1 and R2 on the critic
     penalty_every: PositiveInt = 8  # steps between two of them, weighted up in return
     contraction_every: PositiveInt = 8
-    critic_start: float = Field(0.35, ge=0, le=1)  # share of the steps before the critic's gradient counts
+    critic_start: Annotated[float, Field(ge=0, le=1)] = 0.35  # share of the steps before the critic's gradient counts
     sampler_every: PositiveInt = 500  # steps between two fits of the sampler whose draws the critic sees
 
 
@@ -38,7 +38,7 @@ class Schedule(Frozen):
     critic_rate: PositiveFloat = 5e-4
     prior_rate: PositiveFloat = 1e-2
     warm_up: PositiveInt = 100
-    average: float = Field(0.998, ge=0, lt=1)  # decay of the averaged weights that are kept
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.998  # decay of the averaged weights that are kept
 
 
 class Recipe(Frozen):
