@@ -36,11 +36,11 @@ def contraction_exact(
             h, slope = _with_slope(activation, h)
             slopes.append(slope)
     rows = _scale_rows(weights[-1], slopes[-1])
-    for weight, slope in zip(reversed(weights[:-1]), reversed(slopes[:-1]), strict=True):
-        if slope is not None:
+    for layer in range(len(weights) - 2, -1, -1):
+        if (slope := slopes[layer]) is not None:
             rows = rows * slope[:, None, :]
-        if weight is not weights[0]:
-            rows = rows @ weight
+        if layer > 0:
+            rows = rows @ weights[layer]
     if len(weights) == 1:
         return _mean_square(rows)
     gram = weights[0] @ weights[0].T
