@@ -67,19 +67,21 @@ def mnist() -> str:
         images, model_bytes = at(figures, "images"), at(figures, "model_bytes")
         bits = at(archive, "bits_per_image")
         whole = None if None in (bits, images, model_bytes) else bits / 8 + model_bytes / images
-        rows.append([
-            f"**{title}**, zpinch",
-            shown(bits, ".1f"),
-            shown(whole, ",.0f", " B"),
-            even(model_bytes, smallest_lossy(figures), bits and bits / 8),
-            shown(at(archive, "reconstruction", "mse"), ".4f"),
-            shown(at(archive, "reconstruction", "rfcd_ratio"), ".2f"),
-            shown(at(samples, "fcd_ratio"), ".1f"),
-            shown(at(samples, "precision_ratio"), ".2f"),
-            shown(at(samples, "recall_ratio"), ".2f"),
-            shown(at(samples, "nearest_ratio"), ".2f"),
-            shown(at(found, "facts", "training minutes"), ".1f"),
-        ])
+        rows.append(
+            [
+                f"**{title}**, zpinch",
+                shown(bits, ".1f"),
+                shown(whole, ",.0f", " B"),
+                even(model_bytes, smallest_lossy(figures), bits and bits / 8),
+                shown(at(archive, "reconstruction", "mse"), ".4f"),
+                shown(at(archive, "reconstruction", "rfcd_ratio"), ".2f"),
+                shown(at(samples, "fcd_ratio"), ".1f"),
+                shown(at(samples, "precision_ratio"), ".2f"),
+                shown(at(samples, "recall_ratio"), ".2f"),
+                shown(at(samples, "nearest_ratio"), ".2f"),
+                shown(at(found, "facts", "training minutes"), ".1f"),
+            ]
+        )
         rows.append([
             f"{title}, PCA, as many coordinates, unquantised", NONE, NONE, NONE,
             shown(at(pca, "mse"), ".4f"), shown(at(pca, "rfcd_ratio"), ".1f"), *[NONE] * 5,
@@ -112,7 +114,9 @@ def sizes() -> str:
         mse = at(archive, "reconstruction", "mse")
         rows.append([title, "**zpinch**", shown(ours, ".1f"), shown(mse, ".4f"), shown(images, ","), NONE])
         whole = None if ours is None else ours + model_bytes / images
-        rows.append([title, "zpinch, with the decoder", shown(whole, ",.0f"), shown(mse, ".4f"), shown(images, ","), NONE])
+        rows.append(
+            [title, "zpinch, with the decoder", shown(whole, ",.0f"), shown(mse, ".4f"), shown(images, ","), NONE]
+        )
         for row in at(figures, "sizes") or []:
             is_lossy = row["mse"] > 0
             rows.append([
@@ -150,7 +154,11 @@ def contraction() -> str:
 def codec() -> str:
     found = at(result("codec"), "rows") or [{"images": 10_000}, {"images": 100_000}]
     ways = {"compress": "compress", "decompress": "decompress to .npz", "decompress_to_png": "decompress to PNG"}
-    ways = {way: title for way, title in ways.items() if way != "decompress_to_png" or any(f"{way}_peak_mib" in r for r in found)}
+    ways = {
+        way: title
+        for way, title in ways.items()
+        if way != "decompress_to_png" or any(f"{way}_peak_mib" in r for r in found)
+    }
     rows = [
         [shown(row["images"], ",")]
         + [
@@ -232,14 +240,20 @@ def foot(names: Iterable[str]) -> str:
             continue
         data = found.get("data")
         words = {
-            "data": data if not isinstance(data, dict) else f"{Path(str(data['name'])).name}, {data['images']:,} images",
+            "data": data
+            if not isinstance(data, dict)
+            else f"{Path(str(data['name'])).name}, {data['images']:,} images",
             "seed": found.get("seed"),
             "steps": found.get("steps"),
             "machine": machine(found.get("machine")),
             "versions": ", ".join(f"{key} {value}" for key, value in (found.get("versions") or {}).items()),
             "date": str(found.get("date"))[:10],
         }
-        told = "; ".join(f"{key} {value}" if key == "seed" else f"{key}: {value}" for key, value in words.items() if value not in (None, ""))
+        told = "; ".join(
+            f"{key} {value}" if key == "seed" else f"{key}: {value}"
+            for key, value in words.items()
+            if value not in (None, "")
+        )
         said.append(f"`{public(found['command'])}`; {told}.")
     return "\n" + "\n\n".join(said) + "\n"
 
@@ -263,7 +277,11 @@ def machine(found: Any) -> str:
 
 def public(command: str) -> str:
     """A command without the folders of the machine it ran on: --data ../data/mnist becomes --data mnist."""
-    return re.sub(r"(?<=\s)(?:\S*/)?([^\s/]+)/?(?=\s|$)", lambda word: word[0] if word[0].startswith("bench/") else word[1], command)
+    return re.sub(
+        r"(?<=\s)(?:\S*/)?([^\s/]+)/?(?=\s|$)",
+        lambda word: word[0] if word[0].startswith("bench/") else word[1],
+        command,
+    )
 
 
 def main() -> None:
