@@ -1,0 +1,90 @@
+"""What the tests of models, training and tasks are tried on: small images with structure, and small models."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+
+from zpinch.images import ImageCollection, open_images
+from zpinch.model.design import design
+from zpinch.model.model import Model, ModelConfig
+from zpinch.training.progress import Silent
+from zpinch.training.recipes import RECIPES
+from zpinch.training.rehearsal import Cost
+from zpinch.training.session import finish
+
+SMALL = {"width": 4, "deep_width": 8, "depth": 1}  # of convolutional parts
+
+
+def blobs(count: int, shape: tuple[int, int, int] = (1, 8, 8), *, classes: int = 0, seed: int = 0) -> ImageCollection:
+    """Smooth spots on black; the class is the row they are in, so that labels say something."""
+    rng = np.random.default_rng(seed)
+    channels, height, width = shape
+    labels = np.arange(count) % max(classes, 1)
+    row = (labels + 0.5) / max(classes, 1) * height
+    column = rng.uniform(0, width, count)
+    y, x = np.arange(height)[None, :, None], np.arange(width)[None, None, :]
+    spot = np.exp(-((y - row[:, None, None]) ** 2 + (x - column[:, None, None]) ** 2) / (0.05 * height * width))
+    colour = rng.uniform(100, 255, (count, channels, 1, 1))
+    pixels = (spot[:, None] * colour).astype(np.uint8)
+    names = tuple(f"class {i}" for i in range(classes))
+    return ImageCollection(pixels, labels.astype(np.int64) if classes else None, names, source="blobs")
+
+
+def digits(count: int, *, split: str = "train") -> ImageCollection:
+    return open_images("digits", split=split)[:count]
+
+
+def small_config(
+    shape: tuple[int, int, int] = (1, 8, 8),
+    *,
+    classes: int = 0,
+    recipe: str = "fusion",
+    backbone: str = "mlp",
+    latent: int | None = 4,
+) -> ModelConfig:
+    chosen = RECIPES[recipe]
+    config = design(
+        shape,
+        tuple(f"class {i}" for i in range(classes)),
+        recipe=recipe,
+        backbone=backbone,
+        latent=latent,
+        has_encoder=chosen.has_encoder,
+        has_critic=chosen.has_critic,
+    )
+    if backbone == "mlp":
+        return config
+    small = {name: getattr(config, name) for name in ("encoder", "generator", "critic")}
+    return config.model_copy(update={n: part.model_copy(update=SMALL) for n, part in small.items() if part})
+
+
+def new_model(config: ModelConfig, *, seed: int = 0) -> Model:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Model(config)
+
+
+def finished_model(images: ImageCollection, *, seed: int = 0, recipe: str = "fusion", backbone: str = "mlp") -> Model:
+    """Untrained weights, but with the tables and the sampler of a model whose training has ended."""
+    classes = len(images.class_names)
+    config = small_config(images.shape, classes=classes, recipe=recipe, backbone=backbone)
+    model = new_model(config.model_copy(update={"class_names": images.class_names}), seed=seed)
+    finish(model, images, seed=seed, listener=Silent())
+    return model.eval()
+
+
+def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    ours, theirs = a.state_dict(), b.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
+
+
+@contextmanager
+def tiny_training() -> Iterator[None]:
+    """Leave out the rehearsal, whose timing would choose the precision, and most steps of the feature extractor."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zpinch.evaluation.features.STEPS", 4)
+        patch.setattr("zpinch.tasks.preparation.rehearse", lambda *_: Cost(0.01, 0.02, "float32", 100.0))
+        yield
