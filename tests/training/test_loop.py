@@ -1,0 +1,242 @@
+"""A run is a function of its plan: it repeats to the last bit, and goes on to the last bit after it was stored."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from model_cases import blobs, new_model, same_weights, small_config
+
+from zpinch.errors import CorruptModel, ModelError
+from zpinch.images import ImageCollection
+from zpinch.training.checkpoint import STATE, TENSORS, load_run, save_run
+from zpinch.training.learner import Learner, Plan
+from zpinch.training.loop import Progress, training_steps
+from zpinch.training.measure import Check
+from zpinch.training.recipes import RECIPES, Schedule
+
+BACKBONES = ["mlp", "conv"]
+IMAGES = blobs(20, classes=2)
+
+
+def plan_of(recipe: str, steps: int = 6, **objective: object) -> Plan:
+    """Everything plays: the critic from the second step, lazy terms every other step, the sampler every third."""
+    start = 0.0 if recipe == "gan" else 0.2  # a GAN has nothing else to learn
+    lively = {"critic_start": start, "penalty_every": 2, "contraction_every": 2, "sampler_every": 3}
+    changed = RECIPES[recipe].objective.model_copy(update=lively | objective)
+    return Plan(steps, changed, Schedule(batch=8, warm_up=2), seed=5)
+
+
+def learner_of(recipe: str, backbone: str, plan: Plan, images: ImageCollection = IMAGES) -> Learner:
+    config = small_config(images.shape, classes=len(images.class_names), recipe=recipe, backbone=backbone)
+    return Learner(new_model(config), plan)
+
+
+def walk(learner: Learner, plan: Plan, count: int, images: ImageCollection = IMAGES) -> list[Progress]:
+    steps = training_steps(learner, images, plan)
+    return [next(steps) for _ in range(count)]
+
+
+def same_run(a: Learner, b: Learner) -> bool:
+    optimisers = [dict(of.optimisers()) for of in (a, b)]
+    states = [
+        {
+            f"{name}.{i}.{key}": value
+            for name, o in of.items()
+            for i, s in o.state_dict()["state"].items()
+            for key, value in s.items()
+        }
+        for of in optimisers
+    ]
+    return (
+        a.step == b.step
+        and same_weights(a.live, b.live)
+        and all(torch.equal(p, q) for p, q in zip(a.average.parameters(), b.average.parameters(), strict=True))
+        and states[0].keys() == states[1].keys()
+        and all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+    )
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("recipe", ["fusion", "gan"])
+def test_the_same_seed_gives_the_same_weights(recipe: str, backbone: str):
+    plan = plan_of(recipe)
+    a, b = (learner_of(recipe, backbone, plan) for _ in range(2))
+    walk(a, plan, 6)
+    torch.manual_seed(99)  # the global state is nobody's business
+    terms = walk(b, plan, 6)
+    assert same_run(a, b)
+    assert {"critic", "penalty", "adversarial"} <= terms[2].terms.keys()
+    other = learner_of(recipe, backbone, plan)
+    walk(other, plan._replace(seed=6), 6)
+    assert not same_run(a, other)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("recipe", ["fusion", "gan", "contractive"])
+@pytest.mark.parametrize("cut", [1, 4], ids=["before the sampler", "with a sampler"])
+def test_a_stored_run_goes_on_to_the_last_bit(recipe: str, backbone: str, cut: int, tmp_path: Path):
+    plan = plan_of(recipe)
+    whole = learner_of(recipe, backbone, plan)
+    walk(whole, plan, 6)
+    first = learner_of(recipe, backbone, plan)
+    walk(first, plan, cut)
+    history = [Check(cut, 1.5, {"distortion": 0.25}, mse=0.1)]
+    best = {key: value.clone() for key, value in first.average.state_dict().items()}
+    save_run(tmp_path, first, plan, history=history, best=best, seconds=1.5, fingerprint="print")
+    stored, second, found = load_run(tmp_path)
+    assert same_run(first, second)
+    assert (stored.plan(), stored.checks(), stored.seconds, stored.fingerprint) == (plan, history, 1.5, "print")
+    assert all(torch.equal(found[k], v) for k, v in best.items() if not k.startswith("sampler."))
+    walk(second, stored.plan(), 6 - cut)
+    assert same_run(whole, second)
+    assert len(list(training_steps(second, IMAGES, plan))) == 0  # the plan is done
+
+
+def test_a_stored_run_replaces_the_one_before(tmp_path: Path):
+    plan = plan_of("autoencoder")
+    learner = learner_of("autoencoder", "mlp", plan)
+    for _ in range(3):
+        walk(learner, plan, 1)
+        save_run(tmp_path, learner, plan, history=[], best=None, seconds=0, fingerprint="")
+    assert load_run(tmp_path)[0].step == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["resume"]
+
+
+def full(*_: object) -> None:
+    raise OSError("full")
+
+
+def test_a_store_that_fails_leaves_the_run_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    plan = plan_of("autoencoder")
+    learner = learner_of("autoencoder", "mlp", plan)
+    save_run(tmp_path, learner, plan, history=[], best=None, seconds=0, fingerprint="first")
+    for broken in ("save_file", "os.fsync"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"zpinch.training.checkpoint.{broken}", full)
+            with pytest.raises(OSError, match="full"):
+                save_run(tmp_path, learner, plan, history=[], best=None, seconds=0, fingerprint="second")
+        assert load_run(tmp_path)[0].fingerprint == "first"
+
+
+def test_a_cut_between_the_two_renames_is_survived(tmp_path: Path):
+    plan = plan_of("autoencoder")
+    save_run(
+        tmp_path, learner_of("autoencoder", "mlp", plan), plan, history=[], best=None, seconds=0, fingerprint="old"
+    )
+    (tmp_path / "resume").rename(tmp_path / ".resume.old")
+    assert load_run(tmp_path)[0].fingerprint == "old"
+
+
+def test_no_run_and_damaged_runs_are_errors_of_ours(tmp_path: Path):
+    with pytest.raises(ModelError, match="no run to resume") as error:
+        load_run(tmp_path)
+    assert error.value.exit_code == 3
+    plan = plan_of("fusion")
+    learner = learner_of("fusion", "mlp", plan)
+    walk(learner, plan, 3)
+    save_run(tmp_path, learner, plan, history=[], best=None, seconds=0, fingerprint="")
+    whole = {name: (tmp_path / "resume" / name).read_bytes() for name in (STATE, TENSORS)}
+    for name, data in whole.items():
+        for damaged in (b"", data[: len(data) // 2], b"{}", data[:-1]):
+            (tmp_path / "resume" / name).write_bytes(damaged)
+            with pytest.raises(CorruptModel) as error:
+                load_run(tmp_path)
+            assert error.value.exit_code == 2
+        (tmp_path / "resume" / name).write_bytes(data)
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_takes_steps(recipe: str, backbone: str):
+    plan = plan_of(recipe)
+    learner = learner_of(recipe, backbone, plan)
+    before = {name: p.clone() for name, p in learner.live.named_parameters()}
+    steps = walk(learner, plan, 3)
+    assert [step.step for step in steps] == [1, 2, 3]
+    assert all(value.isfinite() for step in steps for value in step.terms.values())
+    parts = {name.split(".")[0] for name, p in learner.live.named_parameters() if not torch.equal(p, before[name])}
+    expected = {"generator"} | ({"encoder"} if recipe != "gan" else set())
+    expected |= {"critic"} if plan.objective.adversarial else set()
+    assert parts == expected | ({"prior"} if plan.objective.rate else set())
+
+
+def test_a_term_of_weight_zero_is_never_computed():
+    steps = walk(learner_of("autoencoder", "mlp", plan_of("autoencoder")), plan_of("autoencoder"), 2)
+    assert all(step.terms.keys() == {"distortion"} for step in steps)
+
+
+def test_the_critic_waits():
+    plan = plan_of("fusion", steps=10, critic_start=0.5, penalty_every=1)
+    learner = learner_of("fusion", "mlp", plan)
+    critic = {name: p.clone() for name, p in learner.live.critic.named_parameters()}
+    quiet = walk(learner, plan, 5)
+    assert all("critic" not in step.terms for step in quiet)
+    assert all(torch.equal(p, critic[name]) for name, p in learner.live.critic.named_parameters())
+    assert "critic" in walk(learner, plan, 1)[0].terms
+
+
+@pytest.mark.parametrize("game", ["relativistic", "minimax", "non-saturating"])
+@pytest.mark.parametrize("error", ["squared", "absolute", "cross-entropy"])
+def test_every_game_and_error_plays(game: str, error: str):
+    plan = plan_of("fusion", game=game, error=error, critic_start=0.0)
+    steps = walk(learner_of("fusion", "mlp", plan), plan, 3)
+    assert all(value.isfinite() for step in steps for value in step.terms.values())
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_the_autoencoder_learns(backbone: str):
+    images = blobs(64)
+    plan = Plan(40, RECIPES["autoencoder"].objective, Schedule(batch=16, learning_rate=5e-3, warm_up=5))
+    learner = learner_of("autoencoder", backbone, plan, images)
+    errors = [step.terms["distortion"].item() for step in walk(learner, plan, 40, images)]
+    assert np.mean(errors[-5:]) < 0.7 * np.mean(errors[:5])
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_contraction_contracts(backbone: str):
+    """The Jacobian's norm, measured by brute force, falls when the term has weight."""
+    from zpinch.losses import jacobian_rows
+
+    images = blobs(32)
+
+    def norm_after(weight: float) -> float:
+        plan = plan_of("contractive", steps=30, contraction=weight)
+        learner = learner_of("contractive", backbone, plan, images)
+        walk(learner, plan, 30, images)
+        x = learner.live.as_input(torch.from_numpy(images.pixels[:8]))
+        return jacobian_rows(learner.live.encoder, x).square().sum((1, 2)).mean().item()
+
+    assert norm_after(0.01) < 0.7 * norm_after(0.0)
+
+
+def test_the_average_is_the_weighted_mean_of_the_weights_it_saw():
+    plan = plan_of("autoencoder", steps=4)._replace(schedule=Schedule(batch=8, average=0.9))
+    learner = learner_of("autoencoder", "mlp", plan)
+    expected = learner.live.generator.layers[0].weight.detach().clone()
+    for step in training_steps(learner, IMAGES, plan):
+        decay = min(0.9, (1 + step.step) / (10 + step.step))
+        expected = decay * expected + (1 - decay) * learner.live.generator.layers[0].weight.detach()
+        torch.testing.assert_close(learner.average.generator.layers[0].weight, expected)
+
+
+SETS = {
+    "one image": blobs(1),
+    "two images": blobs(2),
+    "three images": blobs(3, classes=3),
+    "unlabelled": blobs(20),
+    "one class": blobs(20, classes=1),
+    "a class without images": ImageCollection(blobs(9).pixels, np.zeros(9, np.int64), ("here", "empty")),
+    "RGB": blobs(12, (3, 9, 13), classes=2),
+}
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("images", SETS.values(), ids=SETS)
+def test_any_set_of_images_trains(images: ImageCollection, backbone: str):
+    plan = plan_of("fusion", steps=4)
+    plan = plan._replace(schedule=plan.schedule.model_copy(update={"batch": min(8, len(images))}))
+    steps = walk(learner_of("fusion", backbone, plan, images), plan, 4, images)
+    assert "critic" in steps[-1].terms
+    assert all(value.isfinite() for step in steps for value in step.terms.values())
