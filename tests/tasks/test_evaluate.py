@@ -1,0 +1,153 @@
+"""A whole evaluation on a small model: figures that agree with the model itself, and a page to look at."""
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import zpinch
+from zpinch.errors import ImageError, UsageError
+from zpinch.images import ImageCollection, save_images
+from zpinch.model.storage import load
+from zpinch.tasks.compress import compress
+from zpinch.tasks.evaluate import both_splits, decoder_bytes, evaluate
+from zpinch.tasks.figures import Evaluation
+
+
+class Evaluated:
+    def __init__(self, result: Evaluation, page: Path) -> None:
+        self.result, self.page = result, page
+
+
+@pytest.fixture(scope="module")
+def evaluated(
+    trained: Path, train_digits: ImageCollection, held_digits: ImageCollection, tmp_path_factory: pytest.TempPathFactory
+) -> Evaluated:
+    from model_cases import tiny_training
+
+    page = tmp_path_factory.mktemp("report") / "report.html"
+    with tiny_training():
+        return Evaluated(evaluate((train_digits, held_digits), trained, page), page)
+
+
+def test_error_and_bits_are_those_of_one_archive(
+    evaluated: Evaluated, trained: Path, held_digits: ImageCollection, tmp_path: Path
+):
+    model = load(trained)
+    rebuilt = model.decode(model.encode(held_digits.pixels))
+    mse = np.mean((rebuilt / 255 - held_digits.pixels / 255) ** 2)
+    archive = evaluated.result.archive
+    assert archive.reconstruction.mse == pytest.approx(mse, rel=1e-6)
+    assert archive.reconstruction.psnr_db == pytest.approx(-10 * np.log10(mse), rel=1e-6)
+    assert archive.bits_per_image == compress(held_digits, model, tmp_path / "a.zpn").bits_per_image
+
+
+def test_figures_are_sane(evaluated: Evaluated):
+    result = evaluated.result
+    assert result.images == 60
+    assert 0 < result.floor < np.inf
+    assert 0 <= result.real_precision <= 1
+    assert 0 <= result.real_recall <= 1
+    assert 0 < result.archive.reconstruction.mse < 0.1
+    assert 10 < result.archive.bits_per_image < 8 * 784
+    assert result.archive.reconstruction.rfcd_ratio > 0
+    assert result.samples.fcd_ratio > 1  # sixty steps of training make no digits
+    assert {row.name for row in result.sizes} >= {"PNG, each", "xz -9e, all pixels"}
+    assert all(row.bytes_per_image > 0 for row in result.sizes)
+
+
+def test_prior_rows_are_ideal_lengths(evaluated: Evaluated, trained: Path, held_digits: ImageCollection):
+    model = load(trained)
+    factorised = evaluated.result.priors[0]
+    ideal = model.tables.bits(model.encode(held_digits.pixels), held_digits.labels).mean()
+    assert factorised.bits_per_image == pytest.approx(ideal)
+    assert evaluated.result.archive.bits_per_image > ideal  # and names, checksums, header
+
+
+def test_decoder_bytes_are_what_decoding_needs(trained: Path):
+    model = load(trained)
+    parameters = sum(p.numel() for p in model.generator.parameters())
+    assert decoder_bytes(model) >= 4 * parameters + model.tables.weights.size
+    assert decoder_bytes(model) < (trained / "model.safetensors").stat().st_size
+
+
+def test_figures_are_plain_data(evaluated: Evaluated):
+    import json
+
+    found = json.loads(json.dumps(evaluated.result.as_dict()))
+    assert found["archive"]["bits_per_image"] == pytest.approx(evaluated.result.archive.bits_per_image)
+    lines = evaluated.result.lines()
+    assert any("bits" in line for line in lines)
+    assert any("mse" in line for line in lines)
+
+
+def test_the_page_is_complete_and_fetches_nothing(evaluated: Evaluated, trained: Path):
+    text = evaluated.page.read_text("utf-8")
+    assert trained.name in text
+    assert f"{evaluated.result.archive.reconstruction.mse:.4f}" in text
+    sources: list[str] = []
+
+    class Finder(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            sources.extend(value or "" for name, value in attrs if name in {"src", "href"})
+
+    Finder().feed(text)
+    assert len([s for s in sources if s.startswith("data:")]) >= 2
+    assert not [s for s in sources if not s.startswith(("data:", "#"))]
+
+
+def test_a_gan_is_judged_by_its_samples_alone(
+    gan: Path, train_digits: ImageCollection, held_digits: ImageCollection, tmp_path: Path
+):
+    result = evaluate((train_digits, held_digits), gan, tmp_path / "gan.html")
+    assert result.archive is None
+    assert result.priors == ()
+    assert result.samples.fcd_ratio > 1
+    assert (tmp_path / "gan.html").stat().st_size > 10_000
+
+
+def test_without_labels_and_without_a_page(
+    unlabelled: Path, train_digits: ImageCollection, held_digits: ImageCollection
+):
+    plain = tuple(ImageCollection(images.pixels) for images in (train_digits, held_digits))
+    result = evaluate(plain, unlabelled)
+    assert result.archive.bits_per_image > 0
+    assert result.samples is not None
+
+
+def test_labels_of_other_classes_do_no_harm(trained: Path, train_digits: ImageCollection, held_digits: ImageCollection):
+    others = tuple(ImageCollection(i.pixels, i.labels % 2, ("even", "odd")) for i in (train_digits, held_digits))
+    assert evaluate(others, trained).archive.bits_per_image > 0
+
+
+def test_a_source_without_splits_is_halved_and_says_so(held_digits: ImageCollection, tmp_path: Path):
+    save_images(held_digits, tmp_path / "d.npz")
+    training, test, notes = both_splits(tmp_path / "d.npz")
+    assert len(training) + len(test) == 60
+    together = np.concatenate([training.pixels, test.pixels]).reshape(60, -1)
+    assert len(np.unique(together, axis=0)) == len(np.unique(held_digits.pixels.reshape(60, -1), axis=0))
+    assert "no test split" in notes[0]
+    save_images(held_digits[:9], tmp_path / "few.npz")
+    with pytest.raises(ImageError, match="at least 10"):
+        both_splits(tmp_path / "few.npz")
+
+
+def test_a_page_that_is_there_stays(
+    trained: Path, train_digits: ImageCollection, held_digits: ImageCollection, tmp_path: Path
+):
+    (tmp_path / "report.html").write_text("mine")
+    with pytest.raises(UsageError, match=r"report\.html"):
+        evaluate((train_digits, held_digits), trained, tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text() == "mine"
+
+
+def test_images_of_another_size_are_refused_first(trained: Path, tmp_path: Path):
+    small = ImageCollection(np.zeros((20, 1, 8, 8), np.uint8))
+    with pytest.raises(ImageError, match="1x28x28"):
+        evaluate((small, small), trained, tmp_path / "report.html")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_public_name_is_this_function():
+    assert zpinch.evaluate is evaluate

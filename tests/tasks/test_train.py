@@ -1,0 +1,332 @@
+"""Training as a person asks for it: settings, budgets, conditions, Ctrl-C and going on afterwards."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from model_cases import SMALL, blobs, same_weights
+
+import zpinch
+from zpinch.errors import CorruptModel, ImageError, ModelError, QualityError, UsageError, ZpinchError
+from zpinch.images import ImageCollection
+from zpinch.model.model import Model
+from zpinch.model.storage import load
+from zpinch.tasks.preparation import Budget, apply_setting, build, make_plan
+from zpinch.tasks.train import estimate, train
+from zpinch.training.loop import Progress
+from zpinch.training.progress import Silent
+from zpinch.training.recipes import RECIPES, Objective, Schedule
+
+IMAGES = blobs(40, classes=2)
+SETTINGS = ("schedule.batch=8", "schedule.warm_up=2")
+NARROW = tuple(f"{part}.{name}={value}" for part in ("encoder", "generator") for name, value in SMALL.items())
+
+
+def quick(images: ImageCollection = IMAGES, **options: object) -> Model:
+    chosen = {"backbone": "mlp", "steps": 10, "latent": 4, "settings": SETTINGS}
+    return train(images, **{**chosen, **options})
+
+
+class StopsAt(Silent):
+    """A person who presses Ctrl-C after a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def stepped(self, progress: Progress, of: int) -> None:
+        if progress.step == self.step:
+            raise KeyboardInterrupt
+
+
+class Watches(Silent):
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.phases: list[str] = []
+        self.reasons: list[str] = []
+
+    def stepped(self, progress: Progress, of: int) -> None:
+        self.steps.append(progress.step)
+
+    def entered(self, phase: str) -> None:
+        self.phases.append(phase)
+
+    def ended(self, outcome) -> None:
+        self.reasons.append(outcome.reason)
+
+
+@pytest.mark.parametrize("backbone", ["mlp", "conv"])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_gives_a_model_that_works(recipe: str, backbone: str, tmp_path: Path):
+    settings = (*SETTINGS, *(s for s in NARROW if backbone == "conv" and not (recipe == "gan" and "encoder" in s)))
+    model = quick(recipe=recipe, backbone=backbone, steps=5, settings=settings, out=tmp_path / "m")
+    assert same_weights(load(tmp_path / "m"), model)
+    assert model.sample(np.array([0, 1, 2]), seed=0).shape == (3, 1, 8, 8)
+    if recipe != "gan":
+        codes = model.encode(IMAGES.pixels)
+        assert np.isfinite(model.require_codes("compress").bits(codes, IMAGES.labels)).all()
+    assert not (tmp_path / "m" / "resume").exists()
+    assert model.facts["training images"] == 35  # five are held out
+    assert model.facts["steps"] <= 5
+    assert len(model.history) == 5
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        blobs(1),
+        blobs(2),
+        blobs(6, classes=2),
+        blobs(21),
+        blobs(25, classes=1),
+        blobs(22, (3, 9, 13), classes=2),
+    ],
+    ids=lambda images: f"{len(images)} images of {len(images.class_names)} classes",
+)
+def test_small_sets_train_from_end_to_end(images: ImageCollection):
+    model = quick(images, recipe="fusion", steps=4)
+    assert model.decode(model.encode(images.pixels)).shape == images.pixels.shape
+    assert model.sample(np.zeros(2, np.int64), seed=0).shape == (2, *images.shape)
+
+
+def test_no_images_and_no_recipe_are_refused_first():
+    with pytest.raises(ImageError, match="holds no image"):
+        quick(IMAGES[:0])
+    with pytest.raises(UsageError, match=r"fusoin.*fusion, autoencoder"):
+        quick(recipe="fusoin")
+
+
+def test_the_same_seed_gives_the_same_model():
+    a, b, c = (quick(seed=seed) for seed in (3, 3, 4))
+    assert same_weights(a, b)
+    assert not same_weights(a, c)
+    assert a.tables.identity() == b.tables.identity()
+
+
+def test_training_reads_images_that_cannot_be_written():
+    pixels = IMAGES.pixels.copy()
+    pixels.flags.writeable = False  # as when they are mapped from a file
+    quick(ImageCollection(pixels, IMAGES.labels, IMAGES.class_names), steps=2)
+
+
+# --- Settings -----------------------------------------------------------------------------------------------------
+
+
+def test_settings_reach_what_they_name():
+    settings = ("objective.rate=0.5", "schedule.batch=8", "encoder.hidden=9,7", "prior.components=2", "critic.hidden=5")
+    model, objective, schedule = build(IMAGES, "fusion", "mlp", 4, settings, seed=0, device="cpu")
+    assert (objective.rate, schedule.batch) == (0.5, 8)
+    assert [layer.out_features for layer in model.encoder.layers] == [9, 7, 4]
+    assert model.config.encoder.hidden == (9, 7)
+    assert model.prior.mean.shape[-1] == 2
+    assert model.critic.verdict.in_features == 5
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "objective.colour=1",
+        "colour=1",
+        "objective=1",
+        "objective.rate",
+        "objective.rate=",
+        "objective.rate=much",
+        "objective.rate=-1",
+        "objective.game=chess",
+        "schedule.batch=0",
+        "schedule.batch=1.5",
+        "encoder.hidden=",
+        "encoder.hidden=a,b",
+        "recipe.name=x",
+        "=",
+        "",
+    ],
+)
+def test_settings_that_are_none_are_refused(setting: str):
+    with pytest.raises(UsageError, match="--set"):
+        build(IMAGES, "fusion", "mlp", 4, (setting,), seed=0, device="cpu")
+
+
+def test_a_setting_that_is_unknown_lists_those_that_are():
+    with pytest.raises(UsageError, match=r"objective\.rate.*schedule\.batch"):
+        apply_setting({"objective": Objective(), "schedule": Schedule()}, "objective.colour=1")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "setting"),
+    [
+        ("autoencoder", "objective.adversarial=1"),
+        ("autoencoder", "objective.distortion=0"),
+        ("gan", "objective.distortion=1"),
+        ("gan", "objective.rate=1"),
+        ("gan", "objective.critic_start=0.5"),
+        ("fusion", "encoder.code=2,1,1"),
+        ("fusion", "critic.labels=0"),
+    ],
+)
+def test_settings_that_a_recipe_cannot_follow_are_refused(recipe: str, setting: str):
+    with pytest.raises(ZpinchError):
+        quick(recipe=recipe, settings=(*SETTINGS, setting), steps=2)
+
+
+# --- Budgets ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("budget", "steps"),
+    [({"steps": 7}, 7), ({"epochs": 2}, 10), ({"epochs": 0.01}, 1), ({"minutes": 1}, 60 * 0.88 / 0.01), ({}, 1000)],
+)
+def test_a_budget_becomes_steps(budget: dict[str, float], steps: float):
+    """40 images in batches of 8, five of them not held out here; a step takes 0.01 s by the rehearsal."""
+    model, objective, schedule = build(IMAGES, "autoencoder", "mlp", 4, SETTINGS, seed=0, device="cpu")
+    plan, _ = make_plan(model, IMAGES, objective, schedule, Budget(**budget), seed=0)
+    assert plan.steps == int(steps)
+
+
+@pytest.mark.parametrize("budget", [{"steps": 1, "epochs": 1}, {"steps": 0}, {"minutes": -1}, {"epochs": 0}])
+def test_budgets_that_make_no_sense_are_refused(budget: dict[str, float]):
+    with pytest.raises(UsageError, match="--minutes"):
+        train(IMAGES, backbone="mlp", **budget)
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:9"])
+def test_devices_that_are_none_are_refused(device: str):
+    with pytest.raises(UsageError, match="--device"):
+        quick(device=device)
+
+
+def test_any_seed_is_a_seed_or_refused_before_training():
+    watch = Watches()
+    try:
+        quick(seed=-1, listener=watch)
+    except UsageError:
+        assert not watch.steps
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_an_estimate_counts_the_parameters(recipe: str):
+    found = estimate(IMAGES, recipe=recipe, backbone="mlp", steps=10)
+    model, _, _ = build(IMAGES, recipe, "mlp", None, (), seed=0, device="cpu")
+    parts = {"encoder": model.encoder, "generator": model.generator, "critic": model.critic, "prior": model.prior}
+    assert found.parameters == {n: sum(p.numel() for p in part.parameters()) for n, part in parts.items() if part}
+    assert found.plan.steps == 10
+    assert found.epochs == pytest.approx(10 * found.plan.schedule.batch / 35)
+
+
+def test_an_estimate_is_refused_what_training_is_refused():
+    with pytest.raises(UsageError):
+        estimate(IMAGES, backbone="mlp", steps=0)
+    with pytest.raises(UsageError):
+        estimate(IMAGES, recipe="none")
+
+
+# --- Where it is kept ---------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_is_there_is_not_trained_over(tmp_path: Path):
+    quick(out=tmp_path / "m", steps=2)
+    before = (tmp_path / "m" / "model.safetensors").read_bytes()
+    watch = Watches()
+    with pytest.raises(UsageError, match="--force"):
+        quick(out=tmp_path / "m", steps=2, listener=watch)
+    assert not watch.steps
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() == before
+    quick(out=tmp_path / "m", steps=2, seed=1, force=True)
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() != before
+
+
+def test_nothing_is_written_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    quick(steps=3)
+    assert not list(tmp_path.iterdir())
+
+
+def test_interrupted_it_leaves_a_model_and_goes_on(tmp_path: Path):
+    """Steps taken before and after the break are those of a run without one, to the last bit."""
+    whole = quick(recipe="fusion", steps=10)
+    broken = quick(recipe="fusion", steps=10, out=tmp_path / "m", listener=StopsAt(5))
+    assert "stopped by you at step 5" in broken.facts["reason"]
+    usable = load(tmp_path / "m")
+    assert usable.decode(usable.encode(IMAGES.pixels)).shape == IMAGES.pixels.shape
+    assert (tmp_path / "m" / "resume").is_dir()
+    watch = Watches()
+    resumed = quick(recipe="fusion", out=tmp_path / "m", resume=True, listener=watch)
+    assert watch.steps[-1] == 10
+    assert same_weights(resumed, whole)
+    assert same_weights(load(tmp_path / "m"), whole)
+    assert not (tmp_path / "m" / "resume").exists()
+
+
+def test_interrupted_early_it_goes_on_too(tmp_path: Path):
+    quick(steps=100, out=tmp_path / "m", listener=StopsAt(3))
+    assert quick(out=tmp_path / "m", resume=True).facts["steps"] > 3
+
+
+def test_resuming_needs_a_run_of_these_images(tmp_path: Path):
+    quick(steps=10, out=tmp_path / "m", listener=StopsAt(5))
+    with pytest.raises(UsageError, match="other images"):
+        quick(blobs(40, classes=2, seed=1), out=tmp_path / "m", resume=True)
+    with pytest.raises(UsageError, match="-o MODEL"):
+        quick(resume=True)
+    with pytest.raises(ModelError, match="no run to resume"):
+        quick(out=tmp_path / "nowhere", resume=True)
+    (tmp_path / "m" / "resume" / "state.json").write_text("{}")
+    with pytest.raises(CorruptModel):
+        quick(out=tmp_path / "m", resume=True)
+
+
+def test_a_finished_run_is_not_resumed(tmp_path: Path):
+    quick(steps=3, out=tmp_path / "m")
+    with pytest.raises(ModelError, match="it finished"):
+        quick(out=tmp_path / "m", resume=True)
+
+
+def test_a_condition_not_met_is_said_and_the_model_saved(tmp_path: Path):
+    with pytest.raises(QualityError, match=r"mse<1e-9.*saved in") as error:
+        quick(until="mse<1e-9", steps=3, out=tmp_path / "m")
+    assert error.value.exit_code == 5
+    assert load(tmp_path / "m").facts["steps"] <= 3
+    with pytest.raises(QualityError):
+        quick(until="mse<1e-9", steps=3)
+
+
+def test_a_condition_met_ends_the_run(tmp_path: Path):
+    watch = Watches()
+    model = quick(until="mse<1", steps=20, listener=watch)
+    assert watch.steps == [1, 2]  # the first of ten checks
+    assert model.facts["reason"] == "stopped: mse<1 reached at step 2"
+
+
+def test_a_condition_that_cannot_be_read_is_refused_first():
+    watch = Watches()
+    with pytest.raises(UsageError, match="--until"):
+        quick(until="loss<1", listener=watch)
+    assert not watch.phases
+
+
+def test_the_model_kept_is_one_that_meets_the_conditions(monkeypatch: pytest.MonkeyPatch):
+    from zpinch.training.measure import Check
+
+    rows = iter([{"mse": 0.1, "bits": 200.0}, {"mse": 0.2, "bits": 90.0}])
+    monkeypatch.setattr(
+        "zpinch.training.session.measure",
+        lambda model, yardstick, *, step, seconds, terms, seed: Check(step, seconds, terms, **next(rows)),
+    )
+    assert quick(until="bits<100", steps=10).facts["held-out bits"] < 100
+
+
+def test_the_listener_hears_every_phase():
+    watch = Watches()
+    quick(recipe="fusion", steps=10, listener=watch)
+    assert watch.steps == list(range(1, 11))
+    assert watch.phases == [
+        "measuring real against real",
+        "rehearsing",
+        "training",
+        "encoding the training images",
+        "fitting the prior",
+    ]
+    assert watch.reasons == ["stopped: all 10 steps are taken"]
+
+
+def test_the_public_name_is_this_function():
+    assert zpinch.train is train
