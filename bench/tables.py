@@ -21,7 +21,8 @@ RESULTS = ROOT / "bench" / "results"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 REGION = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
-NONE = "–"
+NONE = "\N{EN DASH}"
+WORDS = {"", "prior", "format", "method"}  # columns of words; the others are numbers
 SETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 HOW = {  # what makes a result that is not there yet
     "quality-mnist": "python bench/quality.py mnist --minutes 15",
@@ -82,14 +83,30 @@ def mnist() -> str:
                 shown(at(found, "facts", "training minutes"), ".1f"),
             ]
         )
-        rows.append([
-            f"{title}, PCA, as many coordinates, unquantised", NONE, NONE, NONE,
-            shown(at(pca, "mse"), ".4f"), shown(at(pca, "rfcd_ratio"), ".1f"), *[NONE] * 5,
-        ])  # fmt: skip
+        rows.append(
+            [
+                f"{title}, PCA, as many coordinates, unquantised",
+                NONE,
+                NONE,
+                NONE,
+                shown(at(pca, "mse"), ".4f"),
+                shown(at(pca, "rfcd_ratio"), ".1f"),
+                *[NONE] * 5,
+            ]
+        )
     heads = [
-        "", "bits / image", "with the decoder", "break-even, images", "mse", "rFCD", "sample FCD", "precision", "recall",
-        "nearest", "minutes",
-    ]  # fmt: skip
+        "",
+        "bits / image",
+        "with the decoder",
+        "break-even, images",
+        "mse",
+        "rFCD",
+        "sample FCD",
+        "precision",
+        "recall",
+        "nearest",
+        "minutes",
+    ]
     return table(heads, rows) + foot(f"quality-{name}" for name in SETS)
 
 
@@ -119,10 +136,16 @@ def sizes() -> str:
         )
         for row in at(figures, "sizes") or []:
             is_lossy = row["mse"] > 0
-            rows.append([
-                title, row["name"], shown(row["bytes_per_image"], ".1f"), shown(row["mse"], ".4f") if is_lossy else "0",
-                shown(row["images"], ","), even(model_bytes, row["bytes_per_image"], ours) if is_lossy else "(lossless)",
-            ])  # fmt: skip
+            rows.append(
+                [
+                    title,
+                    row["name"],
+                    shown(row["bytes_per_image"], ".1f"),
+                    shown(row["mse"], ".4f") if is_lossy else "0",
+                    shown(row["images"], ","),
+                    even(model_bytes, row["bytes_per_image"], ours) if is_lossy else "(lossless)",
+                ]
+            )
     heads = ["", "format", "bytes / image", "mse", "measured on", "zpinch is smaller from, images"]
     return table(heads, rows) + foot(f"quality-{name}" for name in SETS)
 
@@ -175,8 +198,14 @@ def codec() -> str:
 def ablation() -> str:
     found = at(result("ablation"), "rows") or [{"name": "fusion (default)"}]
     specs = {
-        "mse": ".4f", "bits": ".1f", "rfcd": ".2f", "fcd": ".1f", "precision": ".2f", "recall": ".2f", "jacobian": ".3g",
-    }  # fmt: skip
+        "mse": ".4f",
+        "bits": ".1f",
+        "rfcd": ".2f",
+        "fcd": ".1f",
+        "precision": ".2f",
+        "recall": ".2f",
+        "jacobian": ".3g",
+    }
     rows = [[row["name"], *(shown(row.get(key), spec) for key, spec in specs.items())] for row in found]
     heads = ["", "mse", "bits / image", "rFCD", "sample FCD", "precision", "recall", "contraction C"]
     return table(heads, rows) + foot(["ablation"])
@@ -215,7 +244,8 @@ def even(model_bytes: int | None, other: float | None, ours: float | None) -> st
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
+    rule = ["---" if head in WORDS else "---:" for head in heads]
+    lines = [heads, rule, *rows]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
