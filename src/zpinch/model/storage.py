@@ -131,8 +131,9 @@ def save(model: Model, folder: str | Path, *, force: bool = False) -> Path:
                 os.fsync(file.fileno())
         for name in names:
             (partial / name).replace(folder / name)
-    except OSError as error:
-        raise UsageError(f"cannot write the model {folder}: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:
+        why = error.strerror if isinstance(error, OSError) else None
+        raise UsageError(f"cannot write the model {folder}: {why or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
