@@ -16,7 +16,8 @@ from rich.console import Console
 
 import zpinch
 from zpinch.codec.container import ArchiveReader
-from zpinch.training.progress import ProgressLine, task_progress
+from zpinch.tasks.progress import progress_bar
+from zpinch.training.progress import ProgressLine
 
 parser = argparse.ArgumentParser(description="zpinch's main job on the digits that ship with it.")
 parser.add_argument("folder", nargs="?", type=Path, default=Path("demo"))
@@ -42,11 +43,9 @@ with ProgressLine(console) as progress:
     )
 
 console.rule("2. compress and decompress")
-bar, report = task_progress(console, "compressing")
-with bar:
+with progress_bar(console, "compressing") as report:
     archive = zpinch.compress(test, model, folder / "test.zpn", progress=report)
-bar, report = task_progress(console, "decompressing")
-with bar:
+with progress_bar(console, "decompressing") as report:
     images = zpinch.decompress(archive.path, folder / "decompressed", progress=report)
 console.print(
     f"{archive.path}: {archive.images:,} images in {archive.bytes:,} bytes; {images.path}/: the images it gives back"

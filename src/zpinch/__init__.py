@@ -39,21 +39,16 @@ _HOMES = {
     "ImageCollection": "zpinch.images",
     "Model": "zpinch.model.model",
     "ZpinchError": "zpinch.errors",
-    "compress": "zpinch.tasks.compress",
-    "decompress": "zpinch.tasks.decompress",
-    "evaluate": "zpinch.tasks.evaluate",
-    "generate": "zpinch.tasks.generate",
     "load": "zpinch.model.storage",
     "open_images": "zpinch.images",
     "save_images": "zpinch.images",
-    "train": "zpinch.tasks.train",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'zpinch' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_HOMES.get(name, f"zpinch.tasks.{name}")), name)  # a verb has a file of its own
 
 
 def __dir__() -> list[str]:

@@ -18,12 +18,17 @@ from zpinch.errors import ZpinchError
 
 EXIT_INTERRUPTED = 130
 
+
+def examples(*commands: str) -> str:
+    return "\n\n".join(("Examples:", *commands))
+
+
 app = App(
     name="zpinch",
     help="One model, trained once on your own images, that compresses, decompresses and generates them.",
     help_epilogue="Begin with: zpinch train digits -o model --minutes 3\n\n"
-    "Exit codes: 0 done, 1 usage or input/output, 2 corrupt input, 3 model missing or not the one that wrote the archive, "
-    "4 a limit was hit, 5 a quality condition was not met.",
+    "Exit codes: 0 done, 1 usage or input/output, 2 corrupt input, 3 model missing or not the one that wrote the "
+    "archive, 4 a limit was hit, 5 a quality condition was not met.",
     help_format="plaintext",
 )
 app.register_install_completion_command()
@@ -81,7 +86,9 @@ OutOption = Annotated[Path, Parameter(name=["--out", "-o"], help="Where to write
 
 
 @app.command(
-    help_epilogue="Examples:\n\nzpinch train digits -o model --minutes 3\n\nzpinch train photos/ -o cells --until 'rfcd<2,fcd<8'"
+    help_epilogue=examples(
+        "zpinch train digits -o model --minutes 3", "zpinch train photos/ -o cells --until 'rfcd<2,fcd<8'"
+    )
 )
 def train(
     data: str,
@@ -108,8 +115,8 @@ def train(
 ) -> None:
     """Train a model on images: a folder, .zip, IDX, .npz, .npy, or a name (digits, mnist, fashion-mnist).
 
-    With none of --minutes, --epochs, --steps it stops by itself, when held-out quality no longer improves. Ctrl-C leaves a
-    usable model, and --resume goes on.
+    With none of --minutes, --epochs, --steps it stops by itself, when held-out quality no longer improves. Ctrl-C
+    leaves a usable model, and --resume goes on.
     """
     from zpinch.images import open_images
     from zpinch.tasks.train import estimate
@@ -132,22 +139,7 @@ def train(
     }
     if dry_run:
         found = estimate(images, **chosen)
-        parts = ", ".join(f"{name} {count:,}" for name, count in found.parameters.items())
-        common.show(
-            {
-                "minutes": found.minutes,
-                "steps": found.plan.steps,
-                "epochs": found.epochs,
-                "peak_mib": found.peak_mib,
-                "parameters": found.parameters,
-                "precision": found.plan.precision,
-                "code": found.config.code,
-            },
-            f"would train {found.plan.steps:,} steps ({found.epochs:.1f} epochs of {len(images):,} images) in about {found.minutes:.1f} minutes, in {found.plan.precision}",
-            f"code: {'x'.join(map(str, found.config.code))} integers an image",
-            f"memory: {found.peak_mib:,.0f} MiB at most so far in the rehearsal",
-            f"parameters: {sum(found.parameters.values()):,} ({parts})",
-        )
+        common.show(found.as_dict(), *found.lines())
         return
     with ProgressLine(console) as line:
         listener = Together(line, *tensorboard_listeners(out / "tensorboard"))
@@ -169,7 +161,9 @@ def train(
 
 
 @app.command(
-    help_epilogue="Examples:\n\nzpinch compress digits -m model -o digits.zpn\n\nzpinch compress scans/ -m cells -o scans.zpn --skip-bad"
+    help_epilogue=examples(
+        "zpinch compress digits -m model -o digits.zpn", "zpinch compress scans/ -m cells -o scans.zpn --skip-bad"
+    )
 )
 def compress(
     data: str, *, model: ModelOption, out: OutOption, reading: Reading = READING, common: Common = COMMON
@@ -180,22 +174,24 @@ def compress(
     """
     from zpinch.images import open_stream
     from zpinch.tasks.compress import compress as compress_images
-    from zpinch.training.progress import task_progress
+    from zpinch.tasks.progress import progress_bar
 
     console = common.console()
     stream = open_stream(data, **reading.options("all"))
     tell(console, stream.notes)
-    bar, report = task_progress(console, "compressing")
-    with bar:
+    with progress_bar(console, "compressing") as report:
         made = compress_images(stream, model, out, force=common.force, progress=report)
     common.show(
         {**made._asdict(), "bits_per_image": made.bits_per_image, "images_per_second": made.images_per_second},
-        f"{made.path}: {made.images:,} images in {made.bytes:,} bytes, {made.bits_per_image:.1f} bits an image, {made.images_per_second:,.0f} images/s",
+        f"{made.path}: {made.images:,} images in {made.bytes:,} bytes, {made.bits_per_image:.1f} bits an image, "
+        f"{made.images_per_second:,.0f} images/s",
     )
 
 
 @app.command(
-    help_epilogue="Examples:\n\nzpinch decompress digits.zpn -m model -o digits.npz\n\nzpinch decompress scans.zpn -o scans/"
+    help_epilogue=examples(
+        "zpinch decompress digits.zpn -m model -o digits.npz", "zpinch decompress scans.zpn -o scans/"
+    )
 )
 def decompress(
     archive: Path,
@@ -212,10 +208,9 @@ def decompress(
 ) -> None:
     """Decompress an archive into a folder of PNG, .npz, .parquet, .zip or one .png sheet, by the ending of -o."""
     from zpinch.tasks.decompress import decompress as decompress_archive
-    from zpinch.training.progress import task_progress
+    from zpinch.tasks.progress import progress_bar
 
-    bar, report = task_progress(common.console(), "decompressing")
-    with bar:
+    with progress_bar(common.console(), "decompressing") as report:
         made = decompress_archive(archive, out, model=model, force=common.force, progress=report)
     common.show(
         {**made._asdict(), "images_per_second": made.images_per_second},
@@ -223,7 +218,7 @@ def decompress(
     )
 
 
-@app.command(help_epilogue="Examples:\n\nzpinch test digits.zpn\n\nzpinch test digits.zpn -m model --json")
+@app.command(help_epilogue=examples("zpinch test digits.zpn", "zpinch test digits.zpn -m model --json"))
 def test(
     archive: Path,
     *,
@@ -234,10 +229,9 @@ def test(
 ) -> None:
     """Check every byte of an archive; with its model, which is sought beside it too, also that every code decodes."""
     from zpinch.tasks.decompress import test_archive
-    from zpinch.training.progress import task_progress
+    from zpinch.tasks.progress import progress_bar
 
-    bar, report = task_progress(common.console(), "testing")
-    with bar:
+    with progress_bar(common.console(), "testing") as report:
         found = test_archive(archive, model=model, progress=report)
     how = (
         "every code decoded and compared"
@@ -247,7 +241,7 @@ def test(
     common.show(found._asdict(), f"{archive}: whole. {found.images:,} images in {found.blocks:,} blocks; {how}")
 
 
-@app.command(name="list", help_epilogue="Examples:\n\nzpinch list digits.zpn\n\nzpinch list scans.zpn --json")
+@app.command(name="list", help_epilogue=examples("zpinch list digits.zpn", "zpinch list scans.zpn --json"))
 def list_(archive: Path, *, common: Common = COMMON) -> None:
     """List the images of an archive: number and name, one a line. No model is needed."""
     from zpinch.tasks.inspect import entries
@@ -256,7 +250,7 @@ def list_(archive: Path, *, common: Common = COMMON) -> None:
         print(json.dumps(entry._asdict()) if common.as_json else f"{entry.index}\t{entry.name or '-'}")
 
 
-@app.command(help_epilogue="Examples:\n\nzpinch info model\n\nzpinch info digits.zpn --json")
+@app.command(help_epilogue=examples("zpinch info model", "zpinch info digits.zpn --json"))
 def info(path: Path, *, common: Common = COMMON) -> None:
     """Describe a model or an archive: what it holds, what made it, what it needs."""
     from zpinch.tasks.inspect import info as describe
@@ -267,7 +261,10 @@ def info(path: Path, *, common: Common = COMMON) -> None:
 
 
 @app.command(
-    help_epilogue="Examples:\n\nzpinch generate -m model -n 100 -o samples.png\n\nzpinch generate -m model -n 500 --label 7 --temperature 0.8 -o sevens/"
+    help_epilogue=examples(
+        "zpinch generate -m model -n 100 -o samples.png",
+        "zpinch generate -m model -n 500 --label 7 --temperature 0.8 -o sevens/",
+    )
 )
 def generate(
     *,
@@ -280,10 +277,9 @@ def generate(
 ) -> None:
     """Draw new images from the prior: a folder of PNG, .npz, .parquet, .zip or one .png sheet."""
     from zpinch.tasks.generate import generate as generate_images
-    from zpinch.training.progress import task_progress
+    from zpinch.tasks.progress import progress_bar
 
-    bar, report = task_progress(common.console(), "generating")
-    with bar:
+    with progress_bar(common.console(), "generating") as report:
         made = generate_images(
             model,
             count,
@@ -298,7 +294,9 @@ def generate(
 
 
 @app.command(
-    help_epilogue="Examples:\n\nzpinch evaluate digits -m model -o report.html\n\nzpinch evaluate scans/ -m cells -o report.html --json"
+    help_epilogue=examples(
+        "zpinch evaluate digits -m model -o report.html", "zpinch evaluate scans/ -m cells -o report.html --json"
+    )
 )
 def evaluate(data: str, *, model: ModelOption, out: OutOption, common: Common = COMMON) -> None:
     """Measure a model on the test split of the images and write a report: one self-contained HTML page.
@@ -320,7 +318,7 @@ def evaluate(data: str, *, model: ModelOption, out: OutOption, common: Common = 
     common.show(found.as_dict(), *found.lines(), f"report: {out}")
 
 
-@data_app.command(name="list", help_epilogue="Examples:\n\nzpinch data list\n\nzpinch data list --json")
+@data_app.command(name="list", help_epilogue=examples("zpinch data list", "zpinch data list --json"))
 def data_list(*, common: Common = COMMON) -> None:
     """The data sets known by name, and where they are."""
     from zpinch.images.builtin import available
@@ -332,7 +330,7 @@ def data_list(*, common: Common = COMMON) -> None:
     )
 
 
-@data_app.command(name="get", help_epilogue="Examples:\n\nzpinch data get mnist\n\nzpinch data get fashion-mnist")
+@data_app.command(name="get", help_epilogue=examples("zpinch data get mnist", "zpinch data get fashion-mnist"))
 def data_get(name: str, *, common: Common = COMMON) -> None:
     """Fetch a published data set into the cache ($ZPINCH_DATA), checked against its checksums."""
     from zpinch.images.builtin import get
@@ -342,11 +340,9 @@ def data_get(name: str, *, common: Common = COMMON) -> None:
     common.show({"folder": str(folder)}, str(folder))
 
 
-@data_app.command(
-    name="check", help_epilogue="Examples:\n\nzpinch data check photos/\n\nzpinch data check digits --json"
-)
+@data_app.command(name="check", help_epilogue=examples("zpinch data check photos/", "zpinch data check digits --json"))
 def data_check(path: str, *, common: Common = COMMON) -> None:
-    """Look through a source of images to its end: what can be used, and everything that is wrong. Exit 2 when something is."""
+    """Look through a source of images to its end: what can be used and what is wrong. Exit 2 when something is."""
     from zpinch.images import check_source
 
     found = check_source(path)
@@ -388,7 +384,10 @@ def main() -> None:
     except ZpinchError as error:
         fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        fail("interrupted; nothing partial was left under a final name", EXIT_INTERRUPTED)
+        fail(
+            "interrupted; nothing partial was left under a final name, and a run that was kept goes on with --resume",
+            EXIT_INTERRUPTED,
+        )
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: `zpinch list | head`
         sys.exit(0)

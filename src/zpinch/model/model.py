@@ -113,7 +113,7 @@ class Model(nn.Module):
     def latents(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """z of images: (n, channels, height, width) uint8 -> (n, *code) float32, before quantisation."""
         encoder = needed(self.encoder, "encoder")
-        self.check_shape(pixels)
+        self.check_shape(pixels.shape[1:])
         z = np.empty((len(pixels), *self.config.code), np.float32)
         for start in range(0, len(pixels), ENCODE_BATCH):
             batch = pixels[start : start + ENCODE_BATCH]
@@ -157,8 +157,9 @@ class Model(nn.Module):
         """uint8 (n, channels, height, width) -> float in [0, 1] on the model's device, channels last."""
         return pixels.to(self.device).to(memory_format=torch.channels_last).float().div_(255)
 
-    def check_shape(self, pixels: NDArray[np.uint8]) -> None:
-        wanted, found = self.config.image, tuple(pixels.shape[1:])
+    def check_shape(self, found: tuple[int, ...]) -> None:
+        """Refuse images whose (channels, height, width) are not the model's. Raises ImageError."""
+        wanted = self.config.image
         if found == wanted:
             return
         said = f"the model was trained on {described(wanted)} images, these are {described(found)}."

@@ -1,9 +1,8 @@
 """An archive back to images, and the check that it would come back: blocks -> codes -> generator -> files."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -12,8 +11,7 @@ from zpinch.errors import ArchiveError, ModelError
 from zpinch.images import ImageCollection, open_writer
 from zpinch.model.model import Model
 from zpinch.tasks.locate import model_for
-
-Progress = Callable[[int, int], None]
+from zpinch.tasks.progress import Report, unheard
 
 
 class Decompressed(NamedTuple):
@@ -32,7 +30,7 @@ def decompress(
     *,
     model: Model | str | Path | None = None,
     force: bool = False,
-    progress: Progress = lambda done, of: None,
+    progress: Report = unheard,
 ) -> Decompressed:
     """Write the images of an archive to `out`: a folder, .npz, .parquet, .zip or one .png sheet, chosen by its ending.
 
@@ -67,9 +65,7 @@ class Tested(NamedTuple):
     are_codes_checked: bool  # with the model every code was decoded and compared; without it, checksums alone
 
 
-def test_archive(
-    archive: str | Path, *, model: Model | str | Path | None = None, progress: Progress = lambda done, of: None
-) -> Tested:
+def test_archive(archive: str | Path, *, model: Model | str | Path | None = None, progress: Report = unheard) -> Tested:
     """Check every byte of an archive. With the model, which is sought like everywhere, every code is decoded too."""
     archive = Path(archive)
     with open_archive_file(archive) as file:
@@ -89,13 +85,13 @@ def test_archive(
     return Tested(images, blocks, tables is not None)
 
 
-def open_archive_file(archive: Path):
+def open_archive_file(archive: Path) -> BinaryIO:
     try:
         return archive.open("rb")
     except OSError as error:
         raise ArchiveError(f"cannot read {archive}: {error.strerror or error}.") from error
 
 
-def rewound(file):
+def rewound(file: BinaryIO) -> BinaryIO:
     file.seek(0)
     return file

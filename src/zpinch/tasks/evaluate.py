@@ -15,6 +15,7 @@ from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, SampleScore, score_reconstructions, score_samples
 from zpinch.evaluation.report import PriorRow, write_report
 from zpinch.images import ImageCollection, open_images, splits_of
+from zpinch.images.writers.atomic import check_free
 from zpinch.model.model import Model
 from zpinch.model.prior.factorised import sample_tables
 from zpinch.model.prior.sampler import MixtureSampler
@@ -45,12 +46,21 @@ def evaluate(
     model = model if isinstance(model, Model) else load(model)
     out = Path(out) if out is not None else None
     if out is not None:
-        from zpinch.images.writers.atomic import check_free
-
         check_free(out, is_folder=False, force=force)
     phase("reading images")
     training, test, notes = both_splits(data)
-    model.check_shape(test.pixels)
+    model.check_shape(test.shape)
+    result, rebuilt = measured(model, training, test, seed=seed, phase=phase)
+    if out is not None:
+        phase("writing the report")
+        write_report(out, report_of(model, test, rebuilt, result, notes, seed=seed, command=command))
+    return result
+
+
+def measured(
+    model: Model, training: ImageCollection, test: ImageCollection, *, seed: int, phase: Phase
+) -> tuple[Evaluation, np.ndarray | None]:
+    """The figures, and the test images as the archive gives them back."""
     phase("measuring real against real")
     reference = Reference.fit(Extractor.fit(training), training.pixels, test.pixels)
     archive, rebuilt = None, None
@@ -80,10 +90,7 @@ def evaluate(
         model_bytes=decoder_bytes(model),
         pca=pca,
     )
-    if out is not None:
-        phase("writing the report")
-        write_report(out, report_of(model, test, rebuilt, result, notes, seed=seed, command=command))
-    return result
+    return result, rebuilt
 
 
 def both_splits(
@@ -101,8 +108,9 @@ def both_splits(
     order = np.random.default_rng(0).permutation(len(images))
     half = len(images) // 2
     note = (
-        f"{images.source} has no test split: one half of its images stands for the training set and the other was tested, "
-        "so the model may have been trained on images it is tested on. Put train/ and test/ folders inside for a fair test."
+        f"{images.source} has no test split: one half of its images stands for the training set and the other was "
+        "tested, so the model may have been trained on images it is tested on. Put train/ and test/ folders inside for "
+        "a fair test."
     )
     return images[np.sort(order[half:])], images[np.sort(order[:half])], (note,)
 
@@ -120,7 +128,7 @@ def through_archive(model: Model, test: ImageCollection, reference: Reference) -
 def prior_rows(
     model: Model, test: ImageCollection, reference: Reference, samples: SampleScore | None, *, seed: int
 ) -> tuple[PriorRow, ...]:
-    """Each prior's bits on the test codes beside the quality of its samples: the sentence zpinch is built on, measured."""
+    """Each prior's bits on the test codes beside the quality of its samples: what zpinch is built on, measured."""
     tables = model.require_codes("evaluate")
     labels = test.labels if model.config.labels and model.config.class_names == test.class_names else None
     codes = model.encode(test.pixels)
@@ -136,7 +144,7 @@ def prior_rows(
     ]
     if isinstance(model.sampler, MixtureSampler) and samples is not None:
         d = int(np.prod(model.config.code))
-        # A density is no code length: its value at the code times the cell's volume step^d approximates the cell's mass.
+        # A density is no code length: its value at the code times the volume of a cell, step^d, is about its mass.
         bits = model.sampler.config.held_out_bits - d * float(np.log2(model.config.step)) + label_bits
         rows.append(PriorRow("mixture of Gaussians a class, held-out codes, ideal", bits, samples.fcd_ratio))
     return tuple(rows)

@@ -30,27 +30,27 @@ class Evaluation(NamedTuple):
         """The figures in a few lines, for a terminal."""
         found: list[str] = []
         if self.archive is not None:
-            score, bits = self.archive.reconstruction, self.archive.bits_per_image
+            found += self._archive_lines(self.archive)
+        if (samples := self.samples) is not None:
             found.append(
-                f"archive      {bits:6.1f} bits ({bits / 8:5.1f} bytes) an image; with the decoder's {self.model_bytes:,} bytes "
-                f"spread over {self.images:,} images {bits / 8 + self.model_bytes / self.images:,.0f} bytes"
-            )
-            others = (row for row in self.sizes if row.name in {"PNG, each", "xz -9e, all pixels"})
-            found += [f"{row.name:<24} {row.bytes_per_image:.1f} bytes an image, lossless" for row in others]
-            found.append(f"error        mse {score.mse:.4f}, PSNR {score.psnr_db:.1f} dB, SSIM {score.ssim:.3f}")
-            found.append(
-                f"rFCD         {score.rfcd_ratio:.2f} x floor (1 = as far as other real images; floor {self.floor:.3g})"
-            )
-            found.append(
-                f"speed        compress {self.archive.compress_images_per_second:,.0f} images/s, "
-                f"decompress {self.archive.decompress_images_per_second:,.0f} images/s"
-            )
-        if self.samples is not None:
-            found.append(
-                f"samples      FCD {self.samples.fcd_ratio:.1f} x floor, precision {self.samples.precision_ratio:.2f} and recall "
-                f"{self.samples.recall_ratio:.2f} of real, nearest training image {self.samples.nearest_ratio:.2f} of real"
+                f"samples      FCD {samples.fcd_ratio:.1f} x floor, precision {samples.precision_ratio:.2f} and recall "
+                f"{samples.recall_ratio:.2f} of real, nearest training image {samples.nearest_ratio:.2f} of real"
             )
         return found
+
+    def _archive_lines(self, archive: "Archive") -> list[str]:
+        score, image_bytes = archive.reconstruction, archive.bits_per_image / 8
+        others = (row for row in self.sizes if row.name in {"PNG, each", "xz -9e, all pixels"})
+        return [
+            f"archive      {archive.bits_per_image:6.1f} bits ({image_bytes:5.1f} bytes) an image; with the decoder's "
+            f"{self.model_bytes:,} bytes spread over {self.images:,} images "
+            f"{image_bytes + self.model_bytes / self.images:,.0f} bytes",
+            *(f"{row.name:<24} {row.bytes_per_image:.1f} bytes an image, lossless" for row in others),
+            f"error        mse {score.mse:.4f}, PSNR {score.psnr_db:.1f} dB, SSIM {score.ssim:.3f}",
+            f"rFCD         {score.rfcd_ratio:.2f} x floor (1 = as far as other real images; floor {self.floor:.3g})",
+            f"speed        compress {archive.compress_images_per_second:,.0f} images/s, "
+            f"decompress {archive.decompress_images_per_second:,.0f} images/s",
+        ]
 
 
 class Archive(NamedTuple):

@@ -1,6 +1,5 @@
 """New images: prior -> codes -> generator."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +8,8 @@ from zpinch.errors import UsageError
 from zpinch.images import ImageCollection, save_images
 from zpinch.model.model import Model
 from zpinch.model.storage import load
+from zpinch.tasks.progress import Report, unheard
 
-Progress = Callable[[int, int], None]
 CHUNK = 4096
 
 
@@ -23,7 +22,7 @@ def generate(
     seed: int = 0,
     out: str | Path | None = None,
     force: bool = False,
-    progress: Progress = lambda done, of: None,
+    progress: Report = unheard,
 ) -> ImageCollection:
     """Draw `count` new images, of one class or of all classes in turn, and save them where `out` says, if it does.
 

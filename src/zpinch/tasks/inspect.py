@@ -20,7 +20,7 @@ class Description(NamedTuple):
 class Entry(NamedTuple):
     """One image of an archive."""
 
-    index: int
+    index: int  # pyright: ignore[reportIncompatibleMethodOverride]: the word --json says
     name: str | None
     block: int
 

@@ -16,7 +16,7 @@ def parts_of(ids: Mapping[str, str]) -> dict[str, str]:
 
 
 def model_for(archive: Path, header: ArchiveHeader, model: Model | str | Path | None) -> Model:
-    """The model that wrote an archive. Raises WrongModel when the one given is another, ModelError when none is found."""
+    """The model that wrote an archive. Raises WrongModel when another is given, ModelError when none is found."""
     if isinstance(model, Model):
         check_parts(header, parts_of(identities(model)), model.name, file_name=str(archive))
         return model
@@ -32,6 +32,6 @@ def model_for(archive: Path, header: ArchiveHeader, model: Model | str | Path | 
         if all(found.identities.get(name) == identity for name, identity in header.parts.items()):
             return load(folder)
     raise ModelError(
-        f"{archive} was written by the model '{header.model_name}', which lies neither beside it nor in $ZPINCH_MODELS. "
-        "Pass -m with the model's folder."
+        f"{archive} was written by the model '{header.model_name}', which lies neither beside it nor in "
+        "$ZPINCH_MODELS. Pass -m with the model's folder."
     )

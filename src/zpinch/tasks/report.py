@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from zpinch.evaluation.baselines import SizeRow
+from zpinch.evaluation.fidelity import SampleScore
 from zpinch.evaluation.report import Curve, Number, Pairs, ReportData, Samples, SizeComparison
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.storage import identities
-from zpinch.tasks.figures import Evaluation
+from zpinch.tasks.figures import Archive, Evaluation
 
 PAIRS = 24
 SAMPLES_A_CLASS = 12
@@ -53,12 +54,13 @@ def report_of(
 
 
 def verdict(result: Evaluation) -> str:
-    said = []
+    said: list[str] = []
     if result.archive is not None:
         png = next(row for row in result.sizes if row.name.startswith("PNG, each"))
         ours = result.archive.bits_per_image
         said.append(
-            f"An image takes {ours:.0f} bits ({ours / 8:.1f} bytes; PNG {png.bytes_per_image:.0f}) at a mean squared error of {result.archive.reconstruction.mse:.4f}"
+            f"An image takes {ours:.0f} bits ({ours / 8:.1f} bytes; PNG {png.bytes_per_image:.0f}) "
+            f"at a mean squared error of {result.archive.reconstruction.mse:.4f}"
         )
     if result.samples is not None:
         said.append(
@@ -68,93 +70,94 @@ def verdict(result: Evaluation) -> str:
 
 
 def numbers(result: Evaluation) -> tuple[Number, ...]:
-    rows: list[Number] = []
-    if (archive := result.archive) is not None:
-        score = archive.reconstruction
-        rows += [
-            Number(
-                "bits per image",
-                archive.bits_per_image,
-                "bits",
-                "The whole archive, labels, names and checksums included, over its images.",
-            ),
-            Number(
-                "mean squared error",
-                score.mse,
-                "",
-                "Of pixels in [0, 1], between an image and what the archive gives back.",
-            ),
-            Number("PSNR", score.psnr_db, "dB", "The same error on a logarithmic scale; higher is better."),
-            Number("SSIM", score.ssim, "", "Similarity of local structure; 1 is equal."),
-            Number(
-                "rFCD",
-                score.rfcd_ratio,
-                "× floor",
-                "Distance between reconstructions and originals in features; 1 is as far as other real images.",
-                score.rfcd_ratio < 1.5,
-            ),
-            Number(
-                "compress",
-                archive.compress_images_per_second,
-                "images/s",
-                "Reading, encoding and writing, on this machine.",
-            ),
-            Number(
-                "decompress",
-                archive.decompress_images_per_second,
-                "images/s",
-                "Reading, decoding and writing, on this machine.",
-            ),
-        ]
-        if score.label_agreement is not None:
-            rows.append(
-                Number(
-                    "same class after",
-                    100 * score.label_agreement,
-                    "%",
-                    "Reconstructions that a classifier reads as it reads the original.",
-                )
-            )
-    if (samples := result.samples) is not None:
-        rows += [
-            Number(
-                "sample FCD",
-                samples.fcd_ratio,
-                "× floor",
-                "Distance between samples and test images in features; 1 is what real training images reach.",
-                samples.fcd_ratio < 10,
-            ),
-            Number(
-                "precision",
-                samples.precision_ratio,
-                "of real",
-                "Share of samples that look like real images, over that of real training images.",
-                samples.precision_ratio >= 0.85,
-            ),
-            Number(
-                "recall",
-                samples.recall_ratio,
-                "of real",
-                "Share of real images that samples cover, over that of real training images.",
-                samples.recall_ratio >= 0.85,
-            ),
-            Number(
-                "nearest training image",
-                samples.nearest_ratio,
-                "of real",
-                "How far samples are from the training images, over how far test images are; below 0.9 would mean copying.",
-                samples.nearest_ratio >= 0.9,
-            ),
-        ]
-    rows.append(
-        Number(
-            "floor",
-            result.floor,
-            "",
-            f"Frechet distance of as many real training images to the {result.images:,} test images: the unit of FCD.",
-        )
+    words = f"Frechet distance of as many real training images to the {result.images:,} test images: the unit of FCD."
+    return (
+        *(archive_numbers(result.archive) if result.archive is not None else ()),
+        *(sample_numbers(result.samples) if result.samples is not None else ()),
+        Number("floor", result.floor, "", words),
     )
-    return tuple(rows)
+
+
+def archive_numbers(archive: Archive) -> list[Number]:
+    score = archive.reconstruction
+    rows = [
+        Number(
+            "bits per image",
+            archive.bits_per_image,
+            "bits",
+            "The whole archive, labels, names and checksums included, over its images.",
+        ),
+        Number(
+            "mean squared error",
+            score.mse,
+            "",
+            "Of pixels in [0, 1], between an image and what the archive gives back.",
+        ),
+        Number("PSNR", score.psnr_db, "dB", "The same error on a logarithmic scale; higher is better."),
+        Number("SSIM", score.ssim, "", "Similarity of local structure; 1 is equal."),
+        Number(
+            "rFCD",
+            score.rfcd_ratio,
+            "× floor",
+            "Distance between reconstructions and originals in features; 1 is as far as other real images.",
+            score.rfcd_ratio < 1.5,
+        ),
+        Number(
+            "compress",
+            archive.compress_images_per_second,
+            "images/s",
+            "Reading, encoding and writing, on this machine.",
+        ),
+        Number(
+            "decompress",
+            archive.decompress_images_per_second,
+            "images/s",
+            "Reading, decoding and writing, on this machine.",
+        ),
+    ]
+    if score.label_agreement is not None:
+        rows.append(
+            Number(
+                "same class after",
+                100 * score.label_agreement,
+                "%",
+                "Reconstructions that a classifier reads as it reads the original.",
+            )
+        )
+    return rows
+
+
+def sample_numbers(samples: SampleScore) -> list[Number]:
+    return [
+        Number(
+            "sample FCD",
+            samples.fcd_ratio,
+            "× floor",
+            "Distance between samples and test images in features; 1 is what real training images reach.",
+            samples.fcd_ratio < 10,
+        ),
+        Number(
+            "precision",
+            samples.precision_ratio,
+            "of real",
+            "Share of samples that look like real images, over that of real training images.",
+            samples.precision_ratio >= 0.85,
+        ),
+        Number(
+            "recall",
+            samples.recall_ratio,
+            "of real",
+            "Share of real images that samples cover, over that of real training images.",
+            samples.recall_ratio >= 0.85,
+        ),
+        Number(
+            "nearest training image",
+            samples.nearest_ratio,
+            "of real",
+            "How far samples are from the training images, over how far test images are; below 0.9 would mean copying.",
+            samples.nearest_ratio >= 0.9,
+        ),
+    ]
 
 
 def losses(result: Evaluation) -> tuple[str, ...]:
@@ -170,7 +173,8 @@ def losses(result: Evaluation) -> tuple[str, ...]:
         if result.pca is not None and result.pca.mse < ours.mse:
             found.append(f"PCA with as many coordinates, unquantised, has the smaller error: {result.pca.mse:.4f}.")
         found.append(
-            f"The archive needs the model's decoder, {result.model_bytes:,} bytes, once for any number of images; the size table counts it in."
+            f"The archive needs the model's decoder, {result.model_bytes:,} bytes, once for any number of images; "
+            "the size table counts it in."
         )
     if result.samples is not None and result.samples.nearest_ratio < 0.9:
         found.append("Samples lie closer to the training images than real images do: the model may be copying them.")

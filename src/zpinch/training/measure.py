@@ -1,4 +1,4 @@
-"""What a check measures on held-out images: one typed row, from which stopping.py decides and which metrics.jsonl keeps."""
+"""What a check measures on held-out images: one typed row, for stopping.py to decide from and metrics.jsonl to keep."""
 
 from typing import NamedTuple
 
@@ -56,7 +56,7 @@ def split_held_out(images: ImageCollection) -> tuple[ImageCollection, ImageColle
 def measure(
     model: Model, yardstick: Yardstick, *, step: int, seconds: float, terms: dict[str, float], seed: int
 ) -> Check:
-    """Look at a model: reconstructions at its default realism, and as many samples of its sampler, if it has one yet."""
+    """Look at a model: reconstructions at its default realism, and as many samples, if it has a sampler yet."""
     held_out, reference = yardstick
     check = Check(step, seconds, terms)
     if model.encoder is not None:

@@ -1,31 +1,25 @@
-"""What a person sees of a run: a bar with an ETA and the numbers that matter, and curves in TensorBoard when it is there."""
+"""What a person sees of a run: a bar with an ETA, the numbers that matter, and curves where TensorBoard is there."""
 
-from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from zpinch.training.loop import Progress as Step
 from zpinch.training.measure import Check
-from zpinch.training.session import Outcome
+from zpinch.training.session import Listener, Outcome
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
 
 REFRESH_STEPS = 10
 
 
-class Silent:
-    def entered(self, phase: str) -> None:
-        pass
-
-    def stepped(self, progress: Step, of: int) -> None:
-        pass
-
-    def checked(self, check: Check, alarms: tuple[str, ...]) -> None:
-        pass
-
-    def ended(self, outcome: Outcome) -> None:
-        pass
+class Silent(Listener):
+    """Hears everything and says nothing; the others override what they show."""
 
 
 class ProgressLine(Silent):
@@ -81,26 +75,27 @@ class ProgressLine(Silent):
 
 
 class TensorBoard(Silent):
-    """Curves of every check, when the `tensorboard` extra is installed."""
+    """Curves of every check in a folder, which appears with the first."""
 
     def __init__(self, folder: Path) -> None:
-        from torch.utils.tensorboard.writer import SummaryWriter
-
-        self.writer = SummaryWriter(str(folder))
+        self.folder = folder
+        self.writer: SummaryWriter | None = None
 
     def checked(self, check: Check, alarms: tuple[str, ...]) -> None:
-        for name, value in check._asdict().items():
-            if isinstance(value, float):
-                self.writer.add_scalar(name, value, check.step)
-        for name, value in check.terms.items():
-            self.writer.add_scalar(f"terms/{name}", value, check.step)
+        from torch.utils.tensorboard.writer import SummaryWriter  # of the `tensorboard` extra
+
+        self.writer = self.writer or SummaryWriter(str(self.folder))
+        curves = {name: value for name, value in check._asdict().items() if isinstance(value, float)}
+        curves |= {f"terms/{name}": value for name, value in check.terms.items()}
+        for name, value in curves.items():
+            self.writer.add_scalar(name, value, check.step)
         self.writer.flush()
 
 
 class Together(Silent):
     """Several listeners as one."""
 
-    def __init__(self, *listeners: Silent) -> None:
+    def __init__(self, *listeners: Listener) -> None:
         self.listeners = listeners
 
     def entered(self, phase: str) -> None:
@@ -136,29 +131,6 @@ def check_line(check: Check) -> str:
     return " · ".join(shown)
 
 
-def tensorboard_listeners(folder: Path) -> tuple[Silent, ...]:
+def tensorboard_listeners(folder: Path) -> tuple[Listener, ...]:
     """The TensorBoard listener, or nothing when it is not installed."""
-    try:
-        return (TensorBoard(folder),)
-    except ImportError:
-        return ()
-
-
-def task_progress(console: Console, description: str) -> tuple[Progress, Callable[[int, int], None]]:
-    """A bar for verbs that go through images: the bar to enter, and the function they report (done, of) to."""
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f} images"),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
-    task = bar.add_task(description, total=None)
-
-    def report(done: int, of: int) -> None:
-        bar.update(task, completed=done, total=of or None)
-
-    return bar, report
+    return (TensorBoard(folder),) if find_spec("tensorboard") else ()

@@ -1,10 +1,12 @@
 """A whole run: steps, checks, checkpoints, and the finish that turns the best state into a model people can use.
 
-The driver of the open loop in loop.py. What a person sees of it goes through `Listener`.
+The driver of the open loop in loop.py. What a person sees of it goes through `Listener`; when it is over is
+stopping.py's to say.
 """
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -13,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zpinch.errors import QualityError, UsageError
 from zpinch.images import ImageCollection
 from zpinch.model.bottleneck import dequantise
 from zpinch.model.model import Model
@@ -31,13 +34,28 @@ MIXTURE_CANDIDATES = (1, 2, 4, 8, 16, 32)
 class Listener(Protocol):
     """What watches a run: a progress bar, a logger, nothing."""
 
-    def stepped(self, progress: Progress, of: int) -> None: ...
+    def entered(self, phase: str) -> None:
+        """A part of the run begins."""
 
-    def checked(self, check: Check, alarms: tuple[str, ...]) -> None: ...
+    def stepped(self, progress: Progress, of: int) -> None:
+        """A step of so many was taken."""
 
-    def entered(self, phase: str) -> None: ...
+    def checked(self, check: Check, alarms: tuple[str, ...]) -> None:
+        """The run looked at itself, and this should be known."""
 
-    def ended(self, outcome: "Outcome") -> None: ...
+    def ended(self, outcome: "Outcome") -> None:
+        """The model is finished."""
+
+
+class Past(NamedTuple):
+    """What a resumed run has behind it."""
+
+    history: tuple[Check, ...] = ()
+    best: dict[str, Tensor] | None = None  # state of the averaged model
+    seconds: float = 0.0
+
+
+NO_PAST = Past()
 
 
 class Outcome(NamedTuple):
@@ -59,58 +77,88 @@ def run(
     *,
     folder: Path | None = None,
     until: Sequence[stopping.Condition] = (),
-    may_stop_early: bool = False,
-    history: Sequence[Check] = (),
-    best: dict[str, Tensor] | None = None,
-    seconds: float = 0.0,
+    past: Past = NO_PAST,
 ) -> Outcome:
     """Train to the end of the plan, or until stopping.judge or Ctrl-C says so, and finish the best state.
 
-    folder: where resume/ is kept, at each check. history, best, seconds: of a run that is resumed.
+    folder: where resume/ is kept, from the start and at each check. Raises UsageError when nothing can be written
+    there, QualityError when the objective ran away before there was a state to keep.
     """
-    checks, began = list(history), time.monotonic() - seconds
-    every = max(1, -(-plan.steps // CHECKS))
-    fingerprint = training.fingerprint()
-    reason, is_interrupted, terms = f"stopped: all {plan.steps:,} steps are taken", False, _Means()
+    history, best, began = list(past.history), past.best, time.monotonic() - past.seconds
+    kept_step = history[stopping.best(history)].step if history else 0
+    reason, is_interrupted = f"stopped: all {plan.steps:,} steps are taken", False
+    store = _Store(folder, learner, plan, training.fingerprint())
+    if not history and (trouble := store.write(history, best, past.seconds)):
+        raise UsageError(f"{trouble}. Choose another -o.")
     listener.entered("training")
     try:
-        for progress in training_steps(learner, training, plan):
-            terms.add(progress.terms)
-            listener.stepped(progress, plan.steps)
-            if progress.step % every and progress.step != plan.steps:
-                continue
-            learner.average.sampler = deepcopy(learner.live.sampler)
-            seconds = time.monotonic() - began
-            check = measure(
-                learner.average, yardstick, step=progress.step, seconds=seconds, terms=terms.take(), seed=plan.seed
-            )
-            checks.append(check)
-            if stopping.best(checks) == len(checks) - 1:
-                best = {
-                    key: value.clone()
-                    for key, value in learner.average.state_dict().items()
-                    if not key.startswith("sampler.")
-                }
-            listener.checked(check, stopping.alarms(check, of=plan.steps))
-            if folder:
-                save_run(folder, learner, plan, history=checks, best=best, seconds=seconds, fingerprint=fingerprint)
-            verdict = stopping.judge(checks, until, may_stop_early=may_stop_early)
+        for check in checks(learner, plan, training, yardstick, listener, began=began):
+            verdict = stopping.judge([*history, check], until, may_stop_early=plan.may_stop_early)
+            if stopping.is_finite(check) and is_sound(learner.average):
+                history.append(check)
+                if stopping.best(history) == len(history) - 1 or stopping.are_met(until, check):
+                    best, kept_step = state_of(learner.average), check.step
+                alarms = stopping.alarms(check, of=plan.steps)
+                if trouble := store.write(history, best, check.seconds):  # a full disk costs --resume, not the run
+                    alarms = (*alarms, f"{trouble}; --resume would go on from before")
+                listener.checked(check, alarms)
             if verdict.is_over:
                 reason = verdict.reason
                 break
     except KeyboardInterrupt:
         is_interrupted, reason = True, f"stopped by you at step {learner.step:,}"
-    is_met = not until or (bool(checks) and all(condition.holds(checks[-1]) for condition in until))
-    model, kept_step = learner.average, learner.step
-    if best is not None and checks:
+    model = learner.average
+    if best is None:
+        kept_step = learner.step
+    else:
         model.load_state_dict(best, strict=False)
-        kept_step = checks[stopping.best(checks)].step
+    if not is_sound(model):
+        raise QualityError(
+            f"the objective ran away by step {learner.step:,}, before there was a state to keep; nothing was saved. "
+            "Learn more slowly: --set schedule.learning_rate=0.0003"
+        )
+    is_met = not until or (bool(history) and stopping.are_met(until, history[-1]))
     finish(model, training, seed=plan.seed, listener=listener)
-    return Outcome(model, tuple(checks), kept_step, reason, is_met, is_interrupted, time.monotonic() - began)
+    return Outcome(model, tuple(history), kept_step, reason, is_met, is_interrupted, time.monotonic() - began)
+
+
+def checks(
+    learner: Learner,
+    plan: Plan,
+    training: ImageCollection,
+    yardstick: Yardstick,
+    listener: Listener,
+    *,
+    began: float,
+) -> Iterator[Check]:
+    """Take the steps that are left, and look at the averaged model about ten times in a run and at its end."""
+    every = max(1, -(-plan.steps // CHECKS))
+    means = _Means()
+    for progress in training_steps(learner, training, plan):
+        means.add(progress.terms)
+        listener.stepped(progress, plan.steps)
+        if progress.step % every and progress.step != plan.steps:
+            continue
+        terms, step, seconds = means.take(), progress.step, time.monotonic() - began
+        if not all(map(math.isfinite, terms.values())):
+            yield Check(step, seconds, terms)  # there is nothing left to measure
+            continue
+        learner.average.sampler = deepcopy(learner.live.sampler)
+        yield measure(learner.average, yardstick, step=step, seconds=seconds, terms=terms, seed=plan.seed)
+
+
+def is_sound(model: Model) -> bool:
+    """Whether every weight is a number."""
+    return all(bool(weight.isfinite().all()) for weight in model.parameters())
+
+
+def state_of(model: Model) -> dict[str, Tensor]:
+    """A copy of what is learned; a sampler is fitted anew when the model is finished."""
+    return {key: value.clone() for key, value in model.state_dict().items() if not key.startswith("sampler.")}
 
 
 def finish(model: Model, training: ImageCollection, *, seed: int, listener: Listener) -> None:
-    """Give a trained model what coding and generating need: the integer tables and the sampler, from the training codes."""
+    """Give a trained model what coding and generating need, from the training codes: integer tables and a sampler."""
     model.eval()
     if model.encoder is None or model.prior is None:
         return
@@ -122,6 +170,33 @@ def finish(model: Model, training: ImageCollection, *, seed: int, listener: List
     model.tables = tables_from_codes(model.prior, codes, labels)
     latent = dequantise(torch.from_numpy(codes), model.config.step).numpy()
     model.sampler = fit_mixture(latent, labels, labels=model.config.labels, candidates=MIXTURE_CANDIDATES, seed=seed)
+
+
+class _Store(NamedTuple):
+    """Where the run is kept to go on from: nowhere without a folder."""
+
+    folder: Path | None
+    learner: Learner
+    plan: Plan
+    fingerprint: str
+
+    def write(self, history: Sequence[Check], best: dict[str, Tensor] | None, seconds: float) -> str | None:
+        """Keep the run as it is now. Returns a sentence when that fails; the run kept before then stands."""
+        if self.folder is None:
+            return None
+        try:
+            save_run(
+                self.folder,
+                self.learner,
+                self.plan,
+                history=history,
+                best=best,
+                seconds=seconds,
+                fingerprint=self.fingerprint,
+            )
+        except OSError as error:
+            return f"{self.folder} cannot be written: {error.strerror or error}"
+        return None
 
 
 class _Means:

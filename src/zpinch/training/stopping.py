@@ -1,4 +1,4 @@
-"""When to stop and which state to keep: decisions from held-out measurements, each with a sentence. Never from losses."""
+"""When to stop and which state to keep: decided from held-out measurements, never from losses, with a sentence."""
 
 import math
 import re
@@ -51,6 +51,16 @@ def parse_until(text: str) -> tuple[Condition, ...]:
     return tuple(conditions)
 
 
+def are_met(until: Sequence[Condition], check: Check) -> bool:
+    """Whether there are conditions and all of them hold."""
+    return bool(until) and all(condition.holds(check) for condition in until)
+
+
+def is_finite(check: Check) -> bool:
+    """Whether the objective still means something."""
+    return all(map(math.isfinite, check.terms.values()))
+
+
 def score(check: Check) -> float:
     """One number to keep the best check by, lower is better: the geometric mean of mse, rFCD and sample FCD, of those
     that the recipe has. None of them can be bought with another at less than equal share.
@@ -63,7 +73,7 @@ def score(check: Check) -> float:
 
 def best(history: Sequence[Check]) -> int:
     """Index of the check to keep. A check without samples, from before the critic, cannot beat one with."""
-    complete = max((_parts(check) for check in history), default=0)
+    complete = max((_parts(check) for check in history if math.isfinite(score(check))), default=0)
     scores = [score(check) if _parts(check) == complete else math.inf for check in history]
     return min(range(len(scores)), key=lambda i: (scores[i], -i))
 
@@ -71,9 +81,9 @@ def best(history: Sequence[Check]) -> int:
 def judge(history: Sequence[Check], until: Sequence[Condition], *, may_stop_early: bool) -> Verdict:
     """After each check: go on, or stop and say why."""
     last = history[-1]
-    if until and all(condition.holds(last) for condition in until):
+    if are_met(until, last):
         return Verdict(True, f"stopped: {', '.join(map(str, until))} reached at step {last.step:,}")
-    if any(not math.isfinite(v) for v in last.terms.values()):
+    if not is_finite(last):
         return Verdict(
             True, f"stopped: the objective is no longer finite at step {last.step:,}; the best state before is kept"
         )
@@ -86,13 +96,14 @@ def judge(history: Sequence[Check], until: Sequence[Condition], *, may_stop_earl
 
 
 def alarms(check: Check, *, of: int) -> tuple[str, ...]:
-    """What a person should know, in plain words. Samples are judged in the second half of a run, when they should be good."""
+    """What a person should know, in plain words. Samples are judged in the second half of a run, when they count."""
     found: list[str] = []
     if 2 * check.step < of:
         return ()
     if check.nearest is not None and check.nearest < 0.9:
         found.append(
-            f"samples lie {check.nearest:.2f} times as far from the training images as real ones do: it may be copying them"
+            f"samples lie {check.nearest:.2f} times as far from the training images as real ones do: "
+            "it may be copying them"
         )
     if check.recall is not None and check.recall < 0.1:
         found.append(f"samples cover {check.recall:.0%} of what real images do: it may have collapsed to a few modes")

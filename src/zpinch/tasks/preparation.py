@@ -1,0 +1,156 @@
+"""What comes before the first step: a model in the shape of the images, its settings, and minutes turned into steps.
+
+Everything a person can get wrong about a run is refused here, before anything is trained.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import ValidationError
+
+from zpinch.errors import ImageError, UsageError
+from zpinch.images import ImageCollection
+from zpinch.model.design import Backbone, design
+from zpinch.model.frozen import Frozen
+from zpinch.model.model import Model, ModelConfig
+from zpinch.training.learner import Plan
+from zpinch.training.recipes import RECIPES, Objective, Recipe, Schedule
+from zpinch.training.rehearsal import Cost, rehearse
+
+DEFAULT_EPOCHS = 20
+DEFAULT_STEPS = (1_000, 30_000)  # bounds on the steps of those epochs, for small and for large sets
+
+PARTS = ("encoder", "generator", "critic", "prior")
+SEEDS = 2**32  # what NumPy and scikit-learn take
+GIVEN = {"kind", "image", "code", "labels", "channels"}  # fields that follow from the images, not --set
+
+
+class Budget(NamedTuple):
+    """How long to train: one of the three, or none to stop when held-out quality no longer improves."""
+
+    minutes: float | None = None
+    epochs: float | None = None
+    steps: int | None = None
+
+
+def build(
+    training: ImageCollection,
+    recipe: str,
+    backbone: Backbone,
+    latent: int | None,
+    settings: Sequence[str],
+    *,
+    seed: int,
+    device: str,
+) -> tuple[Model, Objective, Schedule]:
+    """A new model for these images, its generator begun at their mean colour, and what it will be trained by."""
+    if not 0 <= seed < SEEDS:
+        raise UsageError(f"--seed must be 0 to {SEEDS - 1}, not {seed}.")
+    if not len(training):
+        raise ImageError(f"{training.source} holds no image: there is nothing to train on.")
+    chosen = chosen_recipe(recipe)
+    config = design(
+        training.shape,
+        training.class_names,
+        recipe=recipe,
+        backbone=backbone,
+        latent=latent,
+        has_encoder=chosen.has_encoder,
+        has_critic=chosen.has_critic,
+    )
+    config, objective, schedule = settled(config, chosen, settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Model(config)
+        mean = torch.from_numpy(training.pixels[:10_000].mean((0, 2, 3)) / 255).float()
+        model.generator.start_at(mean)
+    return (
+        model.to(pick_device(device)),
+        objective,
+        schedule.model_copy(update={"batch": min(schedule.batch, len(training))}),
+    )
+
+
+def chosen_recipe(name: str) -> Recipe:
+    if name not in RECIPES:
+        raise UsageError(f"there is no recipe '{name}'; there are {', '.join(RECIPES)}.")
+    return RECIPES[name]
+
+
+def settled(config: ModelConfig, recipe: Recipe, settings: Sequence[str]) -> tuple[ModelConfig, Objective, Schedule]:
+    """What the settings make of a recipe and of the configuration of its model."""
+    tree: dict[str, Frozen] = {"objective": recipe.objective, "schedule": recipe.schedule}
+    tree |= {part: found for part in PARTS if (found := getattr(config, part)) is not None}
+    for setting in settings:
+        apply_setting(tree, setting)
+    objective, schedule = tree.pop("objective"), tree.pop("schedule")
+    assert isinstance(objective, Objective)
+    assert isinstance(schedule, Schedule)
+    check_objective(objective, recipe)
+    return config.model_copy(update=tree), objective, schedule
+
+
+def check_objective(objective: Objective, recipe: Recipe) -> None:
+    """Refuse weights on terms that the recipe has no part for, and weights that leave nothing to learn in some step."""
+    for part, is_there, terms in (
+        ("encoder", recipe.has_encoder, ("distortion", "rate", "contraction")),
+        ("critic", recipe.has_critic, ("adversarial",)),
+    ):
+        for term in terms:
+            if not is_there and getattr(objective, term):
+                raise UsageError(
+                    f"--set objective.{term}: the recipe '{recipe.name}' has no {part}. Take another recipe."
+                )
+    always = objective.distortion or objective.rate or (objective.contraction and objective.contraction_every == 1)
+    if not always and not (objective.adversarial and objective.critic_start == 0):
+        raise UsageError(
+            "--set objective: these weights leave steps with nothing to learn. Give distortion or rate a weight, or "
+            "adversarial with critic_start=0."
+        )
+
+
+def apply_setting(tree: dict[str, Frozen], setting: str) -> None:
+    """Apply "objective.rate=0.02" to the configurations of `tree`, in place."""
+    path, equals, value = setting.partition("=")
+    part, _, name = path.strip().partition(".")
+    if not equals or part not in tree or name not in type(tree[part]).model_fields or name in GIVEN:
+        known = ", ".join(f"{p}.{f}" for p, config in tree.items() for f in type(config).model_fields if f not in GIVEN)
+        raise UsageError(f"--set {setting}: there is no such setting. There are {known}.")
+    parsed: Any = tuple(value.split(",")) if isinstance(getattr(tree[part], name), tuple) else value
+    try:
+        tree[part] = type(tree[part]).model_validate({**tree[part].model_dump(), name: parsed})
+    except ValidationError as error:
+        raise UsageError(f"--set {setting}: {error.errors()[0]['msg']}.") from error
+
+
+def make_plan(
+    model: Model, training: ImageCollection, objective: Objective, schedule: Schedule, budget: Budget, *, seed: int
+) -> tuple[Plan, Cost]:
+    """How many steps the budget is, by a rehearsal."""
+    if sum(value is not None for value in budget) > 1:
+        raise UsageError("--minutes, --epochs and --steps each say how long to train: give one of them.")
+    if any(value is not None and value <= 0 for value in budget):
+        raise UsageError("--minutes, --epochs and --steps must be above 0.")
+    cost = rehearse(model, training, objective, schedule)
+    if budget.steps is not None:
+        steps = budget.steps
+    elif budget.minutes is not None:
+        steps = cost.steps_in(budget.minutes, objective)
+    elif budget.epochs is not None:
+        steps = max(1, round(budget.epochs * len(training) / schedule.batch))
+    else:
+        steps = min(max(round(DEFAULT_EPOCHS * len(training) / schedule.batch), DEFAULT_STEPS[0]), DEFAULT_STEPS[1])
+    return Plan(steps, objective, schedule, seed, cost.precision, may_stop_early=budget == Budget()), cost
+
+
+def pick_device(name: str) -> torch.device:
+    """auto: CUDA where there is one, then Apple's, then the processor."""
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = "cuda" if available["cuda"] else "mps" if available["mps"] else "cpu"
+    if name not in available:
+        raise UsageError(f"--device {name}: there are auto, cpu, cuda and mps.")
+    if not available[name]:
+        raise UsageError(f"--device {name}: PyTorch finds none here. Leave the option out, or pass --device cpu.")
+    return torch.device(name)
