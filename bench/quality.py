@@ -42,20 +42,26 @@ def main() -> None:
     parser.add_argument("--recipe", default="fusion")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", type=Path, help="keep the model here; runs/quality-NAME otherwise")
+    parser.add_argument(
+        "--trained", action="store_true", help="the model is there from an earlier run: evaluate it only"
+    )
     asked = parser.parse_args()
     folder = asked.model or HERE.parent / "runs" / f"quality-{asked.name}"
     source = asked.data or asked.name
-    with ProgressLine(Console(stderr=True)) as line:
-        model = zpinch.train(
-            zpinch.open_images(source, split="train"),
-            recipe=asked.recipe,
-            minutes=asked.minutes,
-            seed=asked.seed,
-            out=folder,
-            force=True,
-            command=f"bench/quality.py {asked.name} --minutes {asked.minutes:g} --seed {asked.seed}",
-            listener=line,
-        )
+    if asked.trained:
+        model = zpinch.load(folder)
+    else:
+        with ProgressLine(Console(stderr=True)) as line:
+            model = zpinch.train(
+                zpinch.open_images(source, split="train"),
+                recipe=asked.recipe,
+                minutes=asked.minutes,
+                seed=asked.seed,
+                out=folder,
+                force=True,
+                command=f"bench/quality.py {asked.name} --minutes {asked.minutes:g} --seed {asked.seed}",
+                listener=line,
+            )
     found = zpinch.evaluate(
         source, model, folder / "report.html", seed=asked.seed, command="bench/quality.py", force=True
     )
