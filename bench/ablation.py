@@ -11,10 +11,10 @@ import json
 from pathlib import Path
 
 import torch
-from record import record
 from rich.console import Console
 
 import zpinch
+from record import record
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
 from zpinch.training.objective import contraction

@@ -1,4 +1,4 @@
-"""Speed and memory of `zpinch compress` and `zpinch decompress`, each a process of its own, at 10,000 and 100,000 images.
+"""Speed and memory of `zpinch compress` and `zpinch decompress`, a process each, at 10,000 and 100,000 images.
 
     python bench/codec.py runs/quality-mnist --data PATH/TO/THE/FOUR/FILES
 
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from record import record
 
 import zpinch
+from record import record
 
 COUNTS = (10_000, 100_000)
 

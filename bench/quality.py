@@ -12,10 +12,10 @@ import json
 from pathlib import Path
 
 import numpy as np
-from record import record
 from rich.console import Console
 
 import zpinch
+from record import record
 from zpinch.images import contact_sheet
 from zpinch.training.progress import ProgressLine
 

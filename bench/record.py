@@ -1,4 +1,4 @@
-"""A result as it is kept: JSON in bench/results/ with the command, the machine, the date and the versions that made it."""
+"""A result as it is kept: JSON in bench/results/ with the command, machine, date and versions that made it."""
 
 import datetime
 import json

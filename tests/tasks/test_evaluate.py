@@ -144,7 +144,7 @@ def test_a_page_that_is_there_stays(
 
 def test_images_of_another_size_are_refused_first(trained: Path, tmp_path: Path):
     small = ImageCollection(np.zeros((20, 1, 8, 8), np.uint8))
-    with pytest.raises(ImageError, match="1x28x28"):
+    with pytest.raises(ImageError, match="28x28 grey"):
         evaluate((small, small), trained, tmp_path / "report.html")
     assert not list(tmp_path.iterdir())
 

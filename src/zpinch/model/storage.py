@@ -11,10 +11,11 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -31,6 +32,9 @@ FORMAT_VERSION = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 CONFIG_LIMIT = 16 * 2**20
 WEIGHTS_LIMIT = 4 * 2**30
+
+
+Integer = TypeVar("Integer", np.int32, np.uint32)
 
 
 class StoredConfig(Frozen):
@@ -226,11 +230,20 @@ def assemble(stored: StoredConfig, parts: Mapping[str, Mapping[str, Tensor]]) ->
         tables = parts["prior"]
         label_weights = tables.get("label_weights")
         model.tables = CodeTables(
-            weights=tables["weights"].numpy().astype(np.uint32),
-            first=tables["first"].numpy().astype(np.int32),
-            label_weights=None if label_weights is None else label_weights.numpy().astype(np.uint32),
+            weights=narrowed(tables["weights"], np.uint32),
+            first=narrowed(tables["first"], np.int32),
+            label_weights=None if label_weights is None else narrowed(label_weights, np.uint32),
         )
     return model
+
+
+def narrowed(tensor: Tensor, dtype: type[Integer]) -> NDArray[Integer]:
+    """Stored as int64, for safetensors: what does not fit was altered in the upper bytes, which no identity covers."""
+    wide = tensor.numpy()
+    narrow = wide.astype(dtype)
+    if not np.array_equal(narrow, wide):
+        raise ValueError("its tables hold numbers beyond 32 bits")
+    return narrow
 
 
 def folders_beside(archive: Path) -> Iterator[Path]:
