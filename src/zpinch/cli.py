@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from zpinch.errors import ZpinchError
@@ -30,6 +30,7 @@ app = App(
     "Exit codes: 0 done, 1 usage or input/output, 2 corrupt input, 3 model missing or not the one that wrote the "
     "archive, 4 a limit was hit, 5 a quality condition was not met.",
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,  # main() says what was left and what was not
 )
 app.register_install_completion_command()
 data_app = App(name="data", help="Data sets by name, and what is in a source of images.", help_format="plaintext")
@@ -380,7 +381,9 @@ def typed() -> str:
 def main() -> None:
     """The entry point: errors a person can cause end in one line and their exit code, never in a traceback."""
     try:
-        app()
+        app(sys.argv[1:], exit_on_error=False)
+    except CycloptsError:
+        sys.exit(1)  # it has said what could not be parsed; versions of it end with 1 or with 2
     except ZpinchError as error:
         fail(str(error), error.exit_code)
     except KeyboardInterrupt:
