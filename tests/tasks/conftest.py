@@ -37,13 +37,16 @@ def held_digits() -> ImageCollection:
     return digits(60, split="test")
 
 
+SETTINGS = ("schedule.batch=32", "schedule.warm_up=5", "schedule.learning_rate=0.005")
+
+
 def quickly_trained(images: ImageCollection, out: Path, recipe: str, steps: int) -> Path:
     from model_cases import tiny_training
 
     from zpinch.tasks.train import train
 
     with tiny_training():
-        train(images, recipe=recipe, backbone="mlp", latent=16, steps=steps, settings=["schedule.batch=32"], out=out)
+        train(images, recipe=recipe, backbone="mlp", latent=16, steps=steps, settings=SETTINGS, out=out)
     return out
 
 
