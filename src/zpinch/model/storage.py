@@ -30,6 +30,7 @@ from zpinch.model.prior.sampler import GaussianSampler, MixtureSampler, MixtureS
 
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+PREVIOUS = ".previous.safetensors"  # the weights that config.json names, while a save replaces one after the other
 CONFIG_LIMIT = 16 * 2**20
 WEIGHTS_LIMIT = 4 * 2**30
 
@@ -73,7 +74,10 @@ def part_tensors(model: Model) -> dict[str, dict[str, Tensor]]:
 
 
 def identities(model: Model) -> dict[str, str]:
-    """SHA-256 of each part: its configuration as JSON, then name, type, shape and bytes of each of its tensors."""
+    """SHA-256 of each part: its configuration as JSON, then name, type, shape and bytes of each of its tensors.
+
+    `joints` is what no part has for its own and decoding depends on: shapes, step and class names.
+    """
     configs: dict[str, Any] = {
         "encoder": model.config.encoder,
         "generator": model.config.generator,
@@ -82,7 +86,8 @@ def identities(model: Model) -> dict[str, str]:
         "sampler": model.sampler.config if model.sampler else None,
         "prior": None,
     }
-    result: dict[str, str] = {}
+    joints = model.config.model_dump_json(include={"image", "code", "step", "class_names"})
+    result = {"joints": hashlib.sha256(joints.encode()).hexdigest()}
     for name, tensors in part_tensors(model).items():
         config = configs[name]
         digest = hashlib.sha256()
@@ -99,7 +104,7 @@ def save(model: Model, folder: str | Path, *, force: bool = False) -> Path:
     """Write the model's folder: what reading needs, and what people look at (card.py).
 
     The files are written to a temporary folder beside it, flushed, and moved into place one by one, the configuration
-    last.
+    last; until then the old weights stay beside the new, so that one model or the other can be read at every moment.
     """
     folder = Path(folder)
     if (folder / CONFIG).exists() and not force:
@@ -133,8 +138,12 @@ def save(model: Model, folder: str | Path, *, force: bool = False) -> Path:
         for name in names:
             with (partial / name).open("rb") as file:
                 os.fsync(file.fileno())
+        if (folder / WEIGHTS).exists() and not (folder / PREVIOUS).exists():
+            shutil.copy2(folder / WEIGHTS, partial / PREVIOUS)
+            os.rename(partial / PREVIOUS, folder / PREVIOUS)
         for name in names:
             (partial / name).replace(folder / name)
+        (folder / PREVIOUS).unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
         why = error.strerror if isinstance(error, OSError) else None
         raise UsageError(f"cannot write the model {folder}: {why or error}") from error
@@ -147,13 +156,21 @@ def load(folder: str | Path) -> Model:
     """The model in a folder, every part checked against its identity. Raises ModelError or CorruptModel."""
     folder = Path(folder)
     stored = load_config(folder)
-    path = folder / WEIGHTS
+    try:
+        return load_weights(folder / WEIGHTS, stored)
+    except CorruptModel:
+        if (folder / PREVIOUS).is_file():  # a save was cut off before it came to the configuration
+            return load_weights(folder / PREVIOUS, stored)
+        raise
+
+
+def load_weights(path: Path, stored: StoredConfig) -> Model:
     try:
         if path.stat().st_size > WEIGHTS_LIMIT:
             raise LimitError(f"{path} has {path.stat().st_size:,} bytes, the limit is {WEIGHTS_LIMIT:,}")
         flat = load_file(path)
     except FileNotFoundError:
-        raise ModelError(f"{folder} has no {WEIGHTS}: the model is incomplete. Copy the whole folder.") from None
+        raise ModelError(f"{path.parent} has no {WEIGHTS}: the model is incomplete. Copy the whole folder.") from None
     except (SafetensorError, OSError) as error:
         raise CorruptModel(f"{path} is damaged: {error}. Restore it from a copy, or train again.") from error
     parts: dict[str, dict[str, Tensor]] = {}
@@ -171,8 +188,8 @@ def load(folder: str | Path) -> Model:
             raise CorruptModel(
                 f"{path}: the {part} is not the one that {CONFIG} names: the file was altered. Restore it from a copy."
             )
-    model.name, model.facts = folder.resolve().name, stored.facts
-    model.history = read_history(folder / METRICS)
+    model.name, model.facts = path.parent.resolve().name, stored.facts
+    model.history = read_history(path.parent / METRICS)
     return model.eval()
 
 

@@ -45,7 +45,7 @@ def training_steps(learner: Learner, images: ImageCollection, plan: Plan) -> Ite
         x = learner.live.as_input(pixels[chosen])
         if learner.live.encoder and plan.critic_plays(learner.step):
             learner.keep_sampler_fresh(images, plan)
-        terms = take_step(learner, x, label, plan, rng)
+        terms = take_step(learner, x, label.to(x.device), plan, rng)
         learner.step += 1
         learner.update_average(plan.schedule.average)
         yield Progress(learner.step, terms)

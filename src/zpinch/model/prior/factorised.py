@@ -53,6 +53,17 @@ class FactorisedPrior(nn.Module):
         return -interval_bits(values.double()[None, None, :], mean, log_scale, log_weight)
 
 
+@torch.no_grad()
+def begin_at(prior: FactorisedPrior, codes: np.ndarray) -> None:
+    """Spread the components of each channel over its codes, wherever they lie: gradients take long to get there."""
+    flat = torch.from_numpy(codes).float().transpose(0, 1).flatten(1).to(prior.mean.device)
+    centre, spread = flat.mean(1)[None, :, None], flat.std(1, correction=0).clamp(min=0.3)[None, :, None]
+    places = torch.linspace(-1, 1, prior.config.components, device=flat.device) if prior.config.components > 1 else 0
+    prior.mean.copy_((centre + spread * places).expand_as(prior.mean))
+    prior.log_scale.copy_(torch.log(spread / 2).expand_as(prior.log_scale))
+    prior.log_weight.zero_()
+
+
 def fit_density(
     prior: FactorisedPrior, codes: np.ndarray, labels: np.ndarray | None, *, seed: int, steps: int = 300
 ) -> None:
@@ -62,6 +73,7 @@ def fit_density(
     that the row for unlabelled images is fitted too.
     """
     device, none = prior.mean.device, prior.config.labels
+    begin_at(prior, codes)
     prior.requires_grad_(True)
     optimiser = torch.optim.Adam(prior.parameters(), lr=3e-2)
     for step in range(steps):

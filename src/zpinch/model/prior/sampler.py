@@ -41,7 +41,8 @@ class GaussianSampler(nn.Module):
         self.register_buffer("mean", mean)
 
     def sample(self, label: Tensor, rng: torch.Generator, *, temperature: float = 1.0) -> Tensor:
-        mean: Tensor = self.get_buffer("mean")
+        mean = self.get_buffer("mean").cpu()  # drawn on the processor, the same on every device
+        label = label.cpu()
         if self.config.labels:
             drawn = torch.randint(self.config.labels, label.shape, generator=rng)
             label = torch.where(label == self.config.labels, drawn, label)
@@ -74,8 +75,8 @@ class MixtureSampler(nn.Module):
 
     def sample(self, label: Tensor, rng: torch.Generator, *, temperature: float = 1.0) -> Tensor:
         """Latents (n, *code). temperature scales the spread within each component: below 1 safer, above 1 bolder."""
-        share, weight = self.get_buffer("share"), self.get_buffer("weight")
-        mean, factor = self.get_buffer("mean"), self.get_buffer("factor")
+        share, weight = self.get_buffer("share").cpu(), self.get_buffer("weight").cpu()
+        mean, factor, label = self.get_buffer("mean").cpu(), self.get_buffer("factor").cpu(), label.cpu()
         drawn = torch.multinomial(share, len(label), replacement=True, generator=rng)
         label = (
             torch.where(label >= self.config.labels, drawn, label) if self.config.labels else torch.zeros_like(label)
