@@ -48,7 +48,6 @@ class Common:
     quiet: Annotated[bool, Parameter(negative="", help="No progress and no messages.")] = False
     seed: Annotated[int, Parameter(help="The same seed gives the same result on one machine.")] = 0
     force: Annotated[bool, Parameter(negative="", help="Replace an output that is there already.")] = False
-    device: Annotated[str, Parameter(help="auto, cpu, cuda or mps.")] = "auto"
 
     def console(self) -> Console:
         return Console(stderr=True, quiet=self.quiet)
@@ -111,6 +110,7 @@ def train(
     settings: Annotated[
         list[str] | None, Parameter(name="--set", negative="", help="e.g. objective.contraction=0.1; may be repeated.")
     ] = None,
+    device: Annotated[str, Parameter(help="auto, cpu, cuda or mps.")] = "auto",
     reading: Reading = READING,
     common: Common = COMMON,
 ) -> None:
@@ -136,7 +136,7 @@ def train(
         "steps": steps,
         "settings": settings or (),
         "seed": common.seed,
-        "device": common.device,
+        "device": device,
     }
     if dry_run:
         found = estimate(images, **chosen)

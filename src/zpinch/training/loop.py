@@ -60,7 +60,9 @@ def take_step(learner: Learner, x: Tensor, label: Tensor, plan: Plan, rng: torch
 
     with autocast(plan.precision):
         if model.encoder:
-            walk = walk_autoencoder(model, x, label, rng, is_noisy=objective.rate > 0, critic_plays=critic_plays)
+            # Contraction without noise is won by shrinking z and scaling it up again (bottleneck.py).
+            is_noisy = objective.rate > 0 or objective.contraction > 0
+            walk = walk_autoencoder(model, x, label, rng, is_noisy=is_noisy, critic_plays=critic_plays)
         else:
             walk = walk_gan(model, label, rng)
         real = judge(model, x, label) if critic_plays else x.new_zeros(0)
