@@ -32,7 +32,8 @@ if folder.exists() and not (folder / "report.html").exists() and any(folder.iter
 shutil.rmtree(folder, ignore_errors=True)
 folder.mkdir(parents=True)
 
-console.rule("1. train: images -> encoder -> code -> generator -> images, a critic judging, a prior learning the codes")
+console.rule("1. train")
+console.print("images -> encoder -> code -> generator -> images; a critic judges, a prior learns the codes")
 digits, test = zpinch.open_images("digits", split="train"), zpinch.open_images("digits", split="test")
 console.print(
     f"{len(digits):,} training and {len(test):,} test images of real handwriting; {arguments.minutes:g} minutes"
@@ -51,7 +52,7 @@ console.print(
     f"{archive.path}: {archive.images:,} images in {archive.bytes:,} bytes; {images.path}/: the images it gives back"
 )
 
-console.rule("3. verify: a fresh reader finds exactly the codes that were written")
+console.rule("3. verify: exactly the codes that were written")
 with archive.path.open("rb") as file:
     codes = np.concatenate(
         [block.codes for block in ArchiveReader(file, tables=zpinch.load(folder / "model").tables).blocks()]
@@ -61,8 +62,8 @@ if not np.array_equal(codes, model.encode(test.pixels)):
 console.print(f"all {codes.size:,} integers are equal")
 
 console.rule("4. generate")
-zpinch.generate(model, 200, out=folder / "samples.png")
-console.print(f"{folder / 'samples.png'}: 200 digits nobody wrote, each column one class")
+zpinch.generate(model, 100, out=folder / "samples.png")
+console.print(f"{folder / 'samples.png'}: 100 digits nobody wrote, each column one class")
 
 console.rule("5. evaluate")
 with console.status("evaluating") as status:
