@@ -11,7 +11,7 @@ def interval_bits(y: Tensor, mean: Tensor, log_scale: Tensor, log_weight: Tensor
 
     y: any shape, in steps (z / s); the parameters have one more axis at the end, for the components, and broadcast.
     log_weight: normalised over the last axis. For integer y this is the length of an ideal code; for y = z / s + u, u ~
-    U(-1/2, 1/2), its expectation bounds the entropy of the rounded code (Balle et al. 2017, eq. 11).
+    U(-1/2, 1/2), its expectation is that length averaged over where the rounding grid lies (Balle et al. 2017, eq. 11).
     """
     y = y[..., None]
     inverse_scale = torch.exp(-log_scale)

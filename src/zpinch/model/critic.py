@@ -2,29 +2,28 @@
 
 from typing import Literal
 
-from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from zpinch.model.blocks import dense_stack, leaky, pad_to_multiple, padded_side, preserve_signal, residual_stack
 from zpinch.model.encoder import Shape
-from zpinch.model.frozen import Frozen
+from zpinch.model.frozen import Depth, Frozen, Labels, Width
 
 
 class ConvCriticConfig(Frozen):
     kind: Literal["conv"] = "conv"
     image: Shape
-    labels: NonNegativeInt = 0  # number of classes; label index `labels` means "none"
-    width: PositiveInt = 32
-    deep_width: PositiveInt = 96
-    depth: PositiveInt = 1
-    features: PositiveInt = 128
+    labels: Labels = 0  # number of classes; label index `labels` means "none"
+    width: Width = 32
+    deep_width: Width = 96
+    depth: Depth = 1
+    features: Width = 128
 
 
 class MlpCriticConfig(Frozen):
     kind: Literal["mlp"] = "mlp"
     image: Shape
-    labels: NonNegativeInt = 0
-    hidden: tuple[PositiveInt, ...] = (512, 256, 128)
+    labels: Labels = 0
+    hidden: tuple[Width, ...] = (512, 256, 128)
 
 
 class ConvCritic(nn.Module):

@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from zpinch.model.blocks import (
@@ -15,25 +14,25 @@ from zpinch.model.blocks import (
     preserve_signal,
     residual_stack,
 )
-from zpinch.model.frozen import Frozen
+from zpinch.model.frozen import Depth, Frozen, Width
 
-Shape = tuple[PositiveInt, PositiveInt, PositiveInt]
+Shape = tuple[Width, Width, Width]
 
 
 class ConvEncoderConfig(Frozen):
     kind: Literal["conv"] = "conv"
     image: Shape  # channels, height, width
     code: Shape  # channels, height, width of the latent; height = width = 1 is a plain vector
-    width: PositiveInt = 32  # channels at half resolution
-    deep_width: PositiveInt = 96  # channels at a quarter of the resolution and below
-    depth: PositiveInt = 2  # residual blocks at a quarter of the resolution
+    width: Width = 32  # channels at half resolution
+    deep_width: Width = 96  # channels at a quarter of the resolution and below
+    depth: Depth = 2  # residual blocks at a quarter of the resolution
 
 
 class MlpEncoderConfig(Frozen):
     kind: Literal["mlp"] = "mlp"
     image: Shape
     code: Shape
-    hidden: tuple[PositiveInt, ...] = (128, 64)
+    hidden: tuple[Width, ...] = (128, 64)
     activation: Literal["sigmoid", "tanh", "relu", "softplus", "silu"] = "sigmoid"
 
 

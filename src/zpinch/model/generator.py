@@ -7,7 +7,6 @@ matters.
 from typing import Literal
 
 import torch
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from zpinch.model.blocks import (
@@ -21,23 +20,23 @@ from zpinch.model.blocks import (
     residual_stack,
 )
 from zpinch.model.encoder import Shape
-from zpinch.model.frozen import Frozen
+from zpinch.model.frozen import Depth, Frozen, Width
 
 
 class ConvGeneratorConfig(Frozen):
     kind: Literal["conv"] = "conv"
     image: Shape
     code: Shape
-    width: PositiveInt = 32
-    deep_width: PositiveInt = 96
-    depth: PositiveInt = 2
+    width: Width = 32
+    deep_width: Width = 96
+    depth: Depth = 2
 
 
 class MlpGeneratorConfig(Frozen):
     kind: Literal["mlp"] = "mlp"
     image: Shape
     code: Shape
-    hidden: tuple[PositiveInt, ...] = (64, 128)
+    hidden: tuple[Width, ...] = (64, 128)
     activation: Literal["sigmoid", "tanh", "relu", "softplus", "silu"] = "sigmoid"
 
 

@@ -6,18 +6,17 @@ sampler has and what the autoregressive prior will code.
 
 import numpy as np
 import torch
-from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from zpinch.codec.tables import CodeTables, integer_weights
 from zpinch.losses.rate import interval_bits
-from zpinch.model.frozen import Frozen
+from zpinch.model.frozen import Frozen, Labels, Width
 
 
 class FactorisedPriorConfig(Frozen):
-    channels: PositiveInt
-    labels: NonNegativeInt = 0
-    components: PositiveInt = 3
+    channels: Width
+    labels: Labels = 0
+    components: Width = 3
 
 
 class FactorisedPrior(nn.Module):

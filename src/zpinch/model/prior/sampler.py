@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zpinch.model.encoder import Shape
-from zpinch.model.frozen import Frozen
+from zpinch.model.frozen import Frozen, Labels, Width
 
 Doubles: TypeAlias = NDArray[np.float64]
 
@@ -25,7 +25,7 @@ class Sampler(Protocol):
 
 class GaussianSamplerConfig(Frozen):
     code: Shape
-    labels: int = 0
+    labels: Labels = 0
     separation: float = 0.5  # std of the fixed class means
 
 
@@ -52,8 +52,8 @@ class GaussianSampler(nn.Module):
 
 class MixtureSamplerConfig(Frozen):
     code: Shape
-    labels: int = 0
-    components: int = 1  # rows of the tensors; a class with fewer has weight zero in the rest
+    labels: Labels = 0
+    components: Width = 1  # rows of the tensors; a class with fewer has weight zero in the rest
     held_out_bits: float = 0.0  # -log2 density of held-out codes under this mixture, per image (differential)
 
 
