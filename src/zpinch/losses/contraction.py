@@ -6,9 +6,11 @@ by latent * step^2, to make it comparable across sizes and steps, is the caller'
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 Activation = Callable[[Tensor], Tensor]
@@ -43,8 +45,7 @@ def contraction_exact(
             rows = rows @ weights[layer]
     if len(weights) == 1:
         return _mean_square(rows)
-    gram = weights[0] @ weights[0].T
-    return (rows @ gram * rows).sum((-2, -1)).mean()
+    return _SquaredProduct.apply(rows, weights[0]) / len(rows)
 
 
 def contraction_projected(
@@ -73,6 +74,29 @@ def jacobian_rows(encoder: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
     rows = torch.func.vmap(torch.func.jacrev(one))(x)
     return rows.reshape(*rows.shape[:2], -1)
+
+
+class _SquaredProduct(torch.autograd.Function):
+    """||R W||_F^2 for rows R (batch, latent, hidden) and W (hidden, pixels), through the Gram matrix W W^T.
+
+    The gradients are 2 R W W^T, which the forward pass has, and 2 (R^T R) W: autograd alone would make two more
+    products and pass over the rows four times more.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor) -> Tensor:
+        product = rows @ (weight @ weight.T)
+        ctx.save_for_backward(rows, product, weight)
+        return torch.dot(product.flatten(), rows.flatten())
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  the decorator hides the parameter's name
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        rows, product, weight = ctx.saved_tensors
+        flat, twice = rows.flatten(0, 1), 2 * gradients[0]
+        return product * twice, (flat.T @ flat * twice) @ weight
 
 
 def _with_slope(activation: Activation, h: Tensor) -> tuple[Tensor, Tensor]:
