@@ -73,3 +73,8 @@ def test_more_than_half_of_free_memory_is_refused_before_it_is_taken(
         open_images(tmp_path / "x.npy")
     assert caught.value.exit_code == 4
     assert sum(map(len, open_stream(tmp_path / "x.npy").batches(7))) == 100
+
+
+def test_a_collection_is_shown_in_one_line() -> None:
+    pixels = np.zeros((1200, 3, 8, 16), np.uint8)
+    assert repr(ImageCollection(pixels, source="x.npz")) == "<ImageCollection: 1,200 of 16x8 RGB, from x.npz>"

@@ -86,24 +86,49 @@ def pack_block(block: Block, number: int, header: ArchiveHeader, seed: int, tabl
     return PackedBlock(data + CRC.pack(checksum), checksum, block_size(*lengths))
 
 
-def read_frame(source: ByteSource, number: int, header: ArchiveHeader, seed: int) -> Frame:
-    """The block that follows its sync word, which has been read, or CorruptArchive."""
+class FrameStart(NamedTuple):
+    """What a block says before its payload, every length within its limit."""
+
+    offset: int
+    number: int
+    images: int
+    kind: int
+    payload_length: int
+    names_length: int
+    symbols_hash: bytes
+    data: bytes
+
+
+def read_start(source: ByteSource, number: int, header: ArchiveHeader) -> FrameStart:
     offset = source.position - len(BLOCK_SYNC)
     what = f"block {number:,}"
-    start = BLOCK_SYNC + source.take(BLOCK.size - len(BLOCK_SYNC), what)
-    _, found, images, kind, payload_length, names_length, symbols_hash = BLOCK.unpack(start)
+    data = BLOCK_SYNC + source.take(BLOCK.size - len(BLOCK_SYNC), what)
+    _, found, images, kind, payload_length, names_length, symbols_hash = BLOCK.unpack(data)
     if not 1 <= images <= header.block_images or kind not in (RANGE_CODED, STORED):
         raise source.damage(what, offset, f"claims {images:,} images of kind {kind}")
     payload_limit = packed_limit(4 * symbol_count(images, header))
     names_limit = packed_names_limit(images) if header.has_names else 0
     if payload_length > payload_limit or names_length > names_limit:
         raise source.damage(what, offset, f"claims {payload_length:,} bytes of codes, {names_length:,} of names")
-    payload = source.take(payload_length, what)
-    names = source.take(names_length, what)
-    checksum = zlib.crc32(names, zlib.crc32(payload, zlib.crc32(start, seed)))
+    return FrameStart(offset, found, images, kind, payload_length, names_length, symbols_hash, data)
+
+
+def read_frame(source: ByteSource, number: int, header: ArchiveHeader, seed: int) -> Frame:
+    """The block that follows its sync word, which has been read, or CorruptArchive."""
+    start, what = read_start(source, number, header), f"block {number:,}"
+    payload = source.take(start.payload_length, what)
+    names = source.take(start.names_length, what)
+    checksum = zlib.crc32(names, zlib.crc32(payload, zlib.crc32(start.data, seed)))
     if CRC.unpack(source.take(CRC.size, what)) != (checksum,):
-        raise source.damage(what, offset, "fails its checksum")
-    return Frame(found, offset, images, kind, symbols_hash, payload, names, checksum)
+        raise source.damage(what, start.offset, "fails its checksum")
+    return Frame(start.number, start.offset, start.images, start.kind, start.symbols_hash, payload, names, checksum)
+
+
+def read_packed_names(source: ByteSource, number: int, header: ArchiveHeader) -> tuple[int, int, bytes]:
+    """(offset, images, packed names) of the block that follows its sync word. The payload is skipped."""
+    start = read_start(source, number, header)
+    source.seek(source.position + start.payload_length)
+    return start.offset, start.images, source.take(start.names_length, f"block {number:,}")
 
 
 def unpack_block(frame: Frame, header: ArchiveHeader, tables: CodeTables) -> Block:

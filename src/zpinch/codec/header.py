@@ -80,11 +80,14 @@ class ArchiveHeader:
 
 def read_header(source: ByteSource) -> tuple[ArchiveHeader, int]:
     """The header, and its CRC-32, from which the checksums of all blocks go on."""
-    magic = source.take(len(MAGIC), "the header")
-    if magic[1:4] == MAGIC[1:4] and magic != MAGIC:
+    magic = source.take_up_to(len(MAGIC))
+    if magic[1:4] == MAGIC[1:4] and not MAGIC.startswith(magic):
         raise source.damage("the magic word", 0, "is damaged, perhaps by a copy in text mode")
-    if magic != MAGIC:
-        raise CorruptArchive(f"{source.name}: is no zpinch archive, or byte 0 to 7 of one were altered")
+    if not magic:
+        raise CorruptArchive(f"{source.name} is empty: no zpinch archive")
+    if not MAGIC.startswith(magic):
+        raise CorruptArchive(f"{source.name} is no zpinch archive, or its first 8 bytes were altered")
+    magic += source.take(len(MAGIC) - len(magic), "the header")
     start = source.take(HEADER.size - len(MAGIC), "the header")
     _, version, length = HEADER.unpack(magic + start)
     if length > JSON_BYTES:

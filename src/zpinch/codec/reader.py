@@ -1,17 +1,28 @@
 """Reading an archive: every byte is checked before what it says is believed.
 
 blocks() decodes front to back in one pass, also from a pipe; scan() checks the same bytes without a model;
-read_block() goes straight to one block of a file; salvage() saves what a damaged file still has. Whatever is wrong
-with the bytes is a CorruptArchive that says where. Which model fits is judged by check_parts (header.py).
+read_block() and read_names() go straight to one block of a file; salvage() saves what a damaged file still has.
+Whatever is wrong with the bytes is a CorruptArchive that says where. Which model fits is judged by check_parts
+(header.py).
 """
 
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from zpinch.codec.block import Block, BlockSummary, Frame, block_size, read_frame, unpack_block, unpack_frame_names
+from zpinch.codec.block import (
+    Block,
+    BlockSummary,
+    Frame,
+    block_size,
+    read_frame,
+    read_packed_names,
+    unpack_block,
+    unpack_frame_names,
+)
 from zpinch.codec.footer import Footer, IndexEntry, find_footer, read_footer
 from zpinch.codec.header import read_header
 from zpinch.codec.layout import BLOCK_SYNC, FOOTER_SYNC, STORED
+from zpinch.codec.names import unpack_names
 from zpinch.codec.source import ByteSource
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import CorruptArchive, UsageError, WrongModel
@@ -32,18 +43,33 @@ class ArchiveReader:
         self.header, self._seed = read_header(self._source)
         self._blocks_start = self._source.position
         self._footer: Footer | None = None
-        self._tables = tables
-        if tables and (tables.channels != self.header.code_shape[0] or (self.header.has_labels and not tables.labels)):
+        self._tables: CodeTables | None = None
+        if tables:
+            self.use(tables)
+
+    def use(self, tables: CodeTables) -> None:
+        """Decode with these tables: the header, which says whose they must be, has been read."""
+        if tables.channels != self.header.code_shape[0] or (self.header.has_labels and not tables.labels):
             raise WrongModel(
                 f"{self.name}: holds codes of {self.header.code_shape[0]} channels"
                 f"{' with labels' if self.header.has_labels else ''}, the model codes {tables.channels} channels and "
                 f"{tables.labels} labels. Pass -m with the model that wrote it, '{self.header.model_name}'."
             )
+        self._tables = tables
 
     @property
     def name(self) -> str:
         """The file's, for messages."""
         return self._source.name
+
+    @property
+    def is_seekable(self) -> bool:
+        return self._source.is_seekable
+
+    @property
+    def position(self) -> int:
+        """Bytes from the first of the archive; after blocks() or scan(), all of them."""
+        return self._source.position
 
     @property
     def footer(self) -> Footer:
@@ -67,18 +93,26 @@ class ArchiveReader:
     def read_block(self, number: int) -> Block:
         """One block of a file that seeks."""
         tables = self._needed_tables()
-        index = self.footer.index
-        if not 0 <= number < len(index):
-            raise UsageError(f"{self.name}: there is no block {number:,}, the last is {len(index) - 1:,}")
-        self._source.seek(index[number].offset)
-        if self._source.take(len(BLOCK_SYNC), f"block {number:,}") != BLOCK_SYNC:
-            raise self._source.damage(f"block {number:,}", index[number].offset, "does not begin with its sync word")
+        self._seek_block(number)
         frame = self._frame(number)
-        if entry_of(frame) != index[number]:
+        if entry_of(frame) != self.footer.index[number]:
             raise self._source.damage(
                 f"block {number:,}", frame.offset, "is another block than the footer's index says"
             )
         return self._unpack(frame, tables)
+
+    def read_names(self, number: int) -> tuple[str, ...] | None:
+        """The names in one block of a file that seeks. Its codes are not read, so only zlib's own checksum holds."""
+        if not self.header.has_names:
+            return None
+        self._seek_block(number)
+        offset, images, packed = read_packed_names(self._source, number, self.header)
+        try:
+            if images != self.footer.index[number].images:
+                raise CorruptArchive("has another count of images than the footer's index says")
+            return unpack_names(packed, images)
+        except CorruptArchive as error:
+            raise self._source.damage(f"block {number:,}", offset, str(error)) from error
 
     def salvage(self) -> Iterator[Salvaged]:
         """Every whole block of a damaged file that seeks, in the order of the file. What is missing is skipped."""
@@ -103,6 +137,15 @@ class ArchiveReader:
         if self._tables is None:
             raise UsageError(f"{self.name}: its blocks decode with the tables of model '{self.header.model_name}'")
         return self._tables
+
+    def _seek_block(self, number: int) -> None:
+        """Go to a block of a file that seeks, and read its sync word."""
+        index = self.footer.index
+        if not 0 <= number < len(index):
+            raise UsageError(f"{self.name}: there is no block {number:,}, the last is {len(index) - 1:,}")
+        self._source.seek(index[number].offset)
+        if self._source.take(len(BLOCK_SYNC), f"block {number:,}") != BLOCK_SYNC:
+            raise self._source.damage(f"block {number:,}", index[number].offset, "does not begin with its sync word")
 
     def _frames(self) -> Iterator[Frame]:
         source = self._source

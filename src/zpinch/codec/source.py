@@ -17,6 +17,8 @@ class ByteSource:
     def __init__(self, file: BinaryIO) -> None:
         name = getattr(file, "name", None)
         self.name = name if isinstance(name, str) else os.fsdecode(name) if isinstance(name, bytes) else "archive"
+        if self.name == "<stdin>":
+            self.name = "standard input"
         self.position = 0
         self.advice = "Get a fresh copy."  # what a person can do about damage
         self._file = file
@@ -42,14 +44,16 @@ class ByteSource:
 
     def take(self, count: int, what: str) -> bytes:
         """Exactly `count` bytes, or CorruptArchive."""
+        data = self.take_up_to(count)
+        if len(data) < count:
+            raise CorruptArchive(f"{self.name}: the file ends at byte {self.position:,}, inside {what}. {self.advice}")
+        return data
+
+    def take_up_to(self, count: int) -> bytes:
+        """`count` bytes, or what is left before the end."""
         pieces: list[bytes] = []
         missing = count
-        while missing:
-            piece = self._file.read(min(missing, PIECE))
-            if not piece:
-                raise CorruptArchive(
-                    f"{self.name}: the file ends at byte {self.position:,}, inside {what}. {self.advice}"
-                )
+        while missing and (piece := self._file.read(min(missing, PIECE))):
             pieces.append(piece)
             self.position += len(piece)
             missing -= len(piece)

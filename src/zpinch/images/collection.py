@@ -67,6 +67,12 @@ class ImageCollection:
         if self.names is not None and len(self.names) != n:
             raise ImageError(f"{self.source}: {len(self.names):,} names for {n:,} images")
 
+    def __repr__(self) -> str:
+        channels, height, width = self.shape
+        classes = f", {len(self.class_names)} classes" if self.class_names else ""
+        kind = "grey" if channels == 1 else "RGB"
+        return f"<ImageCollection: {len(self):,} of {width}x{height} {kind}{classes}, from {self.source}>"
+
     def __len__(self) -> int:
         return len(self.pixels)
 
