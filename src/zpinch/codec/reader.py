@@ -115,13 +115,21 @@ class ArchiveReader:
             raise self._source.damage(f"block {number:,}", offset, str(error)) from error
 
     def salvage(self) -> Iterator[Salvaged]:
-        """Every whole block of a damaged file that seeks, in the order of the file. What is missing is skipped."""
+        """Every whole block of a damaged file that seeks, in the order of the file. What is missing is skipped.
+
+        A number comes once; while the footer can be read, only as the block that it lists.
+        """
         tables, source, position = self._needed_tables(), self._source, self._blocks_start
+        if not self.is_seekable:
+            raise UsageError(f"{self.name}: a damaged archive is salvaged from a file, not from a pipe. Save it first")
+        listed, given = self._listed_blocks(), set[int]()
         allowance = SALVAGE_PASSES * source.size()
         while (found := source.find(BLOCK_SYNC, position)) is not None:
             source.seek(found + len(BLOCK_SYNC))
             try:
                 frame = read_frame(source, 0, self.header, self._seed)
+                if frame.number in given or (listed and listed.get(frame.number) != (frame.images, frame.checksum)):
+                    raise CorruptArchive("is a copy, or another archive's")
                 block = unpack_block(frame, self.header, tables)
             except CorruptArchive:
                 # Sync words by the thousand, each before a long false block, would be read for ever.
@@ -131,7 +139,15 @@ class ArchiveReader:
                 position = found + 1
             else:
                 position = source.position
+                given.add(frame.number)
                 yield Salvaged(frame.number, block)
+
+    def _listed_blocks(self) -> dict[int, tuple[int, int]] | None:
+        """(images, checksum) by number, or None when the footer is lost."""
+        try:
+            return {number: entry[1:] for number, entry in enumerate(self.footer.index)}
+        except CorruptArchive:
+            return None
 
     def _needed_tables(self) -> CodeTables:
         if self._tables is None:

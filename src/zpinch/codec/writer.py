@@ -27,6 +27,11 @@ class ArchiveWriter:
         (self._seed,) = CRC.unpack(start[-CRC.size :])
         self._append(start)
 
+    @property
+    def position(self) -> int:
+        """Bytes written; after finish(), the size of the archive."""
+        return self._position
+
     def write(self, block: Block) -> BlockSize:
         """Append a block. A block that cannot be written raises before a byte of it is."""
         if self._is_finished:
