@@ -9,6 +9,7 @@ import range_coder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zpinch.codec.integer_net import weights_from_logits
 from zpinch.codec.range_coder import RangeDecoder, RangeEncoder
 from zpinch.codec.tables import integer_weights
 from zpinch.errors import CorruptArchive
@@ -60,6 +61,34 @@ def test_constriction_equals_the_integers_for_thousands_of_symbols() -> None:
         weights = integer_weights(rng.dirichlet(np.full(size, 0.3)))
         made.append((rng.choice(size, size=5000, p=weights / weights.sum()).astype(np.int32), weights))
     check(made)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([1, 2, 3, 16, 86]), st.integers(0, 300))
+def test_a_table_for_each_symbol_equals_the_integers(seed: int, size: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    weights = weights_from_logits(rng.normal(0, 1500, (count, size)).astype(np.int32))
+    check_each(rng.integers(0, size, count).astype(np.int32), weights)
+
+
+def test_a_table_for_each_of_many_symbols_equals_the_integers() -> None:
+    rng, count = np.random.default_rng(4), 50_000  # bench/lossless.py does a million
+    weights = weights_from_logits(rng.normal(0, 1500, (count, 16)).astype(np.int32))
+    check_each((weights.cumsum(1) <= rng.integers(0, 1 << 24, (count, 1))).sum(1).astype(np.int32), weights)
+
+
+def check_each(symbols: np.ndarray, weights: np.ndarray) -> None:
+    ours, oracle = RangeEncoder(), range_coder.Encoder()
+    ours.encode_each(symbols, weights)
+    for symbol, table in zip(symbols.tolist(), weights.tolist(), strict=True):
+        oracle.encode([symbol], table)
+    words = oracle.finish()
+    assert ours.words().tolist() == words
+    decoder, oracle_decoder = RangeDecoder(ours.words()), range_coder.Decoder(words)
+    assert decoder.decode_each(weights).tolist() == symbols.tolist()
+    assert [oracle_decoder.decode(table, 1)[0] for table in weights.tolist()] == symbols.tolist()
+    assert decoder.is_exhausted()
+    assert oracle_decoder.is_exhausted()
 
 
 @pytest.mark.parametrize("last", [0, 1, 2])
