@@ -37,15 +37,9 @@ def contraction_exact(
         else:
             h, slope = _with_slope(activation, h)
             slopes.append(slope)
-    rows = _scale_rows(weights[-1], slopes[-1])
-    for layer in range(len(weights) - 2, -1, -1):
-        if (slope := slopes[layer]) is not None:
-            rows = rows * slope[:, None, :]
-        if layer > 0:
-            rows = rows @ weights[layer]
     if len(weights) == 1:
-        return _mean_square(rows)
-    return _SquaredProduct.apply(rows, weights[0]) / len(rows)
+        return _scale_rows(weights[0], slopes[0]).square().sum((-2, -1)).mean()
+    return _SquaredJacobian.apply(len(weights), *weights, *slopes)
 
 
 def contraction_projected(
@@ -76,27 +70,50 @@ def jacobian_rows(encoder: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return rows.reshape(*rows.shape[:2], -1)
 
 
-class _SquaredProduct(torch.autograd.Function):
-    """||R W||_F^2 for rows R (batch, latent, hidden) and W (hidden, pixels), through the Gram matrix W W^T.
+class _SquaredJacobian(torch.autograd.Function):
+    """Mean over the batch of ||S_L W_L ... S_1 W_1||_F^2, S_l the diagonal matrix of an image's slopes at layer l.
 
-    The gradients are 2 R W W^T, which the forward pass has, and 2 (R^T R) W: autograd alone would make two more
-    products and pass over the rows four times more.
+    Arguments: the number of layers L, at least 2; W_1 to W_L, (out, in); S_1 to S_L, (batch, out), None where all
+    are 1.
+
+    With R = S_L W_L ... W_2 S_1, (latent, hidden), the norm is sum(R G * R), G = W_1 W_1^T. The gradients are written
+    out because R G, which gives the value, is also half the gradient of R: autograd alone would make two more of
+    the largest products, and pass over the rows five times more.
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, weight: Tensor) -> Tensor:
-        product = rows @ (weight @ weight.T)
-        ctx.save_for_backward(rows, product, weight)
-        return torch.dot(product.flatten(), rows.flatten())
+    def forward(ctx: Any, depth: int, *tensors: Any) -> Tensor:
+        weights, slopes = tensors[:depth], tensors[depth:]
+        before: list[Tensor] = []  # by hidden layer from the last: (batch or 1, latent, hidden) without its slopes,
+        after: list[Tensor] = []  # and with them
+        rows = _scale_rows(weights[-1], slopes[-1])
+        for layer in range(depth - 2, -1, -1):
+            before.append(rows)
+            after.append(_scale_columns(rows, slopes[layer]))
+            rows = after[-1] @ (weights[layer] if layer else weights[0] @ weights[0].T)
+        ctx.depth = depth
+        ctx.save_for_backward(*tensors, *before[::-1], *after[::-1], rows)
+        return torch.dot(rows.flatten(), after[-1].flatten()) / len(rows)
 
     @staticmethod
     @once_differentiable
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  the decorator hides the parameter's name
-        ctx: Any, *gradients: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        rows, product, weight = ctx.saved_tensors
-        flat, twice = rows.flatten(0, 1), 2 * gradients[0]
-        return product * twice, (flat.T @ flat * twice) @ weight
+    def backward(ctx: Any, *gradients: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        depth, (*tensors, of_rows) = ctx.depth, ctx.saved_tensors
+        weights, slopes = tensors[:depth], tensors[depth : 2 * depth]
+        before, after = tensors[2 * depth : 3 * depth - 1], tensors[3 * depth - 1 :]
+        of_weights, of_slopes = [after[0].flatten(0, 1).T @ after[0].flatten(0, 1) @ weights[0]], []
+        for layer in range(depth - 1):  # of_rows: half the gradient of after[layer]
+            of_slopes.append(None if slopes[layer] is None else (of_rows * before[layer]).sum(1))
+            of_rows = _scale_columns(of_rows, slopes[layer])
+            if len(before[layer]) < len(of_rows):  # as long as no slope has come in, one matrix serves all images
+                of_rows = of_rows.sum(0, keepdim=True)
+            if layer < depth - 2:
+                of_weights.append(after[layer + 1].flatten(0, 1).T @ of_rows.flatten(0, 1))
+                of_rows = of_rows @ weights[layer + 1].T
+        of_slopes.append(None if slopes[-1] is None else (of_rows * weights[-1]).sum(2))
+        of_weights.append(_scale_rows(of_rows, slopes[-1]).sum(0))
+        factor = 2 * gradients[0] / len(after[0])
+        return None, *(None if gradient is None else gradient * factor for gradient in (*of_weights, *of_slopes))
 
 
 def _with_slope(activation: Activation, h: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,9 +131,11 @@ def _with_slope(activation: Activation, h: Tensor) -> tuple[Tensor, Tensor]:
     return a, slope
 
 
-def _scale_rows(weight: Tensor, slope: Tensor | None) -> Tensor:
-    return weight[None] if slope is None else weight[None] * slope[:, :, None]
+def _scale_rows(rows: Tensor, slope: Tensor | None) -> Tensor:
+    """Row i of each image's matrix times slope i: (latent, n) or (batch, latent, n) -> (batch or 1, latent, n)."""
+    rows = rows if rows.ndim == 3 else rows[None]
+    return rows if slope is None else rows * slope[:, :, None]
 
 
-def _mean_square(rows: Tensor) -> Tensor:
-    return rows.square().sum((-2, -1)).mean()
+def _scale_columns(rows: Tensor, slope: Tensor | None) -> Tensor:
+    return rows if slope is None else rows * slope[:, None, :]
