@@ -146,9 +146,9 @@ def test_nothing_there_is_told_apart(tmp_path: Path) -> None:
         open_images(tmp_path / "missing")
     with pytest.raises(ImageError, match="holds no images"):
         open_images(tmp_path)
-    (tmp_path / "table.csv").write_text("1,2")
+    (tmp_path / "table.txt").write_text("1,2")
     with pytest.raises(UsageError, match="not a kind of file"):
-        open_images(tmp_path / "table.csv")
+        open_images(tmp_path / "table.txt")
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(ImageError, match="neither a file nor a folder"):
         open_images(tmp_path / "pipe.png")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from zpinch.errors import CorruptImage, ImageError, LimitError
 from zpinch.images import check_source, open_images, splits_of
-from zpinch.images.readers import zipped
+from zpinch.images.readers import packed, zipped
 
 
 def png(level: int) -> bytes:
@@ -92,10 +92,10 @@ def test_what_would_swell_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("a.png", bytes(1 << 22))
-    monkeypatch.setattr(zipped, "_SMALL_BYTES", 1 << 20)
+    monkeypatch.setattr(packed, "SMALL_BYTES", 1 << 20)
     with pytest.raises(LimitError, match="times its size"):
         open_images(path)
-    monkeypatch.setattr(zipped, "_SMALL_BYTES", 1 << 30)
+    monkeypatch.setattr(packed, "SMALL_BYTES", 1 << 30)
     monkeypatch.setattr(zipped, "MAX_ENTRY_BYTES", 1 << 20)
     with pytest.raises(LimitError, match="the limit is 1,048,576"):
         open_images(path)

@@ -11,7 +11,8 @@ import numpy as np
 from zpinch.errors import ImageError, LimitError, ZpinchError
 from zpinch.images.builtin import NAMES
 from zpinch.images.collection import Shape
-from zpinch.images.opening import existing, open_stream, shelf_of, shown_source, splits_of
+from zpinch.images.opening import existing, open_stream, shelf_of, shown_source, splits_of, table_of
+from zpinch.images.readers.arrays import stream_table
 from zpinch.images.readers.encoded import survey
 
 
@@ -73,9 +74,14 @@ def _check_encoded(source: str | Path, shown: str) -> CheckReport | None:
 
 
 def _check_arrays(source: str | Path, shown: str) -> CheckReport:
-    stream = open_stream(source, split="all")
-    counts = np.zeros(len(stream.class_names), np.int64)
     problems: list[Fault] = []
+    if str(source) in NAMES:
+        stream = open_stream(source, split="all")
+    else:
+        table = table_of(existing(source), shown, split="all", size=None, skip_bad=True)
+        problems += [Fault(problem.name, str(problem.error)) for problem in table.problems]
+        stream = stream_table(table, shown, size=None)
+    counts = np.zeros(len(stream.class_names), np.int64)
     count = 0
     try:
         for batch in stream.batches(1024):

@@ -7,20 +7,38 @@
 - Classes are the sorted folders that hold at least one image in any split.
 
 Hidden files (a leading dot, __MACOSX) and files without an image's ending are ignored, and counted.
+Labels that a metadata file gives (readers/metadata.py) come before folders; images that it does not list are left out.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from zpinch.errors import ImageError, UsageError
+from zpinch.errors import ImageError, UsageError, ZpinchError
 from zpinch.images.decoding import SUFFIXES
 
 SPLITS = ("train", "test")
 _OTHER_SPLITS = ("val", "valid", "validation", "dev")  # beside train/ these are no classes
+MAX_PROBLEMS = 10_000  # beyond it a list is no list of images, and not worth the memory
+
+
+class Problem(NamedTuple):
+    """An image that cannot be used, and why."""
+
+    name: str
+    error: ZpinchError
+
+
+class Labelled(NamedTuple):
+    """What a metadata file says: the images it lists, by their whole path, with their class."""
+
+    classes: Mapping[str, int]
+    class_names: tuple[str, ...]
+    problems: tuple[Problem, ...]
+    files: tuple[str, ...]  # the metadata files themselves
 
 
 class Place(NamedTuple):
@@ -35,6 +53,7 @@ class Layout(NamedTuple):
     places: dict[str, list[Place]]  # by split; one entry "all" when there are no splits
     class_names: tuple[str, ...]
     notes: tuple[str, ...]
+    problems: tuple[Problem, ...] = ()  # images that were promised and cannot be opened
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -57,7 +76,16 @@ def check_split(split: str, splits: tuple[str, ...], source: str) -> None:
         raise ImageError(f"{source} has no test split. Leave --split out, or name the test images themselves.")
 
 
-def read_layout(names: Sequence[str], source: str, *, skip_bad: bool) -> Layout:
+def set_aside(problem: Problem, problems: list[Problem], *, skip_bad: bool) -> None:
+    """Note an image that is left out, or raise when none may be."""
+    if not skip_bad:
+        raise problem.error
+    if len(problems) == MAX_PROBLEMS:
+        raise ImageError(f"more than {MAX_PROBLEMS:,} images cannot be used. The last: {problem.error}")
+    problems.append(problem)
+
+
+def read_layout(names: Sequence[str], source: str, *, skip_bad: bool, labelled: Labelled | None = None) -> Layout:
     """names: relative POSIX paths of all files."""
     kept, ignored = _images(names)
     if not kept:
@@ -75,6 +103,8 @@ def read_layout(names: Sequence[str], source: str, *, skip_bad: bool) -> Layout:
         raise ImageError(
             f"{source} has {found}/ but no {missing}/. Name the folder {found} itself, or put {missing}/ beside it."
         )
+    if labelled is not None:
+        return _as_labelled(groups, names, labelled, ignored, source)
     groups = {split: _without_loose(group, source, ignored, skip_bad=skip_bad) for split, group in groups.items()}
     class_names = tuple(sorted({parts[0] for group in groups.values() for _, parts in group if len(parts) > 1}))
     if class_names and any(len(parts) == 1 for group in groups.values() for _, parts in group):
@@ -84,8 +114,37 @@ def read_layout(names: Sequence[str], source: str, *, skip_bad: bool) -> Layout:
         split: [Place(at, "/".join(parts), index.get(parts[0], -1) if class_names else -1) for at, parts in group]
         for split, group in groups.items()
     }
-    notes = tuple(f"{n:,} {'file' if n == 1 else 'files'} {what}: ignored." for what, n in ignored.items() if n)
-    return Layout(places, class_names, notes)
+    return Layout(places, class_names, _told(ignored))
+
+
+def _as_labelled(
+    groups: dict[str, list[tuple[int, tuple[str, ...]]]],
+    names: Sequence[str],
+    labelled: Labelled,
+    ignored: Counter[str],
+    source: str,
+) -> Layout:
+    places = {
+        split: [
+            Place(at, "/".join(parts), labelled.classes[names[at]])
+            for at, parts in group
+            if names[at] in labelled.classes
+        ]
+        for split, group in groups.items()
+    }
+    for split, kept in places.items():
+        if not kept:
+            raise ImageError(
+                f"{source}: its metadata file lists none of the images{f' in {split}/' if len(places) > 1 else ''}"
+            )
+    ignored["not listed in the metadata file"] += sum(map(len, groups.values())) - sum(map(len, places.values()))
+    ignored["without an image's ending"] -= len(labelled.files)
+    note = f"Labels are those of {' and '.join(labelled.files)}."
+    return Layout(places, labelled.class_names, (note, *_told(ignored)), labelled.problems)
+
+
+def _told(ignored: Counter[str]) -> tuple[str, ...]:
+    return tuple(f"{n:,} {'file' if n == 1 else 'files'} {what}: ignored." for what, n in ignored.items() if n)
 
 
 def _images(names: Sequence[str]) -> tuple[list[tuple[int, tuple[str, ...]]], Counter[str]]:

@@ -38,6 +38,12 @@ def safe_name(name: str) -> str:
     return "/".join(parts) or "_"
 
 
+def leaves(name: str) -> bool:
+    """Whether a name, as it stands, would leave the folder it is joined to: absolute, .., or a drive."""
+    parts = name.replace("\\", "/").split("/")
+    return parts[0] == "" or ".." in parts or parts[0][1:2] == ":"
+
+
 class NameBook:
     """Gives every name out once, as systems that ignore case or compose accents would compare them."""
 

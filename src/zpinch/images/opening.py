@@ -6,6 +6,7 @@ A built-in name (digits, mnist, fashion-mnist) wins over a file of that name: wr
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -18,14 +19,14 @@ from zpinch.images.collection import ImageCollection, ImageStream, Labels
 from zpinch.images.decoding import SIDES, SUFFIXES
 from zpinch.images.layout import SPLITS, check_split
 from zpinch.images.naming import readable
-from zpinch.images.readers import arrays, encoded, folder, idx, npz, zipped
+from zpinch.images.readers import arrays, encoded, folder, idx, npz, pixel_csv, zipped
 
 Source: TypeAlias = "str | Path | npt.NDArray[Any]"
 Size: TypeAlias = "int | tuple[int, int]"
 
 KINDS = (
     "a folder of images, a single image, a .zip of images, IDX files or the folder of the four, .npz, .npy, "
-    "or a name: " + ", ".join(builtin.NAMES)
+    "pixel .csv, or a name: " + ", ".join(builtin.NAMES)
 )
 
 
@@ -75,7 +76,8 @@ def open_stream(
     path = existing(source)
     if (shelf := shelf_of(path, shown, split=split, skip_bad=skip_bad)) is not None:
         return encoded.stream_shelf(_relabel(shelf, options), size=options.size, skip_bad=skip_bad)
-    return _stream_table(table_of(path, shown, split), shown, options)
+    table = table_of(path, shown, split=split, size=options.size, skip_bad=skip_bad)
+    return _stream_table(table, shown, options)
 
 
 def splits_of(source: Source) -> tuple[str, ...]:
@@ -106,7 +108,7 @@ def shelf_of(path: Path, shown: str, *, split: str, skip_bad: bool) -> encoded.S
     return None
 
 
-def table_of(path: Path, shown: str, split: str) -> arrays.Table:
+def table_of(path: Path, shown: str, *, split: str, size: tuple[int, int] | None, skip_bad: bool) -> arrays.Table:
     if path.is_dir():
         return idx.idx_folder_table(idx.find_files(path), split, shown)
     if path.suffix.lower() == ".npz":
@@ -114,6 +116,8 @@ def table_of(path: Path, shown: str, split: str) -> arrays.Table:
     check_split(split, (), shown)
     if path.suffix.lower() == ".npy":
         return arrays.Table(npz.npy_rows(path))
+    if pixel_csv.is_pixel_csv(path):
+        return pixel_csv.csv_table(path, size=size, skip_bad=skip_bad)
     if idx.is_idx(path):
         return idx.idx_table(path)
     raise UsageError(f"{shown} is not a kind of file that is read as images. Those are: {KINDS}.")
@@ -134,7 +138,10 @@ def shown_source(source: Source) -> str:
 
 def _stream_table(table: arrays.Table, shown: str, options: Options) -> ImageStream:
     if options.labels is not None:
-        table = table._replace(labels=options.labels[0], class_names=options.labels[1])
+        labels, class_names = options.labels
+        if table.is_kept is not None and len(labels) == len(table.is_kept):
+            labels = labels[table.is_kept]
+        table = table._replace(labels=labels, class_names=class_names)
     return arrays.stream_table(table, shown, size=options.size)
 
 
@@ -147,7 +154,7 @@ def _relabel(shelf: encoded.Shelf, options: Options) -> encoded.Shelf:
             f"{shelf.source} holds {encoded.count_images(len(shelf.places))}, but there are {len(labels):,} labels"
         )
     places = [place._replace(label=int(label)) for place, label in zip(shelf.places, labels, strict=True)]
-    return encoded.Shelf(shelf.source, places, class_names, shelf.notes, shelf.unlock)
+    return replace(shelf, places=places, class_names=class_names)
 
 
 def _read_labels(labels: Source) -> tuple[Labels, tuple[str, ...]]:

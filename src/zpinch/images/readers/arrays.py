@@ -19,9 +19,10 @@ import numpy.typing as npt
 from zpinch.errors import ImageError, LimitError
 from zpinch.images.collection import ImageCollection, ImageStream, Labels, Pixels, Shape, require_memory
 from zpinch.images.decoding import MAX_PIXELS, SIDES, resize, to_channels_first, to_picture
+from zpinch.images.layout import Problem
 from zpinch.images.readers.encoded import count_images
 
-_MAX_CLASSES = 1 << 16
+MAX_CLASSES = 1 << 16
 _BLOCK_BYTES = 1 << 24  # what is read at once, before it is resized
 
 
@@ -47,13 +48,18 @@ class Rows:
 
 
 class Table(NamedTuple):
-    """Rows of images with what is known of each."""
+    """Rows of images with what is known of each.
+
+    problems: rows that were left out; is_kept: (rows of the source,) which were not, None when all were kept
+    """
 
     rows: Rows
     labels: Labels | None = None
     class_names: tuple[str, ...] = ()
     names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    is_kept: npt.NDArray[np.bool_] | None = None
 
 
 def rows_of(array: npt.NDArray[Any], where: str) -> Rows:
@@ -97,7 +103,7 @@ def join_rows(first: Rows, second: Rows) -> Rows:
 
 
 def stream_table(table: Table, source: str, *, size: tuple[int, int] | None) -> ImageStream:
-    rows, labels, class_names, names, notes = table
+    rows, labels, class_names, names, notes, *_ = table
     channel_axis = _channel_axis(rows)
     shape, notes = _settle(rows, channel_axis, size, notes)
     count = len(rows)
@@ -135,10 +141,12 @@ def to_labels(array: npt.NDArray[Any], where: str) -> tuple[Labels, tuple[str, .
         )
     if array.dtype.kind == "U":
         words, index = np.unique(array, return_inverse=True)
+        if len(words) > MAX_CLASSES:
+            raise ImageError(f"{where}: {len(words):,} different words as labels; at most {MAX_CLASSES:,} can be used")
         return index.astype(np.int64), tuple(str(word) for word in words)
     low, high = int(array.min()), int(array.max())
-    if low < 0 or high >= _MAX_CLASSES:
-        raise ImageError(f"{where}: labels run from {low} to {high}; they must lie in 0 to {_MAX_CLASSES - 1}")
+    if low < 0 or high >= MAX_CLASSES:
+        raise ImageError(f"{where}: labels run from {low} to {high}; they must lie in 0 to {MAX_CLASSES - 1}")
     return array.astype(np.int64), numbered(high + 1)
 
 

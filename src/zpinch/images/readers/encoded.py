@@ -11,16 +11,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 
-from zpinch.errors import CorruptImage, ImageError, LimitError, ZpinchError
+from zpinch.errors import CorruptImage, ImageError, LimitError
 from zpinch.images.collection import ImageCollection, ImageStream, Pixels, Shape
 from zpinch.images.decoding import CONVERSIONS, SIDES, Header, decode, read_header
-from zpinch.images.layout import Place
+from zpinch.images.layout import Layout, Place, Problem
 
 _NAMED_IN_NOTES = 5
+
+Unlock: TypeAlias = Callable[[], AbstractContextManager[Callable[[Place], BinaryIO]]]
 
 
 @dataclass(frozen=True)
@@ -28,21 +30,21 @@ class Shelf:
     """Where encoded images lie, and how to open them.
 
     places: in the order in which they are read
-    unlock: opens the source; what it gives opens one place
+    unlock: opens the source; what it gives opens one place, in the order of places
+    problems: images known to be unusable before any was opened
     """
 
     source: str
     places: Sequence[Place]
     class_names: tuple[str, ...]
     notes: tuple[str, ...]
-    unlock: Callable[[], AbstractContextManager[Callable[[Place], BinaryIO]]]
+    unlock: Unlock
+    problems: Sequence[Problem] = ()
+    has_names: bool = True
 
 
-class Problem(NamedTuple):
-    """An image that cannot be used, and why."""
-
-    name: str
-    error: ZpinchError
+def shelf_from(layout: Layout, source: str, split: str, unlock: Unlock) -> Shelf:
+    return Shelf(source, layout.select(split, source), layout.class_names, layout.notes, unlock, layout.problems)
 
 
 class Survey(NamedTuple):
@@ -58,20 +60,14 @@ class Survey(NamedTuple):
     @property
     def notes(self) -> tuple[str, ...]:
         told = [f"{count_images(n)} {CONVERSIONS[key]}." for key, n in sorted(self.conversions.items())]
-        if self.problems:
-            names = ", ".join(problem.name for problem in self.problems[:_NAMED_IN_NOTES])
-            more = len(self.problems) - _NAMED_IN_NOTES
-            told.append(
-                f"{count_images(len(self.problems))} left out: {names}{f' and {more:,} more' if more > 0 else ''}."
-            )
-        return tuple(told)
+        return (*told, *left_out(self.problems))
 
 
 def survey(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) -> Survey:
     """Look at every header; stop at the first image that cannot be used, or note it and go on with `skip_bad`."""
     kept: list[Place] = []
     conversions: Counter[str] = Counter()
-    problems: list[Problem] = []
+    problems: list[Problem] = list(shelf.problems)
     sizes: set[tuple[int, int]] = set()
     first: Header | None = None
     with shelf.unlock() as open_place:
@@ -121,10 +117,10 @@ def stream_shelf(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) 
                     with open_place(place) as file:
                         row[:] = _decode_as(shape, file, place.name, stretch=size is not None)
                 labels = np.array([place.label for place in places], np.int64) if class_names else None
-                names = tuple(place.name for place in places)
+                names = tuple(place.name for place in places) if shelf.has_names else None
                 yield ImageCollection(pixels, labels, class_names, names, shelf.source, notes)
 
-    return ImageStream(shape, len(kept), class_names, bool(class_names), True, shelf.source, notes, read)
+    return ImageStream(shape, len(kept), class_names, bool(class_names), shelf.has_names, shelf.source, notes, read)
 
 
 def _decode_as(shape: Shape, file: BinaryIO, name: str, *, stretch: bool) -> Pixels:
@@ -146,6 +142,14 @@ def _check_size(header: Header, first: Header, name: str) -> None:
             f"{name} is {header.width}x{header.height}, the first image was {first.width}x{first.height}. "
             f"Pass --size {first.height} to resize all images, or --skip-bad to leave this one out."
         )
+
+
+def left_out(problems: Sequence[Problem]) -> tuple[str, ...]:
+    """The note on what was left out, if anything was."""
+    names = ", ".join(problem.name for problem in problems[:_NAMED_IN_NOTES])
+    more = len(problems) - _NAMED_IN_NOTES
+    told = f"{count_images(len(problems))} left out: {names}{f' and {more:,} more' if more > 0 else ''}."
+    return (told,) if problems else ()
 
 
 def count_images(n: int) -> str:

@@ -15,20 +15,27 @@ from typing import BinaryIO
 from zpinch.errors import CorruptImage, ImageError
 from zpinch.images.layout import Layout, Place, read_layout
 from zpinch.images.naming import readable
-from zpinch.images.readers.encoded import Shelf
+from zpinch.images.readers.encoded import Shelf, shelf_from
+from zpinch.images.readers.metadata import read_metadata
 
 
 def read_folder(folder: Path, source: str, *, skip_bad: bool) -> tuple[Layout, list[str]]:
     """The layout, and the paths it speaks of, relative to the folder and as the file system has them."""
     paths, notes = _walk(folder, source)
-    layout = read_layout([readable(path) for path in paths], source, skip_bad=skip_bad)
+    names = [readable(path) for path in paths]
+
+    def open_file(position: int) -> BinaryIO:
+        return _open(os.path.join(folder, paths[position]), names[position])
+
+    labelled = read_metadata(names, source, open_file, skip_bad=skip_bad)
+    layout = read_layout(names, source, skip_bad=skip_bad, labelled=labelled)
     return layout._replace(notes=(*layout.notes, *notes)), paths
 
 
 def folder_shelf(folder: Path, source: str, *, split: str, skip_bad: bool) -> Shelf:
     layout, paths = read_folder(folder, source, skip_bad=skip_bad)
     unlock = _unlocker([os.path.join(folder, path) for path in paths])
-    return Shelf(source, layout.select(split, source), layout.class_names, layout.notes, unlock)
+    return shelf_from(layout, source, split, unlock)
 
 
 def file_shelf(file: Path, source: str) -> Shelf:

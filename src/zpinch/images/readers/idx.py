@@ -5,13 +5,10 @@ The labels of `...images...` are looked for beside it under the standard name. O
 
 from __future__ import annotations
 
-import gzip
 import struct
-import zlib
-from collections.abc import Generator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import numpy as np
 
@@ -19,6 +16,7 @@ from zpinch.errors import CorruptImage, ImageError
 from zpinch.images.collection import Labels
 from zpinch.images.layout import SPLITS, check_split
 from zpinch.images.readers.arrays import Rows, Table, join_rows, numbered, to_labels
+from zpinch.images.readers.packed import is_packed, open_packed
 from zpinch.images.readers.records import RecordHeader, read_exactly, record_rows
 
 STEMS = {"train": "train", "test": "t10k"}
@@ -48,19 +46,9 @@ def find_files(folder: Path) -> dict[str, Path]:
 
 def idx_rows(path: Path, where: str | None = None) -> Rows:
     where = where or path.name
-    packed = _is_gzip(path)
+    packed = is_packed(path)
     held = path.stat().st_size * (_MAX_GZIP_RATIO if packed else 1)
-
-    @contextmanager
-    def open_file() -> Generator[BinaryIO]:
-        try:
-            with gzip.open(path) if packed else open(path, "rb") as file:
-                yield cast(BinaryIO, file)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise CorruptImage(f"{where}: damaged gzip data: {error}") from error
-        except OSError as error:
-            raise ImageError(f"{where} cannot be read: {error}") from error
-
+    open_file = partial(open_packed, path, where, packed=packed)
     return record_rows(where, open_file, lambda file: _read_head(file, where), held=held, is_packed=packed)
 
 
@@ -119,11 +107,3 @@ def _present(folder: Path, plain: str) -> Path | None:
         if (folder / name).is_file():
             return folder / name
     return None
-
-
-def _is_gzip(path: Path) -> bool:
-    try:
-        with open(path, "rb") as file:
-            return file.read(2) == b"\x1f\x8b"
-    except OSError as error:
-        raise ImageError(f"{path.name} cannot be read: {error.strerror}") from error

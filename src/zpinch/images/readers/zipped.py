@@ -17,22 +17,29 @@ from typing import BinaryIO, cast
 
 from zpinch.errors import CorruptImage, LimitError, ZpinchError
 from zpinch.images.layout import SPLITS, Layout, Place, is_image, read_layout
-from zpinch.images.naming import readable, safe_name
-from zpinch.images.readers.encoded import Shelf
+from zpinch.images.naming import leaves, readable, safe_name
+from zpinch.images.readers.encoded import Shelf, shelf_from
+from zpinch.images.readers.metadata import KINDS as METADATA
+from zpinch.images.readers.metadata import read_metadata
+from zpinch.images.readers.packed import check_unpacked, most_unpacked
 
 MAX_ENTRY_BYTES = 1 << 26
-_MAX_SWELLING = 200  # total unpacked over packed; whole sets of PNG are near 1, of blank BMP near 100
-_SMALL_BYTES = 1 << 28  # below this an archive may swell as it likes
 
 
 def read_zip(path: Path, source: str, *, skip_bad: bool) -> tuple[Layout, list[zipfile.ZipInfo]]:
     with open_zip(path, source) as archive:
         entries = [info for info in archive.infolist() if not info.is_dir()]
     total = sum(info.file_size for info in entries)
-    if total > max(_SMALL_BYTES, _MAX_SWELLING * path.stat().st_size):
-        raise LimitError(f"{source} would unpack to {total:,} bytes, over {_MAX_SWELLING} times its size: not read")
-    names = _without_top([_shown(info.filename) for info in entries], path.stem)
-    return read_layout(names, source, skip_bad=skip_bad), entries
+    check_unpacked(total, most_unpacked(path, packed=True), source)
+    names = without_top([shown_name(info.filename) for info in entries], path.stem)
+
+    @contextmanager
+    def open_file(position: int) -> Generator[BinaryIO]:
+        with open_zip(path, source) as archive:
+            yield io.BytesIO(read_entry(archive, entries[position]))
+
+    labelled = read_metadata(names, source, open_file, skip_bad=skip_bad)
+    return read_layout(names, source, skip_bad=skip_bad, labelled=labelled), entries
 
 
 def zip_shelf(path: Path, source: str, *, split: str, skip_bad: bool) -> Shelf:
@@ -53,13 +60,13 @@ def zip_shelf(path: Path, source: str, *, split: str, skip_bad: bool) -> Shelf:
 
             yield open_place
 
-    return Shelf(source, layout.select(split, source), layout.class_names, layout.notes, unlock)
+    return shelf_from(layout, source, split, unlock)
 
 
 def read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     """The bytes of one entry, checked against its checksum."""
     name = readable(info.filename)
-    if _leaves(info.filename):
+    if leaves(info.filename):
         raise CorruptImage(f"{name}: a name that leaves the archive's folder")
     if info.flag_bits & 1:
         raise CorruptImage(f"{name} is encrypted. Unpack the archive first.")
@@ -98,20 +105,19 @@ def unzipping(name: str) -> Generator[None]:
         raise CorruptImage(f"{name}: damaged zip data: {error}") from error
 
 
-def _leaves(name: str) -> bool:
-    parts = name.replace("\\", "/").split("/")
-    return parts[0] == "" or ".." in parts or parts[0][1:2] == ":"
+def shown_name(name: str) -> str:
+    """The name of an entry as a layout takes it."""
+    return safe_name(name) if leaves(name) else readable(name).replace("\\", "/")
 
 
-def _shown(name: str) -> str:
-    return safe_name(name) if _leaves(name) else readable(name).replace("\\", "/")
-
-
-def _without_top(names: list[str], stem: str) -> list[str]:
+def without_top(names: list[str], stem: str) -> list[str]:
+    """Names without the one top folder that all images are in, where that folder is no class."""
     images = [name.split("/") for name in names if is_image(name)]
-    if not images or any(len(parts) < 3 or parts[0] != images[0][0] for parts in images):
+    if not images or any(len(parts) < 2 or parts[0] != images[0][0] for parts in images):
         return names
     top = images[0][0]
-    if top != stem and not {parts[1] for parts in images} >= set(SPLITS):
+    has_folders = all(len(parts) > 2 for parts in images)
+    is_wrapping = has_folders and (top == stem or {parts[1] for parts in images} >= set(SPLITS))
+    if not is_wrapping and not any(f"{top}/{kind}" in names for kind in METADATA):
         return names
     return [name.removeprefix(f"{top}/") for name in names]

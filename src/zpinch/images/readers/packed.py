@@ -1,0 +1,50 @@
+"""A file that may be packed with gzip: its first two bytes tell, not its name.
+
+What one may unpack to is bounded by `most_unpacked`, the same rule as for a .zip: readers that go through a file
+to its end compare as they go.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from zpinch.errors import CorruptImage, ImageError, LimitError
+
+MAX_SWELLING = 200  # unpacked over packed; whole sets of PNG are near 1, of blank BMP near 100
+SMALL_BYTES = 1 << 28  # below this a file may swell as it likes
+
+
+def is_packed(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(2) == b"\x1f\x8b"
+    except OSError as error:
+        raise ImageError(f"{path.name} cannot be read: {error.strerror}") from error
+
+
+@contextmanager
+def open_packed(path: Path, where: str, *, packed: bool) -> Generator[BinaryIO]:
+    """The bytes inside; damage to the packing leaves as CorruptImage wherever in the block it is met."""
+    try:
+        with gzip.open(path) if packed else open(path, "rb") as file:
+            yield cast(BinaryIO, file)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise CorruptImage(f"{where}: damaged gzip data: {error}") from error
+    except OSError as error:
+        raise ImageError(f"{where} cannot be read: {error}") from error
+
+
+def most_unpacked(path: Path, *, packed: bool) -> int:
+    """How many bytes of a file are read before it is refused as a bomb."""
+    size = path.stat().st_size
+    return max(SMALL_BYTES, MAX_SWELLING * size) if packed else size
+
+
+def check_unpacked(n_bytes: int, most: int, where: str) -> None:
+    if n_bytes > most:
+        raise LimitError(f"{where} unpacks to more than {most:,} bytes, over {MAX_SWELLING} times its size: not read")
