@@ -15,31 +15,38 @@ if TYPE_CHECKING:
     from zpinch.images import ImageCollection, open_images, save_images
     from zpinch.model.model import Model
     from zpinch.model.storage import load
+    from zpinch.tasks.archive import Archive, open_archive
     from zpinch.tasks.compress import compress
     from zpinch.tasks.decompress import decompress
     from zpinch.tasks.evaluate import evaluate
+    from zpinch.tasks.find import find
     from zpinch.tasks.generate import generate
     from zpinch.tasks.train import train
 
 __all__ = [
+    "Archive",
     "ImageCollection",
     "Model",
     "ZpinchError",
     "compress",
     "decompress",
     "evaluate",
+    "find",
     "generate",
     "load",
+    "open_archive",
     "open_images",
     "save_images",
     "train",
 ]
 
 _HOMES = {
+    "Archive": "zpinch.tasks.archive",
     "ImageCollection": "zpinch.images",
     "Model": "zpinch.model.model",
     "ZpinchError": "zpinch.errors",
     "load": "zpinch.model.storage",
+    "open_archive": "zpinch.tasks.archive",
     "open_images": "zpinch.images",
     "save_images": "zpinch.images",
 }

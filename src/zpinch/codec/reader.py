@@ -21,7 +21,7 @@ from zpinch.codec.block import (
 )
 from zpinch.codec.footer import Footer, IndexEntry, find_footer, read_footer
 from zpinch.codec.header import read_header
-from zpinch.codec.layout import BLOCK_SYNC, FOOTER_SYNC, STORED
+from zpinch.codec.layout import BLOCK_SYNC, BLOCKS, FOOTER_SYNC, STORED
 from zpinch.codec.names import unpack_names
 from zpinch.codec.source import ByteSource
 from zpinch.codec.tables import CodeTables
@@ -65,6 +65,11 @@ class ArchiveReader:
     @property
     def is_seekable(self) -> bool:
         return self._source.is_seekable
+
+    @property
+    def size(self) -> int:
+        """Bytes of a file that seeks."""
+        return self._source.size()
 
     @property
     def position(self) -> int:
@@ -128,8 +133,10 @@ class ArchiveReader:
             source.seek(found + len(BLOCK_SYNC))
             try:
                 frame = read_frame(source, 0, self.header, self._seed)
-                if frame.number in given or (listed and listed.get(frame.number) != (frame.images, frame.checksum)):
-                    raise CorruptArchive("is a copy, or another archive's")
+                if frame.number in given or frame.number >= BLOCKS:
+                    raise CorruptArchive("is a copy, or has an impossible number")
+                if listed and listed.get(frame.number) != (frame.images, frame.checksum):
+                    raise CorruptArchive("is another archive's")
                 block = unpack_block(frame, self.header, tables)
             except CorruptArchive:
                 # Sync words by the thousand, each before a long false block, would be read for ever.

@@ -1,17 +1,15 @@
 """Images to an archive: images -> codes -> the prior's integer tables -> range coder -> blocks.
 
-One pass, memory bounded by the block.
+One pass, memory bounded by the block. Each block is decoded again at once, so that the archive can say how far its
+images are from what went in.
 """
 
-import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import BinaryIO, NamedTuple
 
 from zpinch.codec.container import ArchiveHeader, ArchiveWriter, Block, images_per_block
 from zpinch.errors import ImageError
@@ -19,19 +17,26 @@ from zpinch.images import ImageCollection, ImageStream, open_stream
 from zpinch.images.writers.atomic import check_free, discard, place_beside, publish_file, telling
 from zpinch.model.model import Model
 from zpinch.model.storage import identities, load
+from zpinch.tasks.cost import CostWatch
 from zpinch.tasks.locate import parts_of
 from zpinch.tasks.progress import Report, unheard
+from zpinch.tasks.removal import compare_and_remove, plan_removal
+from zpinch.tasks.restoring import Errors, pixels_of, stored_labels
 
 
 class Compressed(NamedTuple):
-    """What an archive took."""
+    """What an archive took, and what it cost in likeness."""
 
-    path: Path
+    path: Path  # - when it went to a stream
     images: int
     bytes: int  # the whole file
     code_bytes: int  # range-coded codes and labels
     name_bytes: int
     seconds: float
+    mse: float  # between the images and what the archive gives back on this machine, pixels in [0, 1]
+    max_error: int  # of any pixel, in levels of 0 to 255
+    removed_files: int = 0  # of the source
+    warnings: tuple[str, ...] = ()
 
     @property
     def bits_per_image(self) -> float:
@@ -45,44 +50,86 @@ class Compressed(NamedTuple):
 def compress(
     images: ImageStream | ImageCollection | str | Path,
     model: Model | str | Path,
-    out: str | Path,
+    out: str | Path | BinaryIO,
     *,
+    remove: str | Path | None = None,
+    remove_lossy: bool = False,
     force: bool = False,
     progress: Report = unheard,
 ) -> Compressed:
     """Write an archive of images.
 
     images: a source as `open_images` takes it (all of its splits), or what `open_images` gave. Labels and names are
-    stored where there are any and, for labels, where the model knows the classes.
+    stored where there are any and, for labels, where the model knows the classes. out: a path, or a binary file that
+    is written front to back, such as a pipe. remove: the path that `images` come from, deleted once the archive has
+    been read back and compared (removal.py has the rules); a lossy archive needs `remove_lossy` to insist.
 
     Raises ImageError when the model was trained on another shape, ModelError when it has no encoder, UsageError when
-    `out` is taken and not `force`.
+    `out` is taken and not `force`, or cannot be written.
     """
     model = model if isinstance(model, Model) else load(model)
     tables = model.require_codes("compress")
     source = images if isinstance(images, ImageStream | ImageCollection) else open_stream(images, split="all")
-    out = Path(out)
-    check_free(out, is_folder=False, force=force)
+    if isinstance(out, str | Path):
+        check_free(Path(out), is_folder=False, force=force)
     model.check_shape(source.shape)
     header = header_of(source, model)
     total = source.count if isinstance(source, ImageStream) else len(source)
     if not total:
         raise ImageError(f"{source.source} holds no image: there is nothing to compress.")
+    removal = None
+    if remove is not None:
+        removal = plan_removal(remove, source, out, is_lossless="exact" in header.layers, insist=remove_lossy)
     start, done, code_bytes, name_bytes = time.perf_counter(), 0, 0, 0
-    part = place_beside(out)
-    try:
-        with telling(out), part.open("wb") as file:
+    errors, watch = Errors(), CostWatch(model)
+    with destination(out, force=force) as (file, where):
+        with telling(where):
             writer = ArchiveWriter(file, header, tables)
-            for batch in batches_of(source, header.block_images):
-                codes = model.encode(batch.pixels)
-                size = writer.write(Block(codes, stored_labels(batch, header), batch.names))
-                done, code_bytes, name_bytes = done + len(batch), code_bytes + size.codes, name_bytes + size.names
-                progress(done, total)
-            writer.finish({"images": done, "pixels": done * int(np.prod(model.config.image))})
-        publish_file(part, out, force=force)
+        for batch in batches_of(source, header.block_images):
+            block = Block(model.encode(batch.pixels), stored_labels(batch, header), batch.names)
+            with telling(where):
+                size = writer.write(block)
+            errors = errors.with_images(batch.pixels, pixels_of(model, block))
+            watch.see(block, done)
+            done, code_bytes, name_bytes = done + len(batch), code_bytes + size.codes, name_bytes + size.names
+            progress(done, total)
+        with telling(where):
+            writer.finish({"images": done, "pixels": errors.values, "mse": errors.mse, "max_error": errors.worst})
+            file.flush()
+    removed = compare_and_remove(removal, model) if removal else 0
+    return Compressed(
+        path=Path(out) if isinstance(out, str | Path) else Path("-"),
+        images=done,
+        bytes=writer.position,
+        code_bytes=code_bytes,
+        name_bytes=name_bytes,
+        seconds=time.perf_counter() - start,
+        mse=errors.mse,
+        max_error=errors.worst,
+        removed_files=removed,
+        warnings=watch.warnings(),
+    )
+
+
+@contextmanager
+def destination(out: str | Path | BinaryIO, *, force: bool) -> Generator[tuple[BinaryIO, Path]]:
+    """Where the archive is written, and its name for messages. A path becomes the archive when all went well."""
+    if not isinstance(out, str | Path):
+        yield out, Path("the output stream")
+        return
+    part = place_beside(Path(out))
+    try:
+        with telling(Path(out)):
+            file = part.open("wb")
+        try:
+            yield file, Path(out)
+        finally:
+            with telling(Path(out)):
+                file.close()
+        with telling(Path(out)):
+            publish_file(part, Path(out), force=force)
     finally:
         discard(part)
-    return Compressed(out, done, os.path.getsize(out), code_bytes, name_bytes, time.perf_counter() - start)
 
 
 def header_of(source: ImageStream | ImageCollection, model: Model) -> ArchiveHeader:
@@ -99,10 +146,6 @@ def header_of(source: ImageStream | ImageCollection, model: Model) -> ArchiveHea
         class_names=source.class_names if has_labels else (),
         created_by=f"zpinch {version('zpinch')}",
     )
-
-
-def stored_labels(batch: ImageCollection, header: ArchiveHeader) -> NDArray[np.int32] | None:
-    return None if batch.labels is None or not header.has_labels else batch.labels.astype(np.int32)
 
 
 def batches_of(source: ImageStream | ImageCollection, size: int) -> Iterator[ImageCollection]:

@@ -1,23 +1,28 @@
 """An archive back to images, and the check that it would come back: blocks -> codes -> generator -> files."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from zpinch.codec.container import ArchiveReader
-from zpinch.errors import ArchiveError, ModelError
+from zpinch.errors import CorruptArchive, ModelError, UsageError
 from zpinch.images import ImageCollection, open_writer
 from zpinch.model.model import Model
-from zpinch.tasks.locate import model_for
+from zpinch.tasks.opening import ArchiveSource, opened, ready
 from zpinch.tasks.progress import Report, unheard
+from zpinch.tasks.restoring import pixels_of
+from zpinch.tasks.salvage import Lost, Rescue
+from zpinch.tasks.selecting import Piece, Selection, parse_range
 
 
 class Decompressed(NamedTuple):
     path: Path
     images: int
     seconds: float
+    lost: Lost | None = None  # what salvage could not bring back; None when nothing is missing
 
     @property
     def images_per_second(self) -> float:
@@ -25,36 +30,62 @@ class Decompressed(NamedTuple):
 
 
 def decompress(
-    archive: str | Path,
+    archive: ArchiveSource,
     out: str | Path,
     *,
     model: Model | str | Path | None = None,
+    images: str | None = None,
+    names: str | None = None,
+    salvage: bool = False,
     force: bool = False,
     progress: Report = unheard,
 ) -> Decompressed:
     """Write the images of an archive to `out`: a folder, .npz, .parquet, .zip or one .png sheet, chosen by its ending.
 
+    archive: a path, or a binary file, which may be a pipe. images: "5000:5010", those numbers alone. names: a shell
+    pattern, images of such names alone; of a file, only the blocks that hold them are read. salvage: from a damaged
+    file, every block that is whole; `lost` says what is missing.
+
     Every block is verified before it is decoded, and nothing stands under the final name before all are. Raises
     CorruptArchive, WrongModel, ModelError, UsageError.
     """
-    archive, out = Path(archive), Path(out)
-    start, done = time.perf_counter(), 0
-    with open_archive_file(archive) as file:
-        reader = ArchiveReader(file)
+    first, stop = (0, None) if images is None else parse_range(images)
+    selection = Selection(first, stop, names)
+    if salvage and not selection.is_everything:
+        raise UsageError("--salvage brings back all it can: leave --range and --names out.")
+    out, start, done = Path(out), time.perf_counter(), 0
+    with opened(archive) as reader:
         header = reader.header
-        found = model_for(archive, header, model)
-        reader = ArchiveReader(rewound(file), tables=found.require_codes("decompress"))
-        total = reader.footer.count
+        found = ready(archive, reader, model, "decompress")
+        rescue = Rescue(reader) if salvage else None
+        pieces: Iterator[Piece] = rescue.pieces() if rescue else selection.pieces(reader)
+        total = reader.footer.count if selection.is_everything and reader.is_seekable and not rescue else 0
         with open_writer(
             out, shape=header.image_shape, class_names=header.class_names, count_hint=total, force=force
         ) as writer:
-            for block in reader.blocks():
-                pixels = found.decode(block.codes)
-                labels = None if block.labels is None else block.labels.astype(np.int64)
-                writer.write(ImageCollection(pixels, labels, header.class_names, block.names, source=str(archive)))
-                done += len(pixels)
+            for piece in pieces:
+                writer.write(collection_of(piece, found, header.class_names, reader.name))
+                done += len(piece.which)
                 progress(done, total)
-    return Decompressed(out, done, time.perf_counter() - start)
+            if not done:
+                raise nothing(reader, selection, salvage=salvage)
+    return Decompressed(out, done, time.perf_counter() - start, rescue.lost() if rescue else None)
+
+
+def collection_of(piece: Piece, model: Model, class_names: tuple[str, ...], source: str) -> ImageCollection:
+    labels = None if piece.block.labels is None else piece.block.labels[piece.which].astype(np.int64)
+    pixels = pixels_of(model, piece.block, piece.which)
+    return ImageCollection(pixels, labels, class_names, piece.names, source=source)
+
+
+def nothing(reader: ArchiveReader, selection: Selection, *, salvage: bool) -> Exception:
+    if salvage:
+        return CorruptArchive(f"{reader.name}: no block of it is whole, so nothing was saved. Get a fresh copy.")
+    if selection.pattern is not None:
+        return UsageError(
+            f"no image of {reader.name} is named like {selection.pattern!r}. `zpinch list` shows the names."
+        )
+    return UsageError(f"{reader.name} holds no image: nothing was written.")
 
 
 class Tested(NamedTuple):
@@ -65,33 +96,21 @@ class Tested(NamedTuple):
     are_codes_checked: bool  # with the model every code was decoded and compared; without it, checksums alone
 
 
-def test_archive(archive: str | Path, *, model: Model | str | Path | None = None, progress: Report = unheard) -> Tested:
+def test_archive(
+    archive: ArchiveSource, *, model: Model | str | Path | None = None, progress: Report = unheard
+) -> Tested:
     """Check every byte of an archive. With the model, which is sought like everywhere, every code is decoded too."""
-    archive = Path(archive)
-    with open_archive_file(archive) as file:
-        reader = ArchiveReader(file)
+    with opened(archive) as reader:
         try:
-            tables = model_for(archive, reader.header, model).require_codes("test")
+            ready(archive, reader, model, "test")
+            has_model = True
         except ModelError:
             if model is not None:
                 raise
-            tables = None
-        reader = ArchiveReader(rewound(file), tables=tables)
+            has_model = False
         images = blocks = 0
-        sizes = (len(block.codes) for block in reader.blocks()) if tables else (block.images for block in reader.scan())
+        sizes = (len(b.codes) for b in reader.blocks()) if has_model else (b.images for b in reader.scan())
         for count in sizes:
             images, blocks = images + count, blocks + 1
             progress(images, 0)
-    return Tested(images, blocks, tables is not None)
-
-
-def open_archive_file(archive: Path) -> BinaryIO:
-    try:
-        return archive.open("rb")
-    except OSError as error:
-        raise ArchiveError(f"cannot read {archive}: {error.strerror or error}.") from error
-
-
-def rewound(file: BinaryIO) -> BinaryIO:
-    file.seek(0)
-    return file
+    return Tested(images, blocks, has_model)

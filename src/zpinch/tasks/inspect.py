@@ -1,12 +1,13 @@
 """What a model or an archive says about itself, without decoding an image."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from zpinch.codec.container import ArchiveReader
+from zpinch.codec.container import Footer
 from zpinch.errors import UsageError
 from zpinch.model.storage import WEIGHTS, load_config
-from zpinch.tasks.decompress import open_archive_file
+from zpinch.tasks.opening import ArchiveSource, opened
 
 
 class Description(NamedTuple):
@@ -25,14 +26,14 @@ class Entry(NamedTuple):
     block: int
 
 
-def info(path: str | Path) -> Description:
-    """Describe a model's folder or an archive."""
-    path = Path(path)
-    if path.is_dir():
-        return describe_model(path)
-    if not path.exists():
-        raise UsageError(f"there is no {path}. Give a model's folder or an archive.")
-    return describe_archive(path)
+def info(source: ArchiveSource) -> Description:
+    """Describe a model's folder or an archive. Of a file header and footer are read; a pipe is read to its end."""
+    if isinstance(source, str | Path):
+        if Path(source).is_dir():
+            return describe_model(Path(source))
+        if not Path(source).exists():
+            raise UsageError(f"there is no {source}. Give a model's folder or an archive.")
+    return describe_archive(source)
 
 
 def describe_model(folder: Path) -> Description:
@@ -52,11 +53,15 @@ def describe_model(folder: Path) -> Description:
     return Description(f"model {stored.name}", tuple(rows), stored.model_dump(mode="json"))
 
 
-def describe_archive(path: Path) -> Description:
-    with open_archive_file(path) as file:
-        reader = ArchiveReader(file)
-        header, footer = reader.header, reader.footer
-    size = path.stat().st_size
+def describe_archive(archive: ArchiveSource) -> Description:
+    with opened(archive) as reader:
+        if reader.is_seekable:
+            footer, size = reader.footer, reader.size
+        else:
+            for _ in reader.scan():
+                pass
+            footer, size = reader.footer, reader.position
+        header, name = reader.header, reader.name
     channels, height, width = header.image_shape
     data = {
         "images": footer.count,
@@ -82,17 +87,27 @@ def describe_archive(path: Path) -> Description:
         ("code", f"{'x'.join(map(str, header.code_shape))} integers, step {header.step:g}, coder {header.coder}"),
         ("labels", ", ".join(header.class_names) if header.has_labels else "none"),
         ("names", "stored" if header.has_names else "none"),
+        *error_rows(footer),
         ("written by", f"{header.created_by} with the model '{header.model_name}'"),
         *((f"needs {part}", identity) for part, identity in header.parts.items()),
     ]
-    return Description(f"archive {path}", tuple(rows), data)
+    return Description(f"archive {name}", tuple(rows), data)
 
 
-def entries(archive: str | Path):
+def error_rows(footer: Footer) -> list[tuple[str, str]]:
+    """How far its images are from the originals, where the archive says so."""
+    mse, worst = footer.statistics.get("mse"), footer.statistics.get("max_error")
+    return [
+        *([("mse", f"{mse:.6f}, of pixels in [0, 1]")] if isinstance(mse, float) else []),
+        *([("worst pixel", f"{worst} of 255 levels off")] if isinstance(worst, int) else []),
+    ]
+
+
+def entries(archive: ArchiveSource) -> Iterator[Entry]:
     """The images of an archive in order, one at a time; every block's checksum is verified on the way."""
-    with open_archive_file(Path(archive)) as file:
+    with opened(archive) as reader:
         index = 0
-        for block in ArchiveReader(file).scan():
+        for block in reader.scan():
             for position in range(block.images):
                 yield Entry(index, block.names[position] if block.names else None, block.number)
                 index += 1

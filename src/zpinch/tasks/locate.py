@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from zpinch.codec.container import ArchiveHeader, check_parts
-from zpinch.errors import ModelError, ZpinchError
+from zpinch.errors import ModelError, WrongModel, ZpinchError
 from zpinch.model.model import Model
 from zpinch.model.storage import folders_beside, identities, load, load_config
 
@@ -15,23 +15,37 @@ def parts_of(ids: Mapping[str, str]) -> dict[str, str]:
     return {name: ids[name] for name in DECODING_PARTS if name in ids}
 
 
-def model_for(archive: Path, header: ArchiveHeader, model: Model | str | Path | None) -> Model:
-    """The model that wrote an archive. Raises WrongModel when another is given, ModelError when none is found."""
+def model_for(name: str, beside: Path | None, header: ArchiveHeader, model: Model | str | Path | None) -> Model:
+    """The model that wrote an archive. Raises WrongModel when another is given, ModelError when none is found.
+
+    name: the archive's, for messages; beside: where it lies, None for a pipe, which lies in the current folder.
+    """
+    found = given_or_found(name, beside, header, model)
+    config = found.config
+    if (config.image, config.code, config.step) != (header.image_shape, header.code_shape, header.step):
+        raise WrongModel(
+            f"{name} names the parts of the model '{found.name}', but another shape or step: the header was altered. "
+            "Get a fresh copy."
+        )
+    return found
+
+
+def given_or_found(name: str, beside: Path | None, header: ArchiveHeader, model: Model | str | Path | None) -> Model:
     if isinstance(model, Model):
-        check_parts(header, parts_of(identities(model)), model.name, file_name=str(archive))
+        check_parts(header, parts_of(identities(model)), model.name, file_name=name)
         return model
     if model is not None:
         stored = load_config(model)
-        check_parts(header, parts_of(stored.identities), stored.name, file_name=str(archive))
+        check_parts(header, parts_of(stored.identities), stored.name, file_name=name)
         return load(model)
-    for folder in folders_beside(archive):
+    for folder in folders_beside(beside or Path("-")):
         try:
-            found = load_config(folder)
+            candidate = load_config(folder)
         except ZpinchError:
             continue  # a damaged model beside the archive is not the one that was asked for
-        if all(found.identities.get(name) == identity for name, identity in header.parts.items()):
+        if all(candidate.identities.get(part) == identity for part, identity in header.parts.items()):
             return load(folder)
     raise ModelError(
-        f"{archive} was written by the model '{header.model_name}', which lies neither beside it nor in "
-        "$ZPINCH_MODELS. Pass -m with the model's folder."
+        f"{name} was written by the model '{header.model_name}', which lies neither "
+        f"{'beside it' if beside else 'in the current folder'} nor in $ZPINCH_MODELS. Pass -m with the model's folder."
     )

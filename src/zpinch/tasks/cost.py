@@ -1,0 +1,53 @@
+"""Whether a model knows the images it is given: what their codes cost beside those of its training."""
+
+import heapq
+from typing import NamedTuple
+
+import numpy as np
+
+from zpinch.codec.container import Block
+from zpinch.model.model import Model
+
+TOO_MANY = 2.0  # times the bits of training
+NAMED = 5
+TRAINING_BITS = "held-out bits"  # in the model's facts: mean bits of a code of a held-out image
+
+
+class Costly(NamedTuple):
+    bits: float
+    position: int
+    name: str
+
+
+class CostWatch:
+    """Adds up what codes cost, and remembers the dearest."""
+
+    def __init__(self, model: Model) -> None:
+        self._tables = model.require_codes("compress")
+        known = model.facts.get(TRAINING_BITS)
+        self._usual = float(known) if isinstance(known, float | int) and known > 0 else None
+        self._bits, self._images = 0.0, 0
+        self._dearest: list[Costly] = []
+
+    def see(self, block: Block, first: int) -> None:
+        """A block, and the number of its first image."""
+        if self._usual is None:
+            return
+        bits = self._tables.bits(block.codes, block.labels)
+        self._bits, self._images = self._bits + float(bits.sum()), self._images + len(bits)
+        top = np.argsort(bits)[-NAMED:].tolist()
+        rows = [
+            Costly(float(bits[i]), first + i, block.names[i] if block.names else f"image {first + i:,}") for i in top
+        ]
+        self._dearest = heapq.nlargest(NAMED, [*self._dearest, *rows])
+
+    def warnings(self) -> tuple[str, ...]:
+        """One sentence when images cost twice what those of the training did, else nothing."""
+        if self._usual is None or not self._images or self._bits < TOO_MANY * self._usual * self._images:
+            return ()
+        mean = self._bits / self._images
+        names = ", ".join(f"{row.name} ({row.bits:,.0f})" for row in self._dearest)
+        return (
+            f"these images cost {mean:,.0f} bits each, those of the model's training {self._usual:,.0f}: it was "
+            f"trained on others, and will not show these well. Dearest: {names}. Train a model on images like these.",
+        )

@@ -1,0 +1,113 @@
+"""The images of an archive most like a given one, by the distance of their codes: no pixel of it is decoded.
+
+The query is encoded and rounded as the archive's images were, so an image that is in the archive is at distance 0.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zpinch.codec.container import Block
+from zpinch.errors import UsageError
+from zpinch.images import ImageCollection, open_images, open_writer
+from zpinch.model.model import Model, needed
+from zpinch.tasks.opening import ArchiveSource, opened, ready
+from zpinch.tasks.progress import Report, unheard
+from zpinch.tasks.restoring import pixels_of
+
+
+class Neighbour(NamedTuple):
+    """An image of the archive. distance: Euclidean, between latents (code times step)."""
+
+    index: int  # pyright: ignore[reportIncompatibleMethodOverride]: the word --json says
+    name: str | None
+    distance: float
+
+
+class Near(NamedTuple):
+    """An image that may be among the nearest, and what showing it needs."""
+
+    squared: float  # distance in steps, squared: sums of integers, the same on every machine
+    index: int  # pyright: ignore[reportIncompatibleMethodOverride]
+    block: Block  # of this image alone
+
+
+def find(
+    archive: ArchiveSource,
+    like: ImageCollection | NDArray[np.uint8] | str | Path,
+    k: int = 10,
+    *,
+    model: Model | str | Path | None = None,
+    size: int | None = None,
+    out: str | Path | None = None,
+    force: bool = False,
+    progress: Report = unheard,
+) -> tuple[Neighbour, ...]:
+    """The `k` images of an archive nearest to one image, the nearest first; of equals the first in the archive.
+
+    like: an image file, a collection of one image, or its pixels, uint8 (channels, height, width). size: stretch it to
+    this side first. out: also write these images, as `decompress` does; only they are decoded.
+    """
+    if k < 1:
+        raise UsageError(f"-k must be at least 1, not {k}.")
+    query = one_image(like, size)
+    nearest: list[Near] = []
+    done = 0
+    with opened(archive) as reader:
+        found = ready(archive, reader, model, "search")
+        needed(found.encoder, "encoder")
+        code = found.encode(query).ravel().astype(np.float64)
+        total = reader.footer.count if reader.is_seekable else 0
+        for block in reader.blocks():
+            nearest = merged(nearest, block, code, done, k)
+            done += len(block.codes)
+            progress(done, total)
+        header = reader.header
+        if out is not None and nearest:
+            with open_writer(
+                Path(out),
+                shape=header.image_shape,
+                class_names=header.class_names,
+                count_hint=len(nearest),
+                force=force,
+            ) as writer:
+                for near in nearest:
+                    writer.write(shown(near, found, header.class_names))
+    return tuple(
+        Neighbour(near.index, near.block.names[0] if near.block.names else None, header.step * near.squared**0.5)
+        for near in nearest
+    )
+
+
+def one_image(like: ImageCollection | NDArray[np.uint8] | str | Path, size: int | None) -> NDArray[np.uint8]:
+    if isinstance(like, np.ndarray):
+        images = ImageCollection(like[None] if like.ndim == 3 else like, source="the query")
+    else:
+        images = like if isinstance(like, ImageCollection) else open_images(like, split="all", size=size)
+    if len(images) != 1:
+        raise UsageError(f"{images.source} holds {len(images):,} images; --like takes one.")
+    return images.pixels
+
+
+def merged(nearest: list[Near], block: Block, code: NDArray[np.float64], first: int, k: int) -> list[Near]:
+    """The nearest of those so far and a block."""
+    apart = block.codes.reshape(len(block.codes), -1) - code
+    squared = np.einsum("ij,ij->i", apart, apart)  # exact: integers below 2^53 for any code of real images
+    limit = nearest[-1].squared if len(nearest) == k else np.inf
+    order = np.argsort(squared, kind="stable")[:k]
+    candidates = [Near(float(squared[i]), first + i, row_of(block, i)) for i in order.tolist() if squared[i] < limit]
+    return sorted([*nearest, *candidates], key=lambda near: (near.squared, near.index))[:k]
+
+
+def row_of(block: Block, row: int) -> Block:
+    one = slice(row, row + 1)
+    labels, names = block.labels, block.names
+    return Block(block.codes[one].copy(), None if labels is None else labels[one].copy(), names and names[one])
+
+
+def shown(near: Near, model: Model, class_names: tuple[str, ...]) -> ImageCollection:
+    labels = None if near.block.labels is None else near.block.labels.astype(np.int64)
+    names = near.block.names or (f"{near.index:06d}.png",)
+    return ImageCollection(pixels_of(model, near.block), labels, class_names, names)

@@ -1,0 +1,38 @@
+"""An archive as it was given: a path, or a binary file such as standard input. Whoever reads one begins here."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+from zpinch.codec.container import ArchiveReader
+from zpinch.errors import ArchiveError
+from zpinch.model.model import Model
+from zpinch.tasks.locate import model_for
+
+ArchiveSource: TypeAlias = str | Path | BinaryIO
+
+
+@contextmanager
+def opened(archive: ArchiveSource) -> Generator[ArchiveReader]:
+    """A reader of the archive, without tables yet. A file that was given open stays open."""
+    if isinstance(archive, str | Path):
+        with open_archive_file(Path(archive)) as file:
+            yield ArchiveReader(file)
+    else:
+        yield ArchiveReader(archive)
+
+
+def ready(archive: ArchiveSource, reader: ArchiveReader, model: Model | str | Path | None, verb: str) -> Model:
+    """The model that wrote the archive, its tables handed to the reader. Raises WrongModel, ModelError."""
+    beside = Path(archive) if isinstance(archive, str | Path) else None
+    found = model_for(reader.name, beside, reader.header, model)
+    reader.use(found.require_codes(verb))
+    return found
+
+
+def open_archive_file(archive: Path) -> BinaryIO:
+    try:
+        return archive.open("rb")
+    except OSError as error:
+        raise ArchiveError(f"cannot read {archive}: {error.strerror or error}.") from error

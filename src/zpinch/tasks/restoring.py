@@ -1,0 +1,41 @@
+"""The one place where a block of an archive becomes images, and where what came back is compared with what went in."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zpinch.codec.container import ArchiveHeader, Block
+from zpinch.images.collection import ImageCollection, Pixels, Which
+from zpinch.model.model import Model
+
+ALL = slice(None)
+
+
+def pixels_of(model: Model, block: Block, which: Which = ALL) -> Pixels:
+    """The images of a block, or those of them that were asked for: (n, channels, height, width) uint8."""
+    return model.decode(block.codes[which])
+
+
+def stored_labels(batch: ImageCollection, header: ArchiveHeader) -> NDArray[np.int32] | None:
+    """The labels of images as a block holds them."""
+    return None if batch.labels is None or not header.has_labels else batch.labels.astype(np.int32)
+
+
+class Errors(NamedTuple):
+    """How far images are from what an archive gives back, in levels of 0 to 255; sums of integers, so exact."""
+
+    worst: int = 0
+    squared: int = 0
+    values: int = 0
+
+    def with_images(self, wanted: Pixels, found: Pixels) -> "Errors":
+        apart = wanted.astype(np.int16) - found
+        worst = int(np.abs(apart).max(initial=0))
+        squared = int(np.square(apart, dtype=np.int64).sum())
+        return Errors(max(self.worst, worst), self.squared + squared, self.values + wanted.size)
+
+    @property
+    def mse(self) -> float:
+        """Of pixels in [0, 1]."""
+        return self.squared / max(self.values, 1) / 255**2
