@@ -19,13 +19,13 @@ from zpinch.images.collection import ImageCollection, ImageStream, Labels
 from zpinch.images.decoding import SIDES, SUFFIXES
 from zpinch.images.layout import SPLITS, check_split
 from zpinch.images.naming import readable
-from zpinch.images.readers import arrays, encoded, folder, idx, npz, pixel_csv, zipped
+from zpinch.images.readers import arrays, encoded, folder, idx, npz, pixel_csv, tarred, zipped
 
 Source: TypeAlias = "str | Path | npt.NDArray[Any]"
 Size: TypeAlias = "int | tuple[int, int]"
 
 KINDS = (
-    "a folder of images, a single image, a .zip of images, IDX files or the folder of the four, .npz, .npy, "
+    "a folder of images, a single image, a .zip or .tar of images, IDX files or the folder of the four, .npz, .npy, "
     "pixel .csv, or a name: " + ", ".join(builtin.NAMES)
 )
 
@@ -93,6 +93,8 @@ def splits_of(source: Source) -> tuple[str, ...]:
         return folder.read_folder(path, shown, skip_bad=True)[0].splits
     if path.suffix.lower() == ".zip":
         return zipped.read_zip(path, shown, skip_bad=True)[0].splits
+    if tarred.is_tar(path):
+        return tarred.read_tar(path, shown, skip_bad=True)[0].splits
     return npz.npz_splits(path) if path.suffix.lower() == ".npz" else ()
 
 
@@ -102,6 +104,8 @@ def shelf_of(path: Path, shown: str, *, split: str, skip_bad: bool) -> encoded.S
         return None if idx.find_files(path) else folder.folder_shelf(path, shown, split=split, skip_bad=skip_bad)
     if path.suffix.lower() == ".zip":
         return zipped.zip_shelf(path, shown, split=split, skip_bad=skip_bad)
+    if tarred.is_tar(path):
+        return tarred.tar_shelf(path, shown, split=split, skip_bad=skip_bad)
     if path.suffix.lower() in SUFFIXES:
         check_split(split, (), shown)
         return folder.file_shelf(path, shown)

@@ -18,6 +18,9 @@ from zpinch.errors import CorruptImage, ImageError, LimitError
 MAX_SWELLING = 200  # unpacked over packed; whole sets of PNG are near 1, of blank BMP near 100
 SMALL_BYTES = 1 << 28  # below this a file may swell as it likes
 
+_SMALL_CROWD = 1 << 16
+_BYTES_EACH = 16  # the smallest PNG has 67
+
 
 def is_packed(path: Path) -> bool:
     try:
@@ -48,3 +51,9 @@ def most_unpacked(path: Path, *, packed: bool) -> int:
 def check_unpacked(n_bytes: int, most: int, where: str) -> None:
     if n_bytes > most:
         raise LimitError(f"{where} unpacks to more than {most:,} bytes, over {MAX_SWELLING} times its size: not read")
+
+
+def check_crowd(count: int, held: int, where: str) -> None:
+    """Refuse a file that claims images by the million in a few bytes: each takes memory before any is looked at."""
+    if count > max(_SMALL_CROWD, held // _BYTES_EACH):
+        raise LimitError(f"{where} claims {count:,} images or more in {held:,} bytes: not read")
