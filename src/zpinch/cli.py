@@ -85,6 +85,17 @@ class Reading:
 COMMON, READING = Common(), Reading()
 ModelOption = Annotated[Path, Parameter(name=["--model", "-m"], help="The model's folder.")]
 OutOption = Annotated[Path, Parameter(name=["--out", "-o"], help="Where to write.")]
+
+
+def no_option(_: object, value: Path | None) -> None:
+    """A lone - is a file; --jsn is a mistake."""
+    if value is not None and str(value).startswith("-") and str(value) != "-":
+        raise ValueError(f"there is no option {value}")
+
+
+ArchiveArgument = Annotated[
+    Path, Parameter(allow_leading_hyphen=True, validator=no_option, help="The archive; - reads standard input.")
+]
 WritersModel = Annotated[
     Path | None,
     Parameter(
@@ -179,7 +190,23 @@ def compress(
     data: str,
     *,
     model: ModelOption,
-    out: Annotated[Path, Parameter(name=["--out", "-o"], help="The archive; - writes it to standard output.")],
+    out: Annotated[
+        Path,
+        Parameter(
+            name=["--out", "-o"],
+            allow_leading_hyphen=True,
+            validator=no_option,
+            help="The archive; - writes it to standard output.",
+        ),
+    ],
+    no_check: Annotated[
+        bool,
+        Parameter(
+            name="--no-check",
+            negative="",
+            help="Do not decode the images again to store how far they are off; about twice as fast.",
+        ),
+    ] = False,
     rm: Annotated[
         bool,
         Parameter(
@@ -210,6 +237,7 @@ def compress(
             stream,
             model,
             file,
+            check=not no_check,
             remove=data if rm or rm_lossy else None,
             remove_lossy=rm_lossy,
             force=common.force,
@@ -220,8 +248,9 @@ def compress(
     lines = [
         f"{made.path}: {made.images:,} images in {made.bytes:,} bytes, {made.bits_per_image:.1f} bits an image, "
         f"{made.images_per_second:,.0f} images/s",
-        f"  mse {made.mse:.5f}, worst pixel {made.max_error} of 255 levels off",
     ]
+    if made.mse is not None:
+        lines.append(f"  mse {made.mse:.5f}, worst pixel {made.max_error} of 255 levels off")
     if rm or rm_lossy:
         lines.append(f"  compared with {data}, which is deleted: {made.removed_files:,} files")
     if is_standard(out):
@@ -242,7 +271,7 @@ def compress(
     )
 )
 def decompress(
-    archive: Path,
+    archive: ArchiveArgument,
     *,
     out: OutOption,
     model: WritersModel = None,
@@ -292,7 +321,7 @@ def decompress(
 
 @app.command(help_epilogue=examples("zpinch test digits.zpn", "zpinch test digits.zpn -m model --json"))
 def test(
-    archive: Path,
+    archive: ArchiveArgument,
     *,
     model: Annotated[
         Path | None, Parameter(name=["--model", "-m"], help="The model's folder, to decode every code too.")
@@ -314,7 +343,7 @@ def test(
 
 
 @app.command(name="list", help_epilogue=examples("zpinch list digits.zpn", "zpinch list scans.zpn --json"))
-def list_(archive: Path, *, common: Common = COMMON) -> None:
+def list_(archive: ArchiveArgument, *, common: Common = COMMON) -> None:
     """List the images of an archive: number and name, one a line. No model is needed."""
     from zpinch.tasks.inspect import entries
 
@@ -323,7 +352,18 @@ def list_(archive: Path, *, common: Common = COMMON) -> None:
 
 
 @app.command(help_epilogue=examples("zpinch info model", "zpinch info digits.zpn --json"))
-def info(path: Path, *, common: Common = COMMON) -> None:
+def info(
+    path: Annotated[
+        Path,
+        Parameter(
+            allow_leading_hyphen=True,
+            validator=no_option,
+            help="A model's folder or an archive; - reads standard input.",
+        ),
+    ],
+    *,
+    common: Common = COMMON,
+) -> None:
     """Describe a model or an archive: what it holds, what made it, what it needs."""
     from zpinch.tasks.inspect import info as describe
 
@@ -338,7 +378,7 @@ def info(path: Path, *, common: Common = COMMON) -> None:
     )
 )
 def find(
-    archive: Path,
+    archive: ArchiveArgument,
     *,
     like: Annotated[str, Parameter(help="The image to compare with.")],
     count: Annotated[int, Parameter(name=["--count", "-k"], help="How many.")] = 10,

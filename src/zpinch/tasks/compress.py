@@ -11,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
+
 from zpinch.codec.container import ArchiveHeader, ArchiveWriter, Block, images_per_block
 from zpinch.errors import ImageError
 from zpinch.images import ImageCollection, ImageStream, open_stream
@@ -33,8 +35,8 @@ class Compressed(NamedTuple):
     code_bytes: int  # range-coded codes and labels
     name_bytes: int
     seconds: float
-    mse: float  # between the images and what the archive gives back on this machine, pixels in [0, 1]
-    max_error: int  # of any pixel, in levels of 0 to 255
+    mse: float | None  # of pixels in [0, 1], images against what the archive gives back here; None when not checked
+    max_error: int | None  # of the worst pixel, in levels of 0 to 255
     removed_files: int = 0  # of the source
     warnings: tuple[str, ...] = ()
 
@@ -52,6 +54,7 @@ def compress(
     model: Model | str | Path,
     out: str | Path | BinaryIO,
     *,
+    check: bool = True,
     remove: str | Path | None = None,
     remove_lossy: bool = False,
     force: bool = False,
@@ -61,8 +64,9 @@ def compress(
 
     images: a source as `open_images` takes it (all of its splits), or what `open_images` gave. Labels and names are
     stored where there are any and, for labels, where the model knows the classes. out: a path, or a binary file that
-    is written front to back, such as a pipe. remove: the path that `images` come from, deleted once the archive has
-    been read back and compared (removal.py has the rules); a lossy archive needs `remove_lossy` to insist.
+    is written front to back, such as a pipe. check: decode each block again and store how far its images are from the
+    originals; without, it is about twice as fast. remove: the path that `images` come from, deleted once the archive
+    has been read back and compared (removal.py has the rules); a lossy archive needs `remove_lossy` to insist.
 
     Raises ImageError when the model was trained on another shape, ModelError when it has no encoder, UsageError when
     `out` is taken and not `force`, or cannot be written.
@@ -89,12 +93,14 @@ def compress(
             block = Block(model.encode(batch.pixels), stored_labels(batch, header), batch.names)
             with telling(where):
                 size = writer.write(block)
-            errors = errors.with_images(batch.pixels, pixels_of(model, block))
+            if check:
+                errors = errors.with_images(batch.pixels, pixels_of(model, block))
             watch.see(block, done)
             done, code_bytes, name_bytes = done + len(batch), code_bytes + size.codes, name_bytes + size.names
             progress(done, total)
         with telling(where):
-            writer.finish({"images": done, "pixels": errors.values, "mse": errors.mse, "max_error": errors.worst})
+            found = {"mse": errors.mse, "max_error": errors.worst} if check else {}
+            writer.finish({"images": done, "pixels": done * int(np.prod(source.shape)), **found})
             file.flush()
     removed = compare_and_remove(removal, model) if removal else 0
     return Compressed(
@@ -104,8 +110,8 @@ def compress(
         code_bytes=code_bytes,
         name_bytes=name_bytes,
         seconds=time.perf_counter() - start,
-        mse=errors.mse,
-        max_error=errors.worst,
+        mse=errors.mse if check else None,
+        max_error=errors.worst if check else None,
         removed_files=removed,
         warnings=watch.warnings(),
     )
