@@ -19,14 +19,14 @@ from zpinch.images.collection import ImageCollection, ImageStream, Labels
 from zpinch.images.decoding import SIDES, SUFFIXES
 from zpinch.images.layout import SPLITS, check_split
 from zpinch.images.naming import readable
-from zpinch.images.readers import arrays, encoded, folder, idx, npz, pixel_csv, tarred, zipped
+from zpinch.images.readers import arrays, encoded, folder, idx, npz, parquet, parquet_pixels, pixel_csv, tarred, zipped
 
 Source: TypeAlias = "str | Path | npt.NDArray[Any]"
 Size: TypeAlias = "int | tuple[int, int]"
 
 KINDS = (
     "a folder of images, a single image, a .zip or .tar of images, IDX files or the folder of the four, .npz, .npy, "
-    "pixel .csv, or a name: " + ", ".join(builtin.NAMES)
+    "pixel .csv, .parquet, or a name: " + ", ".join(builtin.NAMES)
 )
 
 
@@ -74,9 +74,10 @@ def open_stream(
     if (name := str(source)) in builtin.NAMES:
         return _stream_table(builtin.read_table(name, split), shown, options)
     path = existing(source)
-    if (shelf := shelf_of(path, shown, split=split, skip_bad=skip_bad)) is not None:
+    own = labels is None
+    if (shelf := shelf_of(path, shown, split=split, skip_bad=skip_bad, own_labels=own)) is not None:
         return encoded.stream_shelf(_relabel(shelf, options), size=options.size, skip_bad=skip_bad)
-    table = table_of(path, shown, split=split, size=options.size, skip_bad=skip_bad)
+    table = table_of(path, shown, split=split, size=options.size, skip_bad=skip_bad, own_labels=own)
     return _stream_table(table, shown, options)
 
 
@@ -98,21 +99,28 @@ def splits_of(source: Source) -> tuple[str, ...]:
     return npz.npz_splits(path) if path.suffix.lower() == ".npz" else ()
 
 
-def shelf_of(path: Path, shown: str, *, split: str, skip_bad: bool) -> encoded.Shelf | None:
-    """A source of encoded images, or None when the path is a source of arrays."""
+def shelf_of(path: Path, shown: str, *, split: str, skip_bad: bool, own_labels: bool = True) -> encoded.Shelf | None:
+    """A source of encoded images, or None when the path is a source of arrays.
+
+    own_labels: False when others take their place, so that those of a table need not be right
+    """
     if path.is_dir():
         return None if idx.find_files(path) else folder.folder_shelf(path, shown, split=split, skip_bad=skip_bad)
     if path.suffix.lower() == ".zip":
         return zipped.zip_shelf(path, shown, split=split, skip_bad=skip_bad)
     if tarred.is_tar(path):
         return tarred.tar_shelf(path, shown, split=split, skip_bad=skip_bad)
+    if path.suffix.lower() == ".parquet":
+        return parquet.parquet_shelf(path, shown, split=split, skip_bad=skip_bad, own_labels=own_labels)
     if path.suffix.lower() in SUFFIXES:
         check_split(split, (), shown)
         return folder.file_shelf(path, shown)
     return None
 
 
-def table_of(path: Path, shown: str, *, split: str, size: tuple[int, int] | None, skip_bad: bool) -> arrays.Table:
+def table_of(
+    path: Path, shown: str, *, split: str, size: tuple[int, int] | None, skip_bad: bool, own_labels: bool = True
+) -> arrays.Table:
     if path.is_dir():
         return idx.idx_folder_table(idx.find_files(path), split, shown)
     if path.suffix.lower() == ".npz":
@@ -120,8 +128,10 @@ def table_of(path: Path, shown: str, *, split: str, size: tuple[int, int] | None
     check_split(split, (), shown)
     if path.suffix.lower() == ".npy":
         return arrays.Table(npz.npy_rows(path))
+    if path.suffix.lower() == ".parquet":
+        return parquet_pixels.parquet_table(path, shown, size=size, skip_bad=skip_bad, own_labels=own_labels)
     if pixel_csv.is_pixel_csv(path):
-        return pixel_csv.csv_table(path, size=size, skip_bad=skip_bad)
+        return pixel_csv.csv_table(path, size=size, skip_bad=skip_bad, own_labels=own_labels)
     if idx.is_idx(path):
         return idx.idx_table(path)
     raise UsageError(f"{shown} is not a kind of file that is read as images. Those are: {KINDS}.")

@@ -50,8 +50,8 @@ def is_pixel_csv(path: Path) -> bool:
     return path.name.lower().endswith((".csv", ".csv.gz"))
 
 
-def csv_table(path: Path, *, size: tuple[int, int] | None, skip_bad: bool) -> Table:
-    """size: also the shape, where nothing else tells it."""
+def csv_table(path: Path, *, size: tuple[int, int] | None, skip_bad: bool, own_labels: bool) -> Table:
+    """size: also the shape, where nothing else tells it. own_labels: False to read past them."""
     where, packed = path.name, is_packed(path)
     most = most_unpacked(path, packed=packed)
 
@@ -71,7 +71,7 @@ def csv_table(path: Path, *, size: tuple[int, int] | None, skip_bad: bool) -> Ta
         for number, line in _body(lines, form):
             try:
                 label, _ = _parse(line, form, f"{where}, line {number:,}")
-                if label is not None:
+                if label is not None and own_labels:
                     words.add(label, f"{where}, line {number:,}")
             except CorruptImage as error:
                 set_aside(Problem(f"line {number:,}", error), problems, skip_bad=skip_bad)
@@ -99,7 +99,7 @@ def csv_table(path: Path, *, size: tuple[int, int] | None, skip_bad: bool) -> Ta
             yield take
 
     rows = Rows(where, (count, *form.sides), np.dtype(np.uint8), unlock)
-    labels, class_names = words.labels() if form.label is not None else (None, ())
+    labels, class_names = words.labels() if form.label is not None and own_labels else (None, ())
     notes = (*colour_note(form.sides, count), *left_out(problems))
     return Table(rows, labels, class_names, None, notes, tuple(problems), usable if problems else None)
 
