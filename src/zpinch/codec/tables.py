@@ -105,15 +105,7 @@ class CodeTables:
 
     def rows(self, count: int, labels: NDArray[np.integer] | None) -> NDArray[np.intp]:
         """The row of tables each of `count` images is coded with."""
-        if labels is None:
-            return np.full(count, self.labels, dtype=np.intp)
-        if labels.shape != (count,):
-            raise UsageError(f"{count:,} images have labels of shape {labels.shape}")
-        if not self.labels:
-            raise UsageError("this model codes no labels: train it on labelled images, or leave the labels out")
-        if ((labels < 0) | (labels >= self.labels)).any():
-            raise UsageError(f"this model codes labels 0 to {self.labels - 1}: leave the others out")
-        return labels.astype(np.intp)
+        return rows_of(count, labels, self.labels)
 
     def symbols(self, codes: NDArray[np.integer], channel: int) -> NDArray[np.int32]:
         """Code values of one channel as indices into its table, the escape symbol for what lies outside."""
@@ -135,6 +127,19 @@ class CodeTables:
             cost[:, -1] += ESCAPE_BITS
             total += cost[rows[:, None], symbols].sum(1)
         return total
+
+
+def rows_of(count: int, labels: NDArray[np.integer] | None, known: int) -> NDArray[np.intp]:
+    """The label each of `count` images is coded with; `known`, the number of labels, stands for none."""
+    if labels is None:
+        return np.full(count, known, dtype=np.intp)
+    if labels.shape != (count,):
+        raise UsageError(f"{count:,} images have labels of shape {labels.shape}")
+    if not known:
+        raise UsageError("this model codes no labels: train it on labelled images, or leave the labels out")
+    if ((labels < 0) | (labels >= known)).any():
+        raise UsageError(f"this model codes labels 0 to {known - 1}: leave the others out")
+    return labels.astype(np.intp)
 
 
 def check_array(name: str, array: object, dtype: type[np.generic], dimensions: int) -> None:

@@ -1,0 +1,231 @@
+"""The autoregressive prior while it learns: each code value given the label and all values before it.
+
+One masked network computes all coordinates at once (Germain et al. 2015, MADE), where a recurrent one takes them in
+turn: the same factorisation, several times faster to train. Finished, it becomes integers (codec/integer_prior.py),
+which both code archives and draw new codes. Activations are clipped and rounded in training as they will be then, so
+that only the weights are still to be rounded at the end.
+"""
+
+import math
+from collections.abc import Callable
+from copy import deepcopy
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zpinch.codec.integer_net import MAX_ACTIVATION, IntegerLayer
+from zpinch.codec.integer_prior import MAX_ENTRIES, NEIGHBOURS, ONE, IntegerPrior, inputs
+from zpinch.codec.tables import integer_weights
+from zpinch.model.encoder import Shape
+
+MAX_CHANNELS = 256  # of a code; more are coded by the factorised tables alone
+UNITS = 768  # of an inner layer, shared out among the channels
+DEPTH = 2  # inner layers
+BATCH = 512  # positions in a step
+LEARNING_RATE = 2e-3
+WEIGHT_DECAY = 0.01
+AVERAGE = 0.99  # decay of the averaged weights that are kept
+HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 2000  # images by which the best state is chosen
+CHECKS, PATIENCE = 12, 3
+CHECKED = 4096  # held-out positions a check looks at
+LABEL_HIDDEN_SHARE = 0.1
+
+
+class Fit(NamedTuple):
+    prior: IntegerPrior
+    held_out: NDArray[np.int64]  # indices of the codes it did not learn from
+    steps: int  # after which it was best
+
+
+class AutoregressivePrior(nn.Module):
+    """
+    symbols of a position (n, channels) ─ thermometers ─┐
+    neighbours, label, position ────────────────────────┴─> dense, clip ─> dense, clip ─> logits (n, channels, entries)
+
+    The weights are masked: what channel c computes sees symbols of channels before c.
+    """
+
+    def __init__(self, code: Shape, *, labels: int, entries: int) -> None:
+        super().__init__()
+        self.code, self.labels, self.entries = code, labels, entries
+        channels = code[0]
+        units = min(128, max(8, UNITS // channels))
+        sizes = [inputs(code, entries, labels), *[channels * units] * DEPTH, channels * entries]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        own = torch.arange(channels)
+        context = torch.full((sizes[0] - channels * (entries - 1),), -1)  # seen by every channel
+        orders = [torch.cat([own.repeat_interleave(entries - 1), context])]
+        orders += [own.repeat_interleave(size // channels) for size in sizes[1:]]
+        for number, (seen, seeing) in enumerate(pairwise(orders)):
+            mask = seeing[:, None] > seen if number == 0 else seeing[:, None] >= seen
+            self.register_buffer(f"mask{number}", mask.float(), persistent=False)
+            layer = self.dense[number]
+            gain = 0.3 if number == DEPTH else 1.2
+            nn.init.normal_(layer.weight)
+            layer.weight.data *= gain * mask / mask.sum(1, keepdim=True).clamp(min=1).sqrt()
+            nn.init.zeros_(layer.bias)
+
+    @property
+    def dense(self) -> list[nn.Linear]:
+        return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+
+    def weights(self) -> list[Tensor]:
+        return [layer.weight * self.get_buffer(f"mask{number}") for number, layer in enumerate(self.dense)]
+
+    def forward(self, symbols: Tensor, neighbours: Tensor, label: Tensor, position: Tensor) -> Tensor:
+        """Logits (n, channels, entries), in nats.
+
+        symbols: (n, channels); neighbours: (n, 0 or 4, channels), -1 outside; label, position: (n,).
+        """
+        known = torch.cat([symbols[:, None], neighbours], 1).flatten(1)
+        thermometers = (known[:, :, None] > torch.arange(self.entries - 1, device=known.device)).flatten(1)
+        parts = [thermometers, F.one_hot(label, self.labels + 1)]
+        if (positions := self.code[1] * self.code[2]) > 1:
+            parts.append(F.one_hot(position, positions))
+        h = torch.cat(parts, 1).float()
+        *inner, last = zip(self.weights(), self.dense, strict=True)
+        for weight, layer in inner:
+            h = F.linear(h, weight, layer.bias).clamp(0, MAX_ACTIVATION / ONE)
+            h = h + (torch.round(h * ONE) / ONE - h).detach()
+        return F.linear(h, last[0], last[1].bias).unflatten(1, (self.code[0], self.entries))
+
+
+@torch.no_grad()
+def export(
+    net: AutoregressivePrior, first: NDArray[np.int32], label_weights: NDArray[np.uint32] | None
+) -> IntegerPrior:
+    """The network in integers: each output's weights times the power of two that fills int8."""
+    layers: list[IntegerLayer] = []
+    for number, (weight, layer) in enumerate(zip(net.weights(), net.dense, strict=True)):
+        is_last = number == DEPTH
+        unit = math.log(2) if is_last else 1.0  # logits leave in 1/256 bit: 4 times ONE
+        w, b = weight.double().numpy() / unit, layer.bias.double().numpy() / unit
+        largest = np.abs(w).max(1).clip(min=2.0**-16)
+        scale = np.floor(np.log2(127 / largest)).clip(2 if is_last else 0, 16)
+        layers.append(
+            IntegerLayer(
+                np.rint(np.ldexp(w, scale.astype(int)[:, None])).clip(-127, 127).astype(np.int8),
+                np.rint(np.ldexp(b * ONE, scale.astype(int))).clip(-(2**29), 2**29).astype(np.int32),
+                (scale - 2 if is_last else scale).astype(np.uint8),
+            )
+        )
+    return IntegerPrior(net.code, first, label_weights, tuple(layers))
+
+
+def fit_autoregressive(
+    codes: NDArray[np.int32],
+    labels: NDArray[np.int64] | None,
+    *,
+    known_labels: int,
+    steps: int,
+    seed: int,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> Fit | None:
+    """Fit by maximum likelihood to finished codes: (n, channels, h, w), labels (n,) or None. The best of `steps` steps.
+
+    None when there are too few codes to hold some out, or too many channels.
+    """
+    code: Shape = (codes.shape[1], codes.shape[2], codes.shape[3])
+    held = min(HELD_OUT_MOST, int(HELD_OUT_SHARE * len(codes)))
+    if code[0] > MAX_CHANNELS or not held or not steps:
+        return None
+    first, entries = ranges(codes)
+    index = codes.astype(np.int64) - first[:, None, None]
+    symbols = torch.from_numpy(np.where((index < 0) | (index >= entries - 1), entries - 1, index))
+    label = torch.full((len(codes),), known_labels) if labels is None else torch.from_numpy(labels)
+    order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))
+    training = _Codes(symbols, label, order[held:])
+    testing = _Codes(symbols, label, order[:held]).draw(CHECKED, seed=seed, step=-1, hidden_share=0.0)
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = AutoregressivePrior(code, labels=known_labels, entries=entries)
+    net.dense[-1].bias.data.copy_(log_shares(symbols, entries).flatten())
+    average = deepcopy(net)
+    kept, kept_bits, kept_step = deepcopy(net), math.inf, 0
+    optimiser = torch.optim.AdamW(
+        net.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=WEIGHT_DECAY, fused=True
+    )
+    every = -(-steps // CHECKS)
+    for step in range(1, steps + 1):
+        for group in optimiser.param_groups:
+            group["lr"] = LEARNING_RATE * min(1.0, step / 50, 1 - (step - 1) / steps)
+        loss = nats(net, training.draw(BATCH, seed=seed, step=step, hidden_share=LABEL_HIDDEN_SHARE))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        follow(average, net, min(AVERAGE, step / (step + 9)))
+        progress(step, steps)
+        if step % every and step != steps:
+            continue
+        with torch.no_grad():
+            bits = float(nats(average, testing))
+        if bits < kept_bits:
+            kept, kept_bits, kept_step = deepcopy(average), bits, step
+        elif step - kept_step >= PATIENCE * every:
+            break
+    shares = np.bincount(label.numpy(), minlength=known_labels)[:known_labels] + 1.0
+    prior = export(kept, first, integer_weights(shares / shares.sum()) if known_labels else None)
+    return Fit(prior, order[:held].numpy(), kept_step)
+
+
+class _Batch(NamedTuple):
+    symbols: Tensor  # (n, channels)
+    neighbours: Tensor  # (n, 0 or 4, channels), -1 outside
+    label: Tensor  # (n,)
+    position: Tensor  # (n,)
+
+
+class _Codes:
+    """Symbols (n, channels, h, w) of which positions are drawn, each with what its distribution may see."""
+
+    def __init__(self, symbols: Tensor, label: Tensor, images: Tensor) -> None:
+        self.height, self.width = symbols.shape[2:]
+        self.padded = F.pad(symbols, (1, 1, 1, 0), value=-1)
+        self.label, self.images = label, images
+
+    def draw(self, count: int, *, seed: int, step: int, hidden_share: float) -> _Batch:
+        rng = torch.Generator().manual_seed(seed * 1_000_003 + step + 1)
+        image = self.images[torch.randint(len(self.images), (count,), generator=rng)]
+        position = torch.randint(self.height * self.width, (count,), generator=rng)
+        hidden = torch.rand(count, generator=rng) < hidden_share
+        label = torch.where(hidden, int(self.label.max()), self.label[image])
+        y, x = position // self.width + 1, position % self.width + 1
+        around = NEIGHBOURS if self.height * self.width > 1 else ()
+        neighbours = [self.padded[image, :, y + down, x + right] for down, right in around]
+        symbols = self.padded[image, :, y, x]
+        return _Batch(symbols, torch.stack(neighbours, 1) if neighbours else symbols[:, None][:, :0], label, position)
+
+
+def nats(net: AutoregressivePrior, batch: _Batch) -> Tensor:
+    """-ln P of a symbol, the mean of a batch."""
+    return F.cross_entropy(net(*batch).flatten(0, 1), batch.symbols.flatten())
+
+
+@torch.no_grad()
+def follow(average: nn.Module, net: nn.Module, decay: float) -> None:
+    for slow, fast in zip(average.parameters(), net.parameters(), strict=True):
+        slow.lerp_(fast, 1 - decay)
+
+
+def ranges(codes: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
+    """The code value of each channel's entry 0, and the entries of every table, the escape symbol included.
+
+    The widest channel decides; one value more at each end, for images to come; the middle of what is still too wide.
+    """
+    low, high = codes.min((0, 2, 3)).astype(np.int64) - 1, codes.max((0, 2, 3)).astype(np.int64) + 1
+    values = min(MAX_ENTRIES - 1, int((high - low).max()) + 1)
+    middle = np.median(codes.swapaxes(0, 1).reshape(len(low), -1), axis=1).astype(np.int64)
+    first = np.where(high - low < values, low, np.clip(middle - values // 2, low, high - values + 1))
+    return first.astype(np.int32), values + 1
+
+
+def log_shares(symbols: Tensor, entries: int) -> Tensor:
+    """How often each symbol stands in each channel: (channels, entries), in nats."""
+    counts = F.one_hot(symbols.transpose(0, 1).flatten(1), entries).sum(1) + 0.1
+    return torch.log(counts / counts.sum(1, keepdim=True))
