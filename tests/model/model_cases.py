@@ -10,6 +10,7 @@ import torch
 from zpinch.images import ImageCollection, open_images
 from zpinch.model.design import design
 from zpinch.model.model import Model, ModelConfig
+from zpinch.training.learner import Plan
 from zpinch.training.progress import Silent
 from zpinch.training.recipes import RECIPES
 from zpinch.training.rehearsal import Cost
@@ -67,12 +68,15 @@ def new_model(config: ModelConfig, *, seed: int = 0) -> Model:
         return Model(config)
 
 
-def finished_model(images: ImageCollection, *, seed: int = 0, recipe: str = "fusion", backbone: str = "mlp") -> Model:
-    """Untrained weights, but with the tables and the sampler of a model whose training has ended."""
+def finished_model(
+    images: ImageCollection, *, seed: int = 0, recipe: str = "fusion", backbone: str = "mlp", prior_steps: int = 0
+) -> Model:
+    """Untrained weights, but with the prior of a model whose training has ended; without `prior_steps` tables only."""
     classes = len(images.class_names)
     config = small_config(images.shape, classes=classes, recipe=recipe, backbone=backbone)
     model = new_model(config.model_copy(update={"class_names": images.class_names}), seed=seed)
-    finish(model, images, seed=seed, listener=Silent())
+    plan = Plan(prior_steps, RECIPES[recipe].objective, RECIPES[recipe].schedule, seed=seed)
+    finish(model, images, plan, steps=prior_steps, listener=Silent())
     return model.eval()
 
 
@@ -86,5 +90,5 @@ def tiny_training() -> Iterator[None]:
     """Leave out the rehearsal, whose timing would choose the precision, and most steps of the feature extractor."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zpinch.evaluation.features.STEPS", 4)
-        patch.setattr("zpinch.tasks.preparation.rehearse", lambda *_: Cost(0.01, 0.02, "float32", 100.0))
+        patch.setattr("zpinch.tasks.preparation.rehearse", lambda *_: Cost(0.01, 0.02, 0.01, "float32", 100.0))
         yield

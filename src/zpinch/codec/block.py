@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from zpinch.codec.coder import Codes, Labels, decode, encode
+from zpinch.codec.coder import CodePrior, Codes, Labels, decode, encode
 from zpinch.codec.header import ArchiveHeader
 from zpinch.codec.layout import BLOCK, BLOCK_SYNC, CRC, RANGE_CODED, STORED, packed_limit
 from zpinch.codec.names import pack_names, packed_names_limit, unpack, unpack_names
 from zpinch.codec.source import ByteSource
-from zpinch.codec.tables import MAX_CODE, CodeTables
+from zpinch.codec.tables import MAX_CODE
 from zpinch.errors import CorruptArchive, UsageError
 
 
@@ -71,11 +71,11 @@ class Frame(NamedTuple):
     checksum: int
 
 
-def pack_block(block: Block, number: int, header: ArchiveHeader, seed: int, tables: CodeTables) -> PackedBlock:
+def pack_block(block: Block, number: int, header: ArchiveHeader, seed: int, prior: CodePrior) -> PackedBlock:
     """A block as it stands in the archive. seed: the CRC-32 of the header."""
     check_block(block, header)
     symbols = join_symbols(block.codes, block.labels)
-    kind, payload = RANGE_CODED, encode(block.codes, block.labels, tables)
+    kind, payload = RANGE_CODED, encode(block.codes, block.labels, prior)
     if len(payload) > symbols.size:  # more than a byte a code: the model may not know such images at all
         kind, payload = min((kind, payload), (STORED, store(symbols)), key=lambda form: len(form[1]))
     names = b"" if block.names is None else pack_names(block.names)
@@ -131,17 +131,17 @@ def read_packed_names(source: ByteSource, number: int, header: ArchiveHeader) ->
     return start.offset, start.images, source.take(start.names_length, f"block {number:,}")
 
 
-def unpack_block(frame: Frame, header: ArchiveHeader, tables: CodeTables) -> Block:
+def unpack_block(frame: Frame, header: ArchiveHeader, prior: CodePrior) -> Block:
     """The images of a frame, or CorruptArchive with a reason but without a place."""
     names = unpack_frame_names(frame, header)
     if frame.kind == STORED:
         symbols = unstore(frame.payload, symbol_count(frame.images, header))
         codes, labels = np.split(symbols, [frame.images * int(np.prod(header.code_shape))])
         codes, labels = codes.reshape(-1, *header.code_shape), labels if header.has_labels else None
-        if labels is not None and (labels.min() < 0 or labels.max() >= tables.labels):
+        if labels is not None and (labels.min() < 0 or labels.max() >= prior.labels):
             raise CorruptArchive("holds a label that the model does not have")
     else:
-        codes, labels = decode(frame.payload, frame.images, header.code_shape, tables, has_labels=header.has_labels)
+        codes, labels = decode(frame.payload, frame.images, header.code_shape, prior, has_labels=header.has_labels)
     if hash_symbols(join_symbols(codes, labels)) != frame.symbols_hash:
         raise CorruptArchive("decodes to other codes than were written")
     return Block(codes, labels, names)

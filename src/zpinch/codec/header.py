@@ -12,14 +12,21 @@ from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
 from zpinch.codec.canonical import from_json, to_json
+from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.codec.layout import CRC, HEADER, JSON_BYTES, MAGIC, VERSION, images_per_block
 from zpinch.codec.source import ByteSource
+from zpinch.codec.tables import CodeTables
 from zpinch.errors import ArchiveError, CorruptArchive, LimitError, UsageError, WrongModel
 
 Shape = tuple[int, int, int]
 
 # What this version writes and understands; another value means another reader.
-UNDERSTOOD = {"scan_order": "channel-row-column", "coder": "range-1", "layers": ("latent",), "tile_grid": (1, 1)}
+UNDERSTOOD = {
+    "scan_order": ("channel-row-column",),
+    "coder": (CodeTables.coder, IntegerPrior.coder),
+    "layers": (("latent",),),
+    "tile_grid": ((1, 1),),
+}
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class ArchiveHeader:
     class_names: tuple[str, ...] = field(default=())
     created_by: str = "zpinch"
     scan_order: str = "channel-row-column"
-    coder: str = "range-1"
+    coder: str = CodeTables.coder
     layers: tuple[str, ...] = ("latent",)
     tile_grid: tuple[int, int] = (1, 1)
 
@@ -65,8 +72,8 @@ class ArchiveHeader:
         most = images_per_block(self.image_shape, self.code_shape)
         if type(self.block_images) is not int or not 1 <= self.block_images <= most:
             raise UsageError(f"header: block_images must be 1 to {most:,}, not {self.block_images!r}")
-        for name, value in UNDERSTOOD.items():
-            if getattr(self, name) != value:
+        for name, values in UNDERSTOOD.items():
+            if getattr(self, name) not in values:
                 raise ArchiveError(f"{name} {getattr(self, name)!r} needs a newer zpinch: pip install -U zpinch")
 
     def to_bytes(self) -> bytes:

@@ -11,6 +11,7 @@ It is trained by model/prior/autoregressive.py and given to the bit in docs/form
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,7 @@ class IntegerPrior:
     first: NDArray[np.int32]
     label_weights: NDArray[np.uint32] | None
     layers: tuple[IntegerLayer, ...]
+    coder: ClassVar[str] = "autoregressive-1"  # as the header of an archive names it
     _factors: tuple[Float, ...] = field(init=False, repr=False)  # (in, out), by layer
     _steps: Float = field(init=False, repr=False)  # (channels of all places, entries, units): what a symbol adds
     _context: Float = field(init=False, repr=False)  # (labels + 1 + positions, units)

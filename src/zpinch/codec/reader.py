@@ -19,12 +19,12 @@ from zpinch.codec.block import (
     unpack_block,
     unpack_frame_names,
 )
+from zpinch.codec.coder import CodePrior
 from zpinch.codec.footer import Footer, IndexEntry, find_footer, read_footer
 from zpinch.codec.header import read_header
 from zpinch.codec.layout import BLOCK_SYNC, BLOCKS, FOOTER_SYNC, STORED
 from zpinch.codec.names import unpack_names
 from zpinch.codec.source import ByteSource
-from zpinch.codec.tables import CodeTables
 from zpinch.errors import CorruptArchive, UsageError, WrongModel
 
 SALVAGE_PASSES = 16  # times the size of the file that false blocks may take to look through
@@ -38,18 +38,22 @@ class Salvaged(NamedTuple):
 class ArchiveReader:
     """The archive that begins where `file` stands. header is known at once, footer when the file seeks or is read."""
 
-    def __init__(self, file: BinaryIO, *, tables: CodeTables | None = None) -> None:
+    def __init__(self, file: BinaryIO, *, tables: CodePrior | None = None) -> None:
         self._source = ByteSource(file)
         self.header, self._seed = read_header(self._source)
         self._blocks_start = self._source.position
         self._footer: Footer | None = None
-        self._tables: CodeTables | None = None
+        self._tables: CodePrior | None = None
         if tables:
             self.use(tables)
 
-    def use(self, tables: CodeTables) -> None:
+    def use(self, tables: CodePrior) -> None:
         """Decode with these tables: the header, which says whose they must be, has been read."""
-        if tables.channels != self.header.code_shape[0] or (self.header.has_labels and not tables.labels):
+        if (
+            tables.coder != self.header.coder
+            or tables.channels != self.header.code_shape[0]
+            or (self.header.has_labels and not tables.labels)
+        ):
             raise WrongModel(
                 f"{self.name}: holds codes of {self.header.code_shape[0]} channels"
                 f"{' with labels' if self.header.has_labels else ''}, the model codes {tables.channels} channels and "
@@ -156,7 +160,7 @@ class ArchiveReader:
         except CorruptArchive:
             return None
 
-    def _needed_tables(self) -> CodeTables:
+    def _needed_tables(self) -> CodePrior:
         if self._tables is None:
             raise UsageError(f"{self.name}: its blocks decode with the tables of model '{self.header.model_name}'")
         return self._tables
@@ -195,7 +199,7 @@ class ArchiveReader:
             raise self._source.damage(f"block {number:,}", frame.offset, reason)
         return frame
 
-    def _unpack(self, frame: Frame, tables: CodeTables) -> Block:
+    def _unpack(self, frame: Frame, tables: CodePrior) -> Block:
         try:
             return unpack_block(frame, self.header, tables)
         except CorruptArchive as error:

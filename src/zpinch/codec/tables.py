@@ -8,6 +8,7 @@ knows where the numbers came from (zpinch.model.prior) or how they are written a
 
 import hashlib
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,7 @@ class CodeTables:
     weights: NDArray[np.uint32]
     first: NDArray[np.int32]
     label_weights: NDArray[np.uint32] | None = None
+    coder: ClassVar[str] = "range-1"  # as the header of an archive names it
 
     def __post_init__(self) -> None:
         check_array("weights", self.weights, np.uint32, 3)

@@ -4,19 +4,22 @@ from collections.abc import Mapping
 from typing import BinaryIO
 
 from zpinch.codec.block import Block, BlockSize, pack_block
+from zpinch.codec.coder import CodePrior
 from zpinch.codec.footer import IndexEntry, Statistic, pack_footer
 from zpinch.codec.header import ArchiveHeader
 from zpinch.codec.layout import BLOCKS, CRC
-from zpinch.codec.tables import CodeTables
 from zpinch.errors import LimitError, UsageError
 
 
 class ArchiveWriter:
     """Writes to any binary stream, a pipe included. Without finish() the archive counts as truncated."""
 
-    def __init__(self, file: BinaryIO, header: ArchiveHeader, tables: CodeTables) -> None:
-        if tables.channels != header.code_shape[0]:
-            raise UsageError(f"tables of {tables.channels} channels do not fit codes of {header.code_shape}")
+    def __init__(self, file: BinaryIO, header: ArchiveHeader, tables: CodePrior) -> None:
+        if tables.channels != header.code_shape[0] or tables.coder != header.coder:
+            raise UsageError(
+                f"a prior of {tables.channels} channels for the coder {tables.coder} does not fit codes of "
+                f"{header.code_shape} for {header.coder}"
+            )
         self.header = header
         self._file = file
         self._tables = tables

@@ -5,8 +5,8 @@
             contraction        rate  └ prior codes k, and ┘  critic: real or not
                                        draws new k
 
-A prior that predicts codes well makes files smaller and samples better: `tables` (what the archive is coded with) and
-`sampler` (what new codes are drawn from) are two readings of one distribution.
+A prior that predicts codes well makes files smaller and samples better: `autoregressive` both codes archives and draws
+new codes. `tables` and `sampler` do one each, where it is missing or not better, and for archives written with them.
 This file joins the parts and runs them on NumPy images; storing them is storage.py, training them is training/.
 """
 
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
+from zpinch.codec.coder import CodePrior
+from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import ImageError, ModelError
 from zpinch.model.bottleneck import dequantise, quantise
@@ -27,7 +29,13 @@ from zpinch.model.encoder import EncoderConfig, Shape, build_encoder
 from zpinch.model.frozen import Frozen
 from zpinch.model.generator import GeneratorConfig, build_generator
 from zpinch.model.prior.factorised import FactorisedPrior, FactorisedPriorConfig
-from zpinch.model.prior.sampler import GaussianSampler, GaussianSamplerConfig, MixtureSampler
+from zpinch.model.prior.sampler import (
+    AutoregressiveSampler,
+    GaussianSampler,
+    GaussianSamplerConfig,
+    MixtureSampler,
+    Sampler,
+)
 
 ENCODE_BATCH = 256  # part of the format: encoding runs in padded batches of this size, so bytes repeat on one machine
 DECODE_BATCH = 256
@@ -76,6 +84,7 @@ class Model(nn.Module):
         if config.encoder is None:
             self.sampler = GaussianSampler(GaussianSamplerConfig(code=config.code, labels=config.labels))
         self.tables: CodeTables | None = None
+        self.autoregressive: IntegerPrior | None = None
         self.name = config.recipe  # the folder's name, once saved
         self.facts: dict[str, Any] = {}  # for people: data, metrics, command, versions
         self.history: list[dict[str, Any]] = []  # the checks of its training
@@ -91,8 +100,11 @@ class Model(nn.Module):
 
         return save(self, folder, force=force)
 
-    def require_codes(self, verb: str) -> CodeTables:
-        """The tables that code this model's codes, or a ModelError that says which recipes can do `verb`."""
+    def require_codes(self, verb: str, coder: str | None = None) -> CodePrior:
+        """The prior that codes this model's codes, or a ModelError that says which recipes can do `verb`.
+
+        coder: the one an archive names; None for the best there is.
+        """
         if self.encoder is None:
             raise ModelError(
                 f"a model of the recipe '{self.config.recipe}' has no encoder and cannot {verb}. "
@@ -102,9 +114,13 @@ class Model(nn.Module):
             raise ModelError(
                 f"this model's training has not finished: it has no tables to {verb} with. Train it with --resume."
             )
+        if self.autoregressive is not None and coder in (None, self.autoregressive.coder):
+            return self.autoregressive
         return self.tables
 
-    def require_sampler(self) -> MixtureSampler | GaussianSampler:
+    def require_sampler(self) -> Sampler:
+        if self.autoregressive is not None:
+            return AutoregressiveSampler(self.autoregressive, self.config.step)
         if self.sampler is None:
             raise ModelError("this model's training has not finished: it has no sampler. Train it with --resume.")
         return self.sampler

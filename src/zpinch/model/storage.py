@@ -21,6 +21,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from zpinch.codec.integer_net import IntegerLayer
+from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import CorruptModel, LimitError, ModelError, UsageError, ZpinchError
 from zpinch.model.card import METRICS, card_files
@@ -70,6 +72,8 @@ def part_tensors(model: Model) -> dict[str, dict[str, Tensor]]:
         }
         if model.tables.label_weights is not None:
             parts["prior"]["label_weights"] = torch.from_numpy(model.tables.label_weights.astype(np.int64))
+    if model.autoregressive is not None:
+        parts["autoregressive"] = {k: torch.from_numpy(v) for k, v in integer_tensors(model.autoregressive).items()}
     return parts
 
 
@@ -85,6 +89,7 @@ def identities(model: Model) -> dict[str, str]:
         "density": model.config.prior,
         "sampler": model.sampler.config if model.sampler else None,
         "prior": None,
+        "autoregressive": None,
     }
     joints = model.config.model_dump_json(include={"image", "code", "step", "class_names"})
     result = {"joints": hashlib.sha256(joints.encode()).hexdigest()}
@@ -247,16 +252,37 @@ def assemble(stored: StoredConfig, parts: Mapping[str, Mapping[str, Tensor]]) ->
         tables = parts["prior"]
         label_weights = tables.get("label_weights")
         model.tables = CodeTables(
-            weights=narrowed(tables["weights"], np.uint32),
-            first=narrowed(tables["first"], np.int32),
-            label_weights=None if label_weights is None else narrowed(label_weights, np.uint32),
+            weights=narrowed(tables["weights"].numpy(), np.uint32),
+            first=narrowed(tables["first"].numpy(), np.int32),
+            label_weights=None if label_weights is None else narrowed(label_weights.numpy(), np.uint32),
         )
+    if "autoregressive" in parts:
+        arrays = {key: tensor.numpy() for key, tensor in parts["autoregressive"].items()}
+        model.autoregressive = integer_prior(model.config.code, arrays)
     return model
 
 
-def narrowed(tensor: Tensor, dtype: type[Integer]) -> NDArray[Integer]:
+def integer_tensors(prior: IntegerPrior) -> dict[str, NDArray[Any]]:
+    """What an autoregressive prior is made of, by name."""
+    arrays: dict[str, NDArray[Any]] = {"first": prior.first}
+    if prior.label_weights is not None:
+        arrays["label_weights"] = prior.label_weights.astype(np.int64)
+    for number, layer in enumerate(prior.layers):
+        arrays |= {f"{number}.weight": layer.weight, f"{number}.bias": layer.bias, f"{number}.shift": layer.shift}
+    return arrays
+
+
+def integer_prior(code: tuple[int, int, int], arrays: Mapping[str, NDArray[Any]]) -> IntegerPrior:
+    layers = [
+        IntegerLayer(arrays[f"{n}.weight"], arrays[f"{n}.bias"], arrays[f"{n}.shift"])
+        for n in range(sum(key.endswith(".weight") for key in arrays))
+    ]
+    shares = arrays.get("label_weights")
+    return IntegerPrior(code, arrays["first"], None if shares is None else narrowed(shares, np.uint32), tuple(layers))
+
+
+def narrowed(wide: NDArray[Any], dtype: type[Integer]) -> NDArray[Integer]:
     """Stored as int64, for safetensors: what does not fit was altered in the upper bytes, which no identity covers."""
-    wide = tensor.numpy()
     narrow = wide.astype(dtype)
     if not np.array_equal(narrow, wide):
         raise ValueError("its tables hold numbers beyond 32 bits")

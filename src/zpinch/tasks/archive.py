@@ -193,7 +193,7 @@ class Archive:
     def _block(self, number: int, *, keep: bool = True) -> Block:
         reader = self._here()
         if not self._has_tables:
-            reader.use(self.model.require_codes("decompress"))
+            reader.use(self.model.require_codes("decompress", self.header.coder))
             self._has_tables = True
         if number in self._cache:
             self._cache.move_to_end(number)

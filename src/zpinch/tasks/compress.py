@@ -1,4 +1,4 @@
-"""Images to an archive: images -> codes -> the prior's integer tables -> range coder -> blocks.
+"""Images to an archive: images -> codes -> the prior's integers -> range coder -> blocks.
 
 One pass, memory bounded by the block. Each block is decoded again at once, so that the archive can say how far its
 images are from what went in.
@@ -15,7 +15,7 @@ import numpy as np
 
 from zpinch.codec.container import ArchiveHeader, ArchiveWriter, Block, images_per_block
 from zpinch.errors import ImageError
-from zpinch.images import ImageCollection, ImageStream, open_stream
+from zpinch.images import ImageCollection, ImageStream
 from zpinch.images.writers.atomic import check_free, discard, place_beside, publish_file, telling
 from zpinch.model.model import Model
 from zpinch.model.storage import identities, load
@@ -24,6 +24,7 @@ from zpinch.tasks.locate import parts_of
 from zpinch.tasks.progress import Report, unheard
 from zpinch.tasks.removal import compare_and_remove, plan_removal
 from zpinch.tasks.restoring import Errors, pixels_of, stored_labels
+from zpinch.tasks.source import open_stream
 
 
 class Compressed(NamedTuple):
@@ -72,12 +73,12 @@ def compress(
     `out` is taken and not `force`, or cannot be written.
     """
     model = model if isinstance(model, Model) else load(model)
-    tables = model.require_codes("compress")
+    prior = model.require_codes("compress")
     source = images if isinstance(images, ImageStream | ImageCollection) else open_stream(images, split="all")
     if isinstance(out, str | Path):
         check_free(Path(out), is_folder=False, force=force)
     model.check_shape(source.shape)
-    header = header_of(source, model)
+    header = header_of(source, model, prior.coder)
     total = source.count if isinstance(source, ImageStream) else len(source)
     if not total:
         raise ImageError(f"{source.source} holds no image: there is nothing to compress.")
@@ -88,7 +89,7 @@ def compress(
     errors, watch = Errors(), CostWatch(model)
     with destination(out, force=force) as (file, where):
         with telling(where):
-            writer = ArchiveWriter(file, header, tables)
+            writer = ArchiveWriter(file, header, prior)
         for batch in batches_of(source, header.block_images):
             block = Block(model.encode(batch.pixels), stored_labels(batch, header), batch.names)
             with telling(where):
@@ -138,13 +139,14 @@ def destination(out: str | Path | BinaryIO, *, force: bool) -> Generator[tuple[B
         discard(part)
 
 
-def header_of(source: ImageStream | ImageCollection, model: Model) -> ArchiveHeader:
+def header_of(source: ImageStream | ImageCollection, model: Model, coder: str) -> ArchiveHeader:
     has_labels = knows_classes(model, source.class_names)
     return ArchiveHeader(
         image_shape=model.config.image,
         code_shape=model.config.code,
         step=model.config.step,
-        parts=parts_of(identities(model)),
+        parts=parts_of(identities(model), coder),
+        coder=coder,
         model_name=model.name,
         block_images=images_per_block(model.config.image, model.config.code),
         has_labels=has_labels,

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.errors import ImageError
 from zpinch.evaluation.baselines import lossless_sizes, lossy_anchor, pca_score
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, SampleScore, score_reconstructions, score_samples
 from zpinch.evaluation.report import PriorRow, write_report
-from zpinch.images import ImageCollection, open_images, splits_of
+from zpinch.images import ImageCollection
 from zpinch.images.writers.atomic import check_free
 from zpinch.model.model import Model
 from zpinch.model.prior.factorised import sample_tables
@@ -24,6 +25,7 @@ from zpinch.tasks.compress import compress
 from zpinch.tasks.decompress import decompress
 from zpinch.tasks.figures import Archive, Evaluation
 from zpinch.tasks.report import report_of
+from zpinch.tasks.source import open_images, splits_of
 
 Phase = Callable[[str], None]
 
@@ -129,20 +131,22 @@ def prior_rows(
     model: Model, test: ImageCollection, reference: Reference, samples: SampleScore | None, *, seed: int
 ) -> tuple[PriorRow, ...]:
     """Each prior's bits on the test codes beside the quality of its samples: what zpinch is built on, measured."""
-    tables = model.require_codes("evaluate")
+    best, tables = model.require_codes("evaluate"), model.tables
     labels = test.labels if model.config.labels and model.config.class_names == test.class_names else None
     codes = model.encode(test.pixels)
-    label_bits = float(np.log2(max(model.config.labels, 1))) if labels is not None else 0.0
-    drawn = sample_tables(tables, len(test), model.config.code[1:], labels, seed=seed)
-    factorised = score_samples(reference, model.decode(drawn, realism=1.0))
-    rows = [
-        PriorRow(
-            "factorised, coordinates independent given the class",
-            float(tables.bits(codes, labels).mean()),
-            factorised.fcd_ratio,
-        )
-    ]
-    if isinstance(model.sampler, MixtureSampler) and samples is not None:
+    rows: list[PriorRow] = []
+    if tables is not None:
+        drawn = sample_tables(tables, len(test), model.config.code[1:], labels, seed=seed)
+        score = score_samples(reference, model.decode(drawn, realism=1.0))
+        bits = float(tables.bits(codes, labels).mean())
+        rows.append(PriorRow("factorised, coordinates independent given the class", bits, score.fcd_ratio))
+    if samples is None:
+        return tuple(rows)
+    if isinstance(best, IntegerPrior):
+        bits = float(best.bits(codes, labels).mean())
+        rows.append(PriorRow("autoregressive, each coordinate given those before it", bits, samples.fcd_ratio))
+    elif isinstance(model.sampler, MixtureSampler):
+        label_bits = float(np.log2(max(model.config.labels, 1))) if labels is not None else 0.0
         d = int(np.prod(model.config.code))
         # A density is no code length: its value at the code times the volume of a cell, step^d, is about its mass.
         bits = model.sampler.config.held_out_bits - d * float(np.log2(model.config.step)) + label_bits
@@ -151,6 +155,8 @@ def prior_rows(
 
 
 def decoder_bytes(model: Model) -> int:
-    """Bytes of what decoding needs: the generator's weights as stored, and the integer tables."""
+    """Bytes of what decoding needs: the generator's weights as stored, and the prior's integers."""
     total = sum(p.numel() * p.element_size() for p in model.generator.state_dict().values())
+    if (prior := model.autoregressive) is not None:
+        return total + sum(layer.weight.nbytes + layer.bias.nbytes + layer.shift.nbytes for layer in prior.layers)
     return total + (model.tables.weights.nbytes + model.tables.first.nbytes if model.tables else 0)

@@ -4,15 +4,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from zpinch.codec.container import ArchiveHeader, check_parts
+from zpinch.codec.integer_prior import IntegerPrior
+from zpinch.codec.tables import CodeTables
 from zpinch.errors import ModelError, WrongModel, ZpinchError
 from zpinch.model.model import Model
 from zpinch.model.storage import folders_beside, identities, load, load_config
 
-DECODING_PARTS = ("generator", "prior")  # all that an archive of codes needs
+PRIORS = {CodeTables.coder: "prior", IntegerPrior.coder: "autoregressive"}  # the part that an archive's coder is
 
 
-def parts_of(ids: Mapping[str, str]) -> dict[str, str]:
-    return {name: ids[name] for name in DECODING_PARTS if name in ids}
+def parts_of(ids: Mapping[str, str], coder: str) -> dict[str, str]:
+    """The identities of all that an archive of codes needs to be decoded."""
+    return {name: ids[name] for name in ("generator", PRIORS[coder]) if name in ids}
 
 
 def model_for(name: str, beside: Path | None, header: ArchiveHeader, model: Model | str | Path | None) -> Model:
@@ -32,11 +35,11 @@ def model_for(name: str, beside: Path | None, header: ArchiveHeader, model: Mode
 
 def given_or_found(name: str, beside: Path | None, header: ArchiveHeader, model: Model | str | Path | None) -> Model:
     if isinstance(model, Model):
-        check_parts(header, parts_of(identities(model)), model.name, file_name=name)
+        check_parts(header, identities(model), model.name, file_name=name)
         return model
     if model is not None:
         stored = load_config(model)
-        check_parts(header, parts_of(stored.identities), stored.name, file_name=name)
+        check_parts(header, stored.identities, stored.name, file_name=name)
         return load(model)
     for folder in folders_beside(beside or Path("-")):
         try:

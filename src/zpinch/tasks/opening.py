@@ -1,14 +1,18 @@
-"""An archive as it was given: a path, or a binary file such as standard input. Whoever reads one begins here."""
+"""An archive as it was given: a path, or a binary file such as standard input. Whoever reads one begins here.
+
+What needs no model loads no PyTorch: `zpinch list` answers at once.
+"""
 
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from zpinch.codec.container import ArchiveReader
 from zpinch.errors import ArchiveError
-from zpinch.model.model import Model
-from zpinch.tasks.locate import model_for
+
+if TYPE_CHECKING:
+    from zpinch.model.model import Model
 
 ArchiveSource: TypeAlias = str | Path | BinaryIO
 
@@ -23,11 +27,13 @@ def opened(archive: ArchiveSource) -> Generator[ArchiveReader]:
         yield ArchiveReader(archive)
 
 
-def ready(archive: ArchiveSource, reader: ArchiveReader, model: Model | str | Path | None, verb: str) -> Model:
+def ready(archive: ArchiveSource, reader: ArchiveReader, model: "Model | str | Path | None", verb: str) -> "Model":
     """The model that wrote the archive, its tables handed to the reader. Raises WrongModel, ModelError."""
+    from zpinch.tasks.locate import model_for
+
     beside = Path(archive) if isinstance(archive, str | Path) else None
     found = model_for(reader.name, beside, reader.header, model)
-    reader.use(found.require_codes(verb))
+    reader.use(found.require_codes(verb, reader.header.coder))
     return found
 
 

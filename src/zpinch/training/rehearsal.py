@@ -8,15 +8,18 @@ import time
 from copy import deepcopy
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
+from zpinch.model.prior.autoregressive import fit_autoregressive
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import training_steps
 from zpinch.training.recipes import Objective, Schedule
 
 WARM_UP_STEPS = 3
+PRIOR_STEPS = 8
 CHECKS_SHARE = 0.12  # of --minutes: checks, sampler fits and the finish (encoding the training set, fitting the prior)
 
 
@@ -25,18 +28,20 @@ class Cost(NamedTuple):
 
     quiet_seconds: float
     playing_seconds: float
+    prior_seconds: float  # of a step of the autoregressive prior, which follows
     precision: str
     peak_mib: float  # of the process so far: the step is in it
 
     def steps_in(self, minutes: float, objective: Objective) -> int:
-        share = objective.critic_start if objective.adversarial else 1.0
-        seconds = share * self.quiet_seconds + (1 - share) * self.playing_seconds
-        return max(20, int(minutes * 60 * (1 - CHECKS_SHARE) / seconds))
+        return max(20, int(minutes * 60 * (1 - CHECKS_SHARE) / self.step_seconds(objective)))
 
     def minutes_of(self, steps: int, objective: Objective) -> float:
+        return steps * self.step_seconds(objective) / (1 - CHECKS_SHARE) / 60
+
+    def step_seconds(self, objective: Objective) -> float:
+        """What a step costs on average, with its share of the prior's."""
         share = objective.critic_start if objective.adversarial else 1.0
-        seconds = share * self.quiet_seconds + (1 - share) * self.playing_seconds
-        return steps * seconds / (1 - CHECKS_SHARE) / 60
+        return share * self.quiet_seconds + (1 - share) * self.playing_seconds + self.prior_seconds
 
 
 def rehearse(model: Model, images: ImageCollection, objective: Objective, schedule: Schedule) -> Cost:
@@ -48,7 +53,24 @@ def rehearse(model: Model, images: ImageCollection, objective: Objective, schedu
     if objective.adversarial:
         playing = _seconds(model, images, objective.model_copy(update={"critic_start": 0.0}), schedule, precision)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Cost(quiet, playing, precision, peak)
+    return Cost(quiet, playing, schedule.prior_share * prior_seconds(model), precision, peak)
+
+
+def prior_seconds(model: Model) -> float:
+    """A step of the autoregressive prior, on codes that mean nothing; 0 for a model without."""
+    if model.encoder is None:
+        return 0.0
+    codes = np.random.default_rng(0).integers(-8, 9, (64, *model.config.code), dtype=np.int32)
+    clock: list[float] = []
+    fit_autoregressive(
+        codes,
+        None,
+        known_labels=model.config.labels,
+        steps=PRIOR_STEPS,
+        seed=0,
+        progress=lambda done, of: clock.append(time.perf_counter()),
+    )
+    return float(np.diff(clock).min()) if clock else 0.0
 
 
 def _seconds(model: Model, images: ImageCollection, objective: Objective, schedule: Schedule, precision: str) -> float:

@@ -19,6 +19,7 @@ from zpinch.errors import QualityError, UsageError
 from zpinch.images import ImageCollection
 from zpinch.model.bottleneck import dequantise
 from zpinch.model.model import Model
+from zpinch.model.prior.autoregressive import BATCH, fit_autoregressive
 from zpinch.model.prior.factorised import fit_density, tables_from_codes
 from zpinch.model.prior.sampler import fit_mixture
 from zpinch.training import stopping
@@ -26,8 +27,10 @@ from zpinch.training.checkpoint import save_run
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import Progress, training_steps
 from zpinch.training.measure import Check, Yardstick, measure
+from zpinch.training.recipes import Schedule
 
 CHECKS = 10  # a run looks at itself about this often
+PRIOR_EPOCHS = 40  # at most: by then it has stopped learning
 MIXTURE_CANDIDATES = (1, 2, 4, 8, 16, 32)
 
 
@@ -118,7 +121,7 @@ def run(
             "Learn more slowly: --set schedule.learning_rate=0.0003"
         )
     is_met = not until or (bool(history) and stopping.are_met(until, history[-1]))
-    finish(model, training, seed=plan.seed, listener=listener)
+    finish(model, training, plan, steps=learner.step, listener=listener)
     return Outcome(model, tuple(history), kept_step, reason, is_met, is_interrupted, time.monotonic() - began)
 
 
@@ -157,19 +160,45 @@ def state_of(model: Model) -> dict[str, Tensor]:
     return {key: value.clone() for key, value in model.state_dict().items() if not key.startswith("sampler.")}
 
 
-def finish(model: Model, training: ImageCollection, *, seed: int, listener: Listener) -> None:
-    """Give a trained model what coding and generating need, from the training codes: integer tables and a sampler."""
+def finish(model: Model, training: ImageCollection, plan: Plan, *, steps: int, listener: Listener) -> None:
+    """Give a trained model what coding and generating need, from the training codes: a prior that does both.
+
+    The tables are always there, and the autoregressive prior where it codes unseen images in fewer bits. Without it a
+    mixture draws the samples. steps: how many the model was trained for.
+    """
     model.eval()
     if model.encoder is None or model.prior is None:
         return
     listener.entered("encoding the training images")
     codes = model.encode(training.pixels)
     labels = training.labels if model.config.labels else None
-    listener.entered("fitting the prior")
-    fit_density(model.prior, codes, labels, seed=seed)
+    listener.entered("fitting the prior's tables")
+    fit_density(model.prior, codes, labels, seed=plan.seed)
     model.tables = tables_from_codes(model.prior, codes, labels)
+    fit = fit_autoregressive(
+        codes,
+        labels,
+        known_labels=model.config.labels,
+        steps=prior_steps(steps, plan.schedule, codes.shape),
+        seed=plan.seed,
+        progress=lambda done, of: listener.entered(f"fitting the autoregressive prior: step {done:,} of {of:,}"),
+    )
+    if fit is not None:
+        unseen = codes[fit.held_out], None if labels is None else labels[fit.held_out]
+        if fit.prior.bits(*unseen).mean() < model.tables.bits(*unseen).mean():
+            model.autoregressive = fit.prior
+            return
+    listener.entered("fitting the sampler")
     latent = dequantise(torch.from_numpy(codes), model.config.step).numpy()
-    model.sampler = fit_mixture(latent, labels, labels=model.config.labels, candidates=MIXTURE_CANDIDATES, seed=seed)
+    model.sampler = fit_mixture(
+        latent, labels, labels=model.config.labels, candidates=MIXTURE_CANDIDATES, seed=plan.seed
+    )
+
+
+def prior_steps(steps: int, schedule: Schedule, codes: tuple[int, ...]) -> int:
+    """Steps of the autoregressive prior after `steps` of the model; codes: their shape (n, channels, h, w)."""
+    epochs = PRIOR_EPOCHS * codes[0] * codes[2] * codes[3] / BATCH
+    return round(min(schedule.prior_share * steps, epochs))
 
 
 class _Store(NamedTuple):

@@ -1,7 +1,8 @@
 """What draws new latents: the seam between the prior and everything that generates.
 
-`mixture` is fitted to the codes after (and, for the critic's pool, during) training; `gaussian` is the prior the `gan`
-recipe trains against. An unlabelled request draws its labels from the training set's class shares.
+`autoregressive` is the prior that also codes the archives; `mixture` is fitted to the codes for the critic's pool
+during training, and where the autoregressive one is missing; `gaussian` is the prior the `gan` recipe trains
+against. An unlabelled request draws its labels from the training set's class shares.
 """
 
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.model.encoder import Shape
 from zpinch.model.frozen import Frozen, Labels, Width
 
@@ -21,6 +23,19 @@ class Sampler(Protocol):
     def sample(self, label: Tensor, rng: torch.Generator, *, temperature: float = 1.0) -> Tensor:
         """Latents for labels: (n,) in [0, labels] -> (n, *code). `labels` means any class."""
         ...
+
+
+class AutoregressiveSampler(NamedTuple):
+    """New codes from what codes the archives, as latents."""
+
+    prior: IntegerPrior
+    step: float
+
+    def sample(self, label: Tensor, rng: torch.Generator, *, temperature: float = 1.0) -> Tensor:
+        seed = int(torch.randint(2**62, (1,), generator=rng))
+        rows = label.cpu().numpy().astype(np.intp)
+        codes = self.prior.sample(rows, np.random.default_rng(seed), temperature=temperature)
+        return torch.from_numpy(codes).float() * self.step
 
 
 class GaussianSamplerConfig(Frozen):
