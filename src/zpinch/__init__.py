@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zpinch.errors import ZpinchError
-    from zpinch.images import ImageCollection, open_images, save_images
+    from zpinch.images import ImageCollection, save_images
     from zpinch.model.model import Model
     from zpinch.model.storage import load
     from zpinch.tasks.archive import Archive, open_archive
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from zpinch.tasks.evaluate import evaluate
     from zpinch.tasks.find import find
     from zpinch.tasks.generate import generate
+    from zpinch.tasks.source import open_images
     from zpinch.tasks.train import train
 
 __all__ = [
@@ -47,7 +48,7 @@ _HOMES = {
     "ZpinchError": "zpinch.errors",
     "load": "zpinch.model.storage",
     "open_archive": "zpinch.tasks.archive",
-    "open_images": "zpinch.images",
+    "open_images": "zpinch.tasks.source",
     "save_images": "zpinch.images",
 }
 

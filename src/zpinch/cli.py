@@ -133,12 +133,12 @@ def train(
     reading: Reading = READING,
     common: Common = COMMON,
 ) -> None:
-    """Train a model on images: a folder, .zip, IDX, .npz, .npy, or a name (digits, mnist, fashion-mnist).
+    """Train a model on images: a folder, .zip, .tar, IDX, .npz, .npy, pixel .csv, .parquet, .zpn, or a name (digits).
 
     With none of --minutes, --epochs, --steps it stops by itself, when held-out quality no longer improves. Ctrl-C
     leaves a usable model, and --resume goes on.
     """
-    from zpinch.images import open_images
+    from zpinch.tasks.source import open_images
     from zpinch.tasks.train import estimate
     from zpinch.tasks.train import train as train_model
     from zpinch.training.progress import ProgressLine, Together, tensorboard_listeners
@@ -225,9 +225,9 @@ def compress(
     What comes back is what the generator makes of the codes: close to the image, not equal to it. How far it is, mean
     and worst, is measured on the way and stored.
     """
-    from zpinch.images import open_stream
     from zpinch.tasks.compress import compress as compress_images
     from zpinch.tasks.progress import progress_bar
+    from zpinch.tasks.source import open_stream
 
     console = common.console()
     stream = open_stream(data, **reading.options("all"))
@@ -496,7 +496,7 @@ def data_get(name: str, *, common: Common = COMMON) -> None:
 @data_app.command(name="check", help_epilogue=examples("zpinch data check photos/", "zpinch data check digits --json"))
 def data_check(path: str, *, common: Common = COMMON) -> None:
     """Look through a source of images to its end: what can be used and what is wrong. Exit 2 when something is."""
-    from zpinch.images import check_source
+    from zpinch.tasks.source import check_source
 
     found = check_source(path)
     shape = "x".join(map(str, found.shape)) if found.shape else "nothing"

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zpinch.errors import ImageError, LimitError, ZpinchError
+from zpinch.errors import ZpinchError
 from zpinch.images.builtin import NAMES
-from zpinch.images.collection import Shape
+from zpinch.images.collection import ImageStream, Shape
 from zpinch.images.opening import existing, open_stream, shelf_of, shown_source, splits_of, table_of
 from zpinch.images.readers.arrays import stream_table
 from zpinch.images.readers.encoded import survey
@@ -74,13 +74,15 @@ def _check_encoded(source: str | Path, shown: str) -> CheckReport | None:
 
 
 def _check_arrays(source: str | Path, shown: str) -> CheckReport:
-    problems: list[Fault] = []
     if str(source) in NAMES:
-        stream = open_stream(source, split="all")
-    else:
-        table = table_of(existing(source), shown, split="all", size=None, skip_bad=True)
-        problems += [Fault(problem.name, str(problem.error)) for problem in table.problems]
-        stream = stream_table(table, shown, size=None)
+        return report_on(open_stream(source, split="all"), shown, splits_of(source), ())
+    table = table_of(existing(source), shown, split="all", size=None, skip_bad=True)
+    problems = tuple(Fault(problem.name, str(problem.error)) for problem in table.problems)
+    return report_on(stream_table(table, shown, size=None), shown, splits_of(source), problems)
+
+
+def report_on(stream: ImageStream, shown: str, splits: tuple[str, ...], problems: tuple[Fault, ...]) -> CheckReport:
+    """Read a stream to its end; problems: those that are known already."""
     counts = np.zeros(len(stream.class_names), np.int64)
     count = 0
     try:
@@ -88,10 +90,8 @@ def _check_arrays(source: str | Path, shown: str) -> CheckReport:
             count += len(batch)
             if batch.labels is not None:
                 counts += np.bincount(batch.labels, minlength=len(counts))
-    except (ImageError, LimitError) as error:
-        problems.append(Fault(shown, str(error)))
+    except ZpinchError as error:
+        problems = (*problems, Fault(shown, str(error)))
     side = (stream.shape[2], stream.shape[1])
     classes = tuple(zip(stream.class_names, counts.tolist(), strict=True))
-    return CheckReport(
-        shown, count, stream.shape, classes, splits_of(source), tuple(problems), stream.notes, side, side
-    )
+    return CheckReport(shown, count, stream.shape, classes, splits, problems, stream.notes, side, side)

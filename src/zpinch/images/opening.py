@@ -69,8 +69,7 @@ def open_stream(
     check_split(split, SPLITS, shown)
     options = Options(split, None if labels is None else _read_labels(labels), _read_size(size), skip_bad)
     if isinstance(source, np.ndarray):
-        check_split(split, (), shown)
-        return _stream_table(arrays.Table(arrays.rows_of(source, shown)), shown, options)
+        return open_table(arrays.Table(arrays.rows_of(source, shown)), shown, split=split, labels=labels, size=size)
     if (name := str(source)) in builtin.NAMES:
         return _stream_table(builtin.read_table(name, split), shown, options)
     path = existing(source)
@@ -78,6 +77,15 @@ def open_stream(
     if (shelf := shelf_of(path, shown, split=split, skip_bad=skip_bad, own_labels=own)) is not None:
         return encoded.stream_shelf(_relabel(shelf, options), size=options.size, skip_bad=skip_bad)
     table = table_of(path, shown, split=split, size=options.size, skip_bad=skip_bad, own_labels=own)
+    return _stream_table(table, shown, options)
+
+
+def open_table(
+    table: arrays.Table, shown: str, *, split: str, labels: Source | None = None, size: Size | None = None
+) -> ImageStream:
+    """Rows without splits as a stream; arguments as in `open_images`."""
+    check_split(split, (), shown)
+    options = Options(split, None if labels is None else _read_labels(labels), _read_size(size), skip_bad=False)
     return _stream_table(table, shown, options)
 
 

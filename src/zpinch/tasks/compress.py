@@ -96,7 +96,7 @@ def compress(
                 size = writer.write(block)
             if check:
                 errors = errors.with_images(batch.pixels, pixels_of(model, block))
-            watch.see(block, done)
+            watch.see(block, done, size.codes)
             done, code_bytes, name_bytes = done + len(batch), code_bytes + size.codes, name_bytes + size.names
             progress(done, total)
         with telling(where):
