@@ -32,6 +32,7 @@ class IntegerLayer:
     weight  (out, in) int8
     bias    (out,) int32
     shift   (out,) uint8, at most 24: what `requantise` divides by afterwards, as a power of two
+    added   the most that a caller adds to an accumulator, or takes from it, before it is requantised
 
     Raises ModelError when an accumulator could leave 32 bits, or when this machine's matrix product is not exact.
     """
@@ -39,6 +40,7 @@ class IntegerLayer:
     weight: NDArray[np.int8]
     bias: NDArray[np.int32]
     shift: NDArray[np.uint8]
+    added: int = 0
     _factor: Float = field(init=False, repr=False)  # the same weights and biases, as BLAS takes them
     _offset: Float = field(init=False, repr=False)
 
@@ -62,9 +64,11 @@ class IntegerLayer:
 
     @property
     def reach(self) -> int:
-        """No sum of terms in any order, with or without the bias, is further from zero."""
+        """No sum of terms in any order, bias, what is added and the rounding included, is further from zero."""
         sums = np.abs(self.weight.astype(np.int64)).sum(1) * MAX_ACTIVATION
-        return int((sums + np.abs(self.bias.astype(np.int64))).max())
+        return int(
+            (sums + np.abs(self.bias.astype(np.int64)) + (1 << self.shift.astype(np.int64) >> 1)).max() + self.added
+        )
 
     def forward(self, a: NDArray[np.uint8] | Float) -> NDArray[np.int32]:
         """Accumulators (n, out) of activations (n, in), which are integers 0 to 255 in any type."""
@@ -72,11 +76,18 @@ class IntegerLayer:
         sums += self._offset
         return sums.astype(np.int32)
 
+    def columns(self, a: NDArray[np.uint8] | Float) -> Float:
+        """The same with an activation vector in each column: (in, n) -> (out, n), integers in floating point."""
+        sums = self._factor.T @ a.astype(self._factor.dtype, copy=False)
+        sums += self._offset[:, None]
+        return sums
+
     def _check_product(self) -> None:
         """Operands fit bfloat16 and TF32 alike; a BLAS that keeps its sums in less than float32 is shown up here."""
         probe = np.random.Generator(np.random.PCG64(0)).integers(0, 256, (16, self.weight.shape[1]), dtype=np.int64)
         wanted = probe @ self.weight.astype(np.int64).T + self.bias
-        if not np.array_equal(self.forward(probe.astype(np.uint8)), wanted):
+        a = probe.astype(np.uint8)
+        if not (np.array_equal(self.forward(a), wanted) and np.array_equal(self.columns(a.T), wanted.T)):
             raise ModelError(
                 "this machine's matrix product rounds integers that it should keep, so that nothing would decode. "
                 "Switch off the fast-math or half-precision mode of NumPy's BLAS (its environment variables)."
@@ -87,6 +98,18 @@ def requantise(accumulators: NDArray[np.int32], shift: NDArray[np.uint8]) -> NDA
     """Accumulators (n, out) as the next layer's activations: divided by 2^shift, rounded half up, clipped to 0..255."""
     wide = np.int32(1) << shift.astype(np.int32) >> 1
     return np.clip((accumulators + wide) >> shift, 0, MAX_ACTIVATION).astype(np.uint8)
+
+
+def rescale_columns(sums: Float, shift: NDArray[np.uint8]) -> Float:
+    """Divide accumulators (out, n) by 2^shift in place, rounded half up: exact, since a layer's reach has the half."""
+    sums *= np.ldexp(np.ones(1, sums.dtype), -shift.astype(np.int32))[:, None]
+    sums += np.minimum(shift, 0.5).astype(sums.dtype)[:, None]
+    return np.floor(sums, out=sums)
+
+
+def requantise_columns(sums: Float, shift: NDArray[np.uint8]) -> Float:
+    """What `requantise` does, to accumulators (out, n) in floating point and in place."""
+    return np.clip(rescale_columns(sums, shift), 0, MAX_ACTIVATION, out=sums)
 
 
 def weights_from_logits(logits: NDArray[np.integer]) -> NDArray[np.uint32]:

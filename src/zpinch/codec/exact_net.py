@@ -1,0 +1,100 @@
+"""The numbers of the exact layer: which integers predict a pixel, and that they fit together.
+
+    known pixels: window of 84 a channel ──> first ──> second ──┬──────────────> high: table of the upper nibble
+         values, and whether they differ from the background    └─ + given[high] ──> low: table of the lower nibble
+
+exact.py codes images with them; zpinch.model.exact learns them.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zpinch.codec.integer_net import IntegerLayer
+from zpinch.codec.tables import check_array
+from zpinch.errors import ModelError
+
+WINDOW = 6  # rows above, columns to the left and to the right
+ABOVE = WINDOW * (2 * WINDOW + 1)  # neighbours in the rows above
+NIBBLE = 16
+OFFSET_BITS = 4  # offsets come in 1/16 of a layer's output
+
+Shape: TypeAlias = tuple[int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class ExactNet:
+    """
+    background  the pixel value that stands for "nothing here", also outside the image
+    first       a layer for each channel: (hidden, 2 k) for the k = 84 channels + earlier values it sees
+    rows        (height, hidden) int16, added to the first layer by the pixel's row
+    columns     (width, hidden) int16, by its column
+    second      (hidden, hidden)
+    given       (16, hidden) int16, added to the second layer once the upper nibble is known
+    high, low   (16, hidden): logits of the two nibbles, in 1/256 bit
+
+    Raises ModelError when shapes do not fit.
+    """
+
+    background: int
+    first: tuple[IntegerLayer, ...]
+    rows: NDArray[np.int16]
+    columns: NDArray[np.int16]
+    second: IntegerLayer
+    given: NDArray[np.int16]
+    high: IntegerLayer
+    low: IntegerLayer
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "columns", "given"):
+            check_array(name, getattr(self, name), np.int16, 2)
+        hidden, wide = len(self.first[0].bias), len(self.second.bias)
+        shapes = [layer.weight.shape for layer in (*self.first, self.second, self.high, self.low)]
+        wanted = [(hidden, 2 * self.inputs(channel)) for channel in range(len(self.first))]
+        wanted += [(wide, hidden), (NIBBLE, wide), (NIBBLE, wide)]
+        if shapes != wanted or len(self.given) != NIBBLE:
+            raise ModelError(f"an exact layer of {len(self.first)} channels has layers {shapes}, not {wanted}")
+        if {self.rows.shape[1], self.columns.shape[1]} != {hidden} or self.given.shape[1] != wide:
+            raise ModelError("an exact layer has offsets that do not fit its layers")
+        if not 0 <= self.background <= 255:
+            raise ModelError(f"an exact layer has a background of {self.background}, which is no pixel value")
+        for layer, added in zip((*self.first, self.second), self.added, strict=True):
+            if layer.shift.min() < OFFSET_BITS or layer.added < added:
+                raise ModelError("an exact layer adds more to an accumulator than its layer allows for")
+
+    @property
+    def image_shape(self) -> Shape:
+        return len(self.first), len(self.rows), len(self.columns)
+
+    def inputs(self, channel: int) -> int:
+        """How many known values a prediction sees: the window in all channels, and this pixel's earlier channels."""
+        return len(self.first) * (ABOVE + WINDOW) + channel
+
+    @property
+    def added(self) -> list[int]:
+        """What the first layers and the second must allow for."""
+        places = int(np.abs(self.rows.astype(int)).max()) + int(np.abs(self.columns.astype(int)).max())
+        given = int(np.abs(self.given.astype(int)).max())
+        scales = [1 << int(layer.shift.max()) >> OFFSET_BITS for layer in (*self.first, self.second)]
+        return [places * scale for scale in scales[:-1]] + [given * scales[-1]]
+
+    def tensors(self) -> dict[str, NDArray[np.integer]]:
+        """Every number of the network by name, as the model stores them."""
+        named: dict[str, NDArray[np.integer]] = {"rows": self.rows, "columns": self.columns, "given": self.given}
+        layers = {f"first{c}": layer for c, layer in enumerate(self.first)}
+        layers |= {"second": self.second, "high": self.high, "low": self.low}
+        for name, layer in layers.items():
+            named |= {f"{name}.weight": layer.weight, f"{name}.bias": layer.bias, f"{name}.shift": layer.shift}
+        return named
+
+    def identity(self) -> str:
+        """SHA-256 of a canonical byte form: shape, background, then every number by name, little-endian."""
+        digest = hashlib.sha256(b"zpinch exact layer 1\n")
+        digest.update(np.array([*self.image_shape, self.background], dtype="<u4").tobytes())
+        for name, array in sorted(self.tensors().items()):
+            digest.update(f"{name} {array.shape}\n".encode())
+            digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        return digest.hexdigest()
