@@ -53,7 +53,7 @@ def test_pixels_come_back(seed: int, shape: tuple[int, int, int], count: int, ma
 @pytest.mark.parametrize("max_error", [0, 3])
 def test_threads_and_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch, max_error: int) -> None:
     rng = np.random.default_rng(1)
-    net, images = any_net(rng, (3, 10, 9), hidden=40), any_images(rng, 12, (3, 4, 9))
+    net, images = any_net(rng, (3, 4, 9), hidden=40), any_images(rng, 12, (3, 4, 9))
     words = encode(net, images, max_error=max_error, threads=1).tolist()
     for threads, chunk in ((1, 7), (2, 512), (5, 3)):
         monkeypatch.setattr("zpinch.codec.exact.CHUNK", chunk)
