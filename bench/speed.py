@@ -2,6 +2,7 @@
 
     python bench/speed.py                          digits that ship with the package
     python bench/speed.py --data ../shared/data/mnist --repeats 5
+    python bench/speed.py --sides zpinch pythae by-hand       with the step written out: the most PyTorch can do here
 
 The net is the 784-128-64-32 autoencoder of the classic papers, sigmoid units, squared error, Adam. Every measurement
 is a process of its own; the two sides take turns, so that a busy minute slows both; medians count. Timed are whole
@@ -90,6 +91,7 @@ SIDES = {
     "zpinch": [str(HERE / "speed.py"), "--measure-zpinch", "float32"],
     "zpinch-bf16": [str(HERE / "speed.py"), "--measure-zpinch", "bfloat16"],
     "pythae": [str(HERE / "peers" / "pythae_autoencoder.py")],
+    "by-hand": [str(HERE / "peers" / "by_hand_autoencoder.py")],
 }
 
 
