@@ -15,7 +15,6 @@ import numpy as np
 from rich.console import Console
 
 import zpinch
-from zpinch.codec.container import ArchiveReader
 from zpinch.tasks.progress import progress_bar
 from zpinch.training.progress import ProgressLine
 
@@ -53,10 +52,8 @@ console.print(
 )
 
 console.rule("3. verify: exactly the codes that were written")
-with archive.path.open("rb") as file:
-    codes = np.concatenate(
-        [block.codes for block in ArchiveReader(file, tables=zpinch.load(folder / "model").tables).blocks()]
-    )
+with zpinch.open_archive(archive.path, folder / "model") as stored:
+    codes = stored.codes
 if not np.array_equal(codes, model.encode(test.pixels)):
     raise SystemExit("the codes differ: this is a bug, please report it with the demo folder")
 console.print(f"all {codes.size:,} integers are equal")

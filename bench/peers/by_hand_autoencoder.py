@@ -1,8 +1,9 @@
 """The 784-128-64-32 autoencoder's step written out by hand, without autograd: how fast PyTorch can be here at all.
 
 The fewest operators that train this net with Adam: one product a layer forward, two backward, gradients into the fused
-optimiser. No loop around it that keeps averages, labels or random states. A ratio to it says how much of a side's time is
-its own doing, and how much is arithmetic. Run by bench/speed.py in a process of its own; the last line is the result.
+optimiser, and no loop around it that keeps averages, labels or random states. A ratio to it says how much of a side's
+time is its own doing, and how much is arithmetic. Run by bench/speed.py in a process of its own; the last line is the
+result.
 """
 
 import argparse
