@@ -76,6 +76,16 @@ def test_a_name_given_twice_counts_once(tmp_path: Path) -> None:
     assert open_images(path, skip_bad=True).pixels[:, 0, 0, 0].tolist() == [1]
 
 
+def test_an_entry_without_a_name_is_no_image(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.zip", ["a.png", "b.png"])  # found by bench/fuzz.py: is_dir() looks at the last letter
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\1\2", data.index(b"PK\1\2") + 4)
+    data[at + 28], data[at + 30] = 0, 5  # the name's five letters become an extra field
+    path.write_bytes(data)
+    with pytest.raises(ImageError):
+        open_images(path)
+
+
 def test_encrypted_entries_and_unusual_methods_are_told(tmp_path: Path) -> None:
     path = archive(tmp_path / "a.zip", ["a.png"])
     data = bytearray(path.read_bytes())

@@ -23,6 +23,8 @@ def readable(name: str) -> str:
     >>> readable("caf\\udce9\\n.png")
     'caf%E9%0A.png'
     """
+    if name.isascii() and name.isprintable():  # nearly always
+        return name
     return "".join(_printable(char) for char in name)
 
 

@@ -28,7 +28,8 @@ MAX_ENTRY_BYTES = 1 << 26
 
 def read_zip(path: Path, source: str, *, skip_bad: bool) -> tuple[Layout, list[zipfile.ZipInfo]]:
     with open_zip(path, source) as archive:
-        entries = [info for info in archive.infolist() if not info.is_dir()]
+        # Not is_dir(), which fails on an empty name.
+        entries = [info for info in archive.infolist() if not info.filename.endswith("/")]
     total = sum(info.file_size for info in entries)
     check_unpacked(total, most_unpacked(path, packed=True), source)
     names = without_top([shown_name(info.filename) for info in entries], path.stem)
