@@ -24,9 +24,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=1e6, help="stop then, at whatever number was reached")
     options = parser.parse_args()
     faulthandler.enable()
-    found = run(options.target, options.count, options.seed, first=options.first, say=True)
+    found = run(
+        options.target, options.count, options.seed, first=options.first, seconds=60 * options.minutes, say=True
+    )
     for finding in found.findings[:20]:
         print(f"--- input {finding.number}\n{finding.what}")
     rate = found.count / found.seconds
@@ -34,7 +37,7 @@ def main() -> None:
     for outcome, n in found.outcomes.most_common():
         print(f"  {outcome:<16} {n:>9,}")
     if options.first == 0:
-        command = f"bench/fuzz.py {options.target} --count {options.count} --seed {options.seed}"
+        command = f"bench/fuzz.py {options.target} --count {found.count} --seed {options.seed}"
         record(
             f"fuzz-{options.target}",
             command,

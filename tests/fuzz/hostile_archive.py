@@ -117,12 +117,12 @@ def make(rng: Random) -> Input:
 
 
 def read(path: Path, made: Input, rng: Random) -> None:
-    """All ways to read an archive; the last one that fails decides what is counted."""
+    """From front to back, and one of the other ways; what the first one met is counted."""
     g = golden()
     (data,) = made.files.values()
     errors: list[ZpinchError] = []
     blocks: list[Block] = []
-    for way in range(4):
+    for way in (0, rng.randrange(1, 4)):
         try:
             reader = ArchiveReader(io.BytesIO(data), tables=g.tables)
             if way == 0:

@@ -47,7 +47,7 @@ class Campaign(NamedTuple):
     peak_bytes: int  # above what the process had after warming up
 
 
-def run(target: str, count: int, seed: int, *, first: int = 0, say: bool = False) -> Campaign:
+def run(target: str, count: int, seed: int, *, first: int = 0, seconds: float = 1e9, say: bool = False) -> Campaign:
     make, read = TARGETS[target]
     outcomes: Counter[str] = Counter()
     findings: list[Finding] = []
@@ -55,6 +55,8 @@ def run(target: str, count: int, seed: int, *, first: int = 0, say: bool = False
     start, base, peak = time.perf_counter(), 0, 0
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder, alarm():
         for number in range(first, first + count):
+            if time.perf_counter() - start > seconds:
+                break
             rng = Random(f"{target}-{seed}-{number}")
             made = make(rng)
             path = write(folder, made, held)
@@ -87,7 +89,7 @@ def run(target: str, count: int, seed: int, *, first: int = 0, say: bool = False
                     f"{target}: {number + 1:,}, {rate:,.0f}/s, {len(findings)} findings, {left:,.0f} s to go",
                     flush=True,
                 )
-    return Campaign(target, count, time.perf_counter() - start, outcomes, findings, peak)
+    return Campaign(target, outcomes.total(), time.perf_counter() - start, outcomes, findings, peak)
 
 
 def write(folder: str, made: Input, held: dict[str, bytes]) -> Path:
