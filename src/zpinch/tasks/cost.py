@@ -20,24 +20,29 @@ class Costly(NamedTuple):
 
 
 class CostWatch:
-    """Adds up what codes cost, and remembers the dearest."""
+    """Adds up what codes cost, and remembers the dearest.
+
+    A block that is cheap as it was written is believed; only in one that looks dear every image is priced.
+    """
 
     def __init__(self, model: Model) -> None:
-        self._tables = model.require_codes("compress")
+        self._prior = model.require_codes("compress")
         known = model.facts.get(TRAINING_BITS)
         self._usual = float(known) if isinstance(known, float | int) and known > 0 else None
         self._bits, self._images = 0.0, 0
         self._dearest: list[Costly] = []
 
-    def see(self, block: Block, first: int) -> None:
-        """A block, and the number of its first image."""
-        if self._usual is None:
+    def see(self, block: Block, first: int, code_bytes: int) -> None:
+        """A block, the number of its first image, and what its codes took."""
+        self._images += len(block.codes)
+        if self._usual is None or 8 * code_bytes < TOO_MANY * self._usual * len(block.codes):
+            self._bits += 8 * code_bytes
             return
-        bits = self._tables.bits(block.codes, block.labels)
-        self._bits, self._images = self._bits + float(bits.sum()), self._images + len(bits)
-        top = np.argsort(bits)[-NAMED:].tolist()
+        bits = self._prior.bits(block.codes, block.labels)
+        self._bits += float(bits.sum())
         rows = [
-            Costly(float(bits[i]), first + i, block.names[i] if block.names else f"image {first + i:,}") for i in top
+            Costly(float(bits[i]), first + i, block.names[i] if block.names else f"image {first + i:,}")
+            for i in np.argsort(bits)[-NAMED:].tolist()
         ]
         self._dearest = heapq.nlargest(NAMED, [*self._dearest, *rows])
 
@@ -45,9 +50,9 @@ class CostWatch:
         """One sentence when images cost twice what those of the training did, else nothing."""
         if self._usual is None or not self._images or self._bits < TOO_MANY * self._usual * self._images:
             return ()
-        mean = self._bits / self._images
         names = ", ".join(f"{row.name} ({row.bits:,.0f})" for row in self._dearest)
         return (
-            f"these images cost {mean:,.0f} bits each, those of the model's training {self._usual:,.0f}: it was "
-            f"trained on others, and will not show these well. Dearest: {names}. Train a model on images like these.",
+            f"these images cost {self._bits / self._images:,.0f} bits each, those of the model's training "
+            f"{self._usual:,.0f}: it was trained on others, and will not show these well. Dearest: {names}. "
+            "Train a model on images like these.",
         )

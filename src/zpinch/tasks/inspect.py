@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from zpinch.codec.container import Footer
 from zpinch.errors import UsageError
-from zpinch.model.storage import WEIGHTS, load_config
 from zpinch.tasks.opening import ArchiveSource, opened
 
 
@@ -37,6 +36,8 @@ def info(source: ArchiveSource) -> Description:
 
 
 def describe_model(folder: Path) -> Description:
+    from zpinch.model.storage import WEIGHTS, load_config  # loads PyTorch, which an archive does not need
+
     stored = load_config(folder)
     config = stored.model
     channels, height, width = config.image

@@ -82,7 +82,7 @@ def parse_range(text: str) -> tuple[int, int | None]:
     >>> parse_range("100:"), parse_range("17")
     ((100, None), (17, 18))
     """
-    found = re.fullmatch(r"(\d{0,15})(:?)(\d{0,15})", text, re.ASCII)
+    found = re.fullmatch(r"(\d{0,15})(?:(:)(\d{0,15}))?", text, re.ASCII)
     if not found or not (found[1] or found[3]):
         raise UsageError(f"--range is FIRST:END in image numbers, such as 5000:5010 for ten images, not {text!r}.")
     start = int(found[1] or 0)

@@ -1,0 +1,100 @@
+"""Salvage against what was put in: every whole block comes back as it was, and what is missing is named."""
+
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trained_models import SPOTS_PER_BLOCK, Pipe, Spots
+from zpinch.codec.container import ArchiveReader
+from zpinch.errors import CorruptArchive, UsageError
+from zpinch.images import open_images
+from zpinch.tasks.decompress import Decompressed, decompress
+from zpinch.tasks.salvage import Gap
+
+
+def offsets(spots: Spots) -> list[int]:
+    with spots.path.open("rb") as file:
+        return [entry.offset for entry in ArchiveReader(file).footer.index]
+
+
+def salvage(spots: Spots, data: bytes, folder: Path) -> Decompressed:
+    (folder / "bad.zpn").write_bytes(data)
+    made = decompress(folder / "bad.zpn", folder / "out.npz", model=spots.model, salvage=True, force=True)
+    names = np.load(folder / "out.npz")["names"].tolist()
+    numbers = [int(Path(name).stem) for name in names]
+    expected = spots.model.decode(spots.model.encode(spots.images.pixels))[numbers]
+    assert np.abs(open_images(folder / "out.npz").pixels.astype(int) - expected).max() <= 1
+    assert made.images == len(names)
+    return made
+
+
+def hit(data: bytes, *places: int) -> bytes:
+    damaged = bytearray(data)
+    for place in places:
+        damaged[place] ^= 0x10
+    return bytes(damaged)
+
+
+def images_of(*blocks: int) -> list[tuple[int, int]]:
+    return [(n * SPOTS_PER_BLOCK, min((n + 1) * SPOTS_PER_BLOCK, 32)) for n in blocks]
+
+
+@pytest.mark.parametrize("lost", [set(c) for n in range(5) for c in combinations(range(5), n)], ids=str)
+def test_whatever_is_whole_comes_back(spots: Spots, tmp_path: Path, lost: set[int]):
+    starts = offsets(spots)
+    made = salvage(spots, hit(spots.path.read_bytes(), *(starts[n] + 30 for n in lost)), tmp_path)
+    missing = sum(stop - start for start, stop in images_of(*lost))
+    assert made.images == 32 - missing
+    if not lost:
+        assert made.lost is None
+        return
+    assert made.lost.images == missing
+    assert made.lost.expected == 32
+    covered = [n for gap in made.lost.gaps for n in range(gap.block, gap.block_stop)]
+    assert covered == sorted(lost)
+    assert [n for gap in made.lost.gaps for n in range(gap.image, gap.image_stop)] == [
+        i for start, stop in images_of(*sorted(lost)) for i in range(start, stop)
+    ]
+    assert all(b.block > a.block_stop for a, b in zip(made.lost.gaps, made.lost.gaps[1:], strict=False))
+
+
+def test_without_a_footer(spots: Spots, tmp_path: Path):
+    data, starts = spots.path.read_bytes(), offsets(spots)
+    for end in (len(data) - 1, starts[4] + 31, len(data) - 30):
+        made = salvage(spots, data[:end], tmp_path)
+        assert made.images == (28 if end < len(data) - 200 else 32)
+        assert made.lost.gaps == ()
+        assert made.lost.expected is None
+        assert "not known" in made.lost.lines()[-1]
+    made = salvage(spots, hit(data, starts[1] + 30, starts[2] + 30)[:-5], tmp_path)
+    assert [(gap.block, gap.block_stop) for gap in made.lost.gaps] == [(1, 3)]
+    assert made.lost.lines()[0].startswith("lost: blocks 1 to 2, images ")
+
+
+def test_copies_and_strangers_are_left_out(spots: Spots, tmp_path: Path):
+    data, starts = spots.path.read_bytes(), offsets(spots)
+    block = data[starts[1] : starts[2]]
+    made = salvage(spots, data[: starts[2]] + block + block + data[starts[2] :], tmp_path)
+    assert made.images == 32
+    assert made.lost is None
+
+
+def test_nothing_to_save(spots: Spots, tmp_path: Path):
+    data, starts = spots.path.read_bytes(), offsets(spots)
+    for bad in (hit(data, *(start + 30 for start in starts)), data[: starts[0]], data[: starts[0] - 1], b"", b"x" * 99):
+        (tmp_path / "bad.zpn").write_bytes(bad)
+        with pytest.raises(CorruptArchive):
+            decompress(tmp_path / "bad.zpn", tmp_path / "out", model=spots.model, salvage=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.zpn"]
+
+
+def test_gaps_in_words():
+    assert str(Gap(3, 4, 12_288, 16_384)) == "block 3, images 12,288 to 16,383"
+    assert str(Gap(3, 5, 0, 7)) == "blocks 3 to 4, images 0 to 6"
+
+
+def test_a_pipe_cannot_be_salvaged(spots: Spots, tmp_path: Path):
+    with pytest.raises(UsageError, match="pipe"):
+        decompress(Pipe(spots.path.read_bytes()), tmp_path / "x", model=spots.model, salvage=True)
