@@ -139,8 +139,10 @@ def fit_autoregressive(
     symbols = torch.from_numpy(np.where((index < 0) | (index >= entries - 1), entries - 1, index))
     label = torch.full((len(codes),), known_labels) if labels is None else torch.from_numpy(labels)
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))
-    training = _Codes(symbols, label, order[held:])
-    testing = _Codes(symbols, label, order[:held]).draw(CHECKED, seed=seed, step=-1, hidden_share=0.0)
+    training = _Codes(symbols, label, order[held:], none=known_labels)
+    testing = _Codes(symbols, label, order[:held], none=known_labels).draw(
+        CHECKED, seed=seed, step=-1, hidden_share=0.0
+    )
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -184,17 +186,17 @@ class _Batch(NamedTuple):
 class _Codes:
     """Symbols (n, channels, h, w) of which positions are drawn, each with what its distribution may see."""
 
-    def __init__(self, symbols: Tensor, label: Tensor, images: Tensor) -> None:
+    def __init__(self, symbols: Tensor, label: Tensor, images: Tensor, *, none: int) -> None:
         self.height, self.width = symbols.shape[2:]
         self.padded = F.pad(symbols, (1, 1, 1, 0), value=-1)
-        self.label, self.images = label, images
+        self.label, self.images, self.none = label, images, none
 
     def draw(self, count: int, *, seed: int, step: int, hidden_share: float) -> _Batch:
         rng = torch.Generator().manual_seed(seed * 1_000_003 + step + 1)
         image = self.images[torch.randint(len(self.images), (count,), generator=rng)]
         position = torch.randint(self.height * self.width, (count,), generator=rng)
         hidden = torch.rand(count, generator=rng) < hidden_share
-        label = torch.where(hidden, int(self.label.max()), self.label[image])
+        label = torch.where(hidden, self.none, self.label[image])
         y, x = position // self.width + 1, position % self.width + 1
         around = NEIGHBOURS if self.height * self.width > 1 else ()
         neighbours = [self.padded[image, :, y + down, x + right] for down, right in around]
