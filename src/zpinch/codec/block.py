@@ -1,29 +1,34 @@
 """Blocks: up to 4 MiB of images, each decodable and verifiable on its own.
 
 A block is framed by a sync word and a CRC-32 that starts from the header's, numbered, and carries a hash of the
-symbols it must decode to. Its codes are range coded, or zlib-packed where the model fits them badly.
+symbols it must decode to. Its codes are range coded, or zlib-packed where the model fits them badly. In an archive of
+the exact layer the symbols are pixels (pixel_block.py); the frame is the same.
 """
 
 import hashlib
 import zlib
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zpinch.codec.coder import CodePrior, Codes, Labels, decode, encode
+from zpinch.codec.exact_net import ExactNet
 from zpinch.codec.header import ArchiveHeader
-from zpinch.codec.layout import BLOCK, BLOCK_SYNC, CRC, RANGE_CODED, STORED, packed_limit
+from zpinch.codec.layout import BLOCK, BLOCK_SYNC, CRC, RANGE_CODED, RAW, STORED, packed_limit
 from zpinch.codec.names import pack_names, packed_names_limit, unpack, unpack_names
+from zpinch.codec.pixel_block import Pixels, pack_pixels, pixel_symbols, unpack_pixels
 from zpinch.codec.source import ByteSource
 from zpinch.codec.tables import MAX_CODE
 from zpinch.errors import CorruptArchive, UsageError
 
+Coder: TypeAlias = CodePrior | ExactNet
+
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    codes: Codes  # (n, channels, h, w)
+    codes: Codes | Pixels  # (n, channels, h, w): codes int32, or the pixels themselves uint8
     labels: Labels | None = None  # (n,)
     names: tuple[str, ...] | None = None  # n of them
 
@@ -71,19 +76,30 @@ class Frame(NamedTuple):
     checksum: int
 
 
-def pack_block(block: Block, number: int, header: ArchiveHeader, seed: int, prior: CodePrior) -> PackedBlock:
+def pack_block(block: Block, number: int, header: ArchiveHeader, seed: int, coder: Coder) -> PackedBlock:
     """A block as it stands in the archive. seed: the CRC-32 of the header."""
     check_block(block, header)
-    symbols = join_symbols(block.codes, block.labels)
-    kind, payload = RANGE_CODED, encode(block.codes, block.labels, prior)
-    if len(payload) > symbols.size:  # more than a byte a code: the model may not know such images at all
-        kind, payload = min((kind, payload), (STORED, store(symbols)), key=lambda form: len(form[1]))
+    if isinstance(coder, ExactNet):
+        symbols = pixel_symbols(block.codes.astype(np.uint8, copy=False), block.labels)
+        kind, payload = pack_pixels(block.codes.astype(np.uint8, copy=False), block.labels, header, coder)
+    else:
+        symbols = join_symbols(block.codes, block.labels)
+        kind, payload = pack_codes(block.codes.astype(np.int32, copy=False), block.labels, coder)
     names = b"" if block.names is None else pack_names(block.names)
     lengths = len(payload), len(names)
     start = BLOCK.pack(BLOCK_SYNC, number, len(block.codes), kind, *lengths, hash_symbols(symbols))
     data = start + payload + names
     checksum = zlib.crc32(data, seed)
     return PackedBlock(data + CRC.pack(checksum), checksum, block_size(*lengths))
+
+
+def pack_codes(codes: Codes, labels: Labels | None, prior: CodePrior) -> tuple[int, bytes]:
+    """The kind and the bytes of a payload."""
+    payload, symbols = encode(codes, labels, prior), join_symbols(codes, labels)
+    if len(payload) <= symbols.size:
+        return RANGE_CODED, payload
+    # More than a byte a code: the model may not know such images at all.
+    return min((RANGE_CODED, payload), (STORED, store(symbols)), key=lambda form: len(form[1]))
 
 
 class FrameStart(NamedTuple):
@@ -104,9 +120,10 @@ def read_start(source: ByteSource, number: int, header: ArchiveHeader) -> FrameS
     what = f"block {number:,}"
     data = BLOCK_SYNC + source.take(BLOCK.size - len(BLOCK_SYNC), what)
     _, found, images, kind, payload_length, names_length, symbols_hash = BLOCK.unpack(data)
-    if not 1 <= images <= header.block_images or kind not in (RANGE_CODED, STORED):
+    kinds = (RANGE_CODED, STORED, RAW) if header.is_exact else (RANGE_CODED, STORED)
+    if not 1 <= images <= header.block_images or kind not in kinds:
         raise source.damage(what, offset, f"claims {images:,} images of kind {kind}")
-    payload_limit = packed_limit(4 * symbol_count(images, header))
+    payload_limit = packed_limit(header.symbol_bytes(images))
     names_limit = packed_names_limit(images) if header.has_names else 0
     if payload_length > payload_limit or names_length > names_limit:
         raise source.damage(what, offset, f"claims {payload_length:,} bytes of codes, {names_length:,} of names")
@@ -131,20 +148,29 @@ def read_packed_names(source: ByteSource, number: int, header: ArchiveHeader) ->
     return start.offset, start.images, source.take(start.names_length, f"block {number:,}")
 
 
-def unpack_block(frame: Frame, header: ArchiveHeader, prior: CodePrior) -> Block:
+def unpack_block(frame: Frame, header: ArchiveHeader, coder: Coder) -> Block:
     """The images of a frame, or CorruptArchive with a reason but without a place."""
     names = unpack_frame_names(frame, header)
+    if isinstance(coder, ExactNet):
+        codes, labels = unpack_pixels(frame.kind, frame.payload, frame.images, header, coder)
+        symbols = pixel_symbols(codes, labels)
+    else:
+        codes, labels = unpack_codes(frame, header, coder)
+        symbols = join_symbols(codes, labels)
+    if hash_symbols(symbols) != frame.symbols_hash:
+        raise CorruptArchive("decodes to other codes than were written")
+    return Block(codes, labels, names)
+
+
+def unpack_codes(frame: Frame, header: ArchiveHeader, prior: CodePrior) -> tuple[Codes, Labels | None]:
     if frame.kind == STORED:
         symbols = unstore(frame.payload, symbol_count(frame.images, header))
         codes, labels = np.split(symbols, [frame.images * int(np.prod(header.code_shape))])
         codes, labels = codes.reshape(-1, *header.code_shape), labels if header.has_labels else None
         if labels is not None and (labels.min() < 0 or labels.max() >= prior.labels):
             raise CorruptArchive("holds a label that the model does not have")
-    else:
-        codes, labels = decode(frame.payload, frame.images, header.code_shape, prior, has_labels=header.has_labels)
-    if hash_symbols(join_symbols(codes, labels)) != frame.symbols_hash:
-        raise CorruptArchive("decodes to other codes than were written")
-    return Block(codes, labels, names)
+        return codes, labels
+    return decode(frame.payload, frame.images, header.code_shape, prior, has_labels=header.has_labels)
 
 
 def unpack_frame_names(frame: Frame, header: ArchiveHeader) -> tuple[str, ...] | None:
@@ -159,13 +185,14 @@ def symbol_count(images: int, header: ArchiveHeader) -> int:
     return images * (int(np.prod(header.code_shape)) + header.has_labels)
 
 
-def join_symbols(codes: Codes, labels: NDArray[np.integer] | None) -> NDArray[np.int32]:
+def join_symbols(codes: Codes | Pixels, labels: NDArray[np.integer] | None) -> NDArray[np.int32]:
     """All codes in scan order, image by image, then all labels, as little-endian 32-bit integers."""
     return np.concatenate([codes.ravel(), [] if labels is None else labels], dtype="<i4", casting="unsafe")
 
 
-def hash_symbols(symbols: NDArray[np.int32]) -> bytes:
-    return hashlib.blake2b(symbols.tobytes(), digest_size=8).digest()
+def hash_symbols(symbols: bytes | NDArray[np.int32]) -> bytes:
+    data = symbols if isinstance(symbols, bytes) else symbols.tobytes()
+    return hashlib.blake2b(data, digest_size=8).digest()
 
 
 def store(symbols: NDArray[np.int32]) -> bytes:

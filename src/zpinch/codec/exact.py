@@ -40,9 +40,27 @@ def encode(net: ExactNet, pixels: Pixels, *, max_error: int = 0, threads: int = 
 
     max_error: the most levels by which what comes back may differ. Raises UsageError.
     """
+    encoder = RangeEncoder()
+    encode_into(encoder, net, pixels, max_error=max_error, threads=threads)
+    return encoder.words()
+
+
+def decode(
+    net: ExactNet, words: NDArray[np.uint32], count: int, *, max_error: int = 0, threads: int = THREADS
+) -> Pixels:
+    """The images that `encode` was given, or what it may have changed them to. CorruptArchive."""
+    decoder = RangeDecoder(words)
+    pixels = decode_from(decoder, net, count, max_error=max_error, threads=threads)
+    if not decoder.is_exhausted():
+        raise CorruptArchive("has data left over after its last pixel")
+    return pixels
+
+
+def encode_into(
+    encoder: RangeEncoder, net: ExactNet, pixels: Pixels, *, max_error: int, threads: int = THREADS
+) -> None:
     if pixels.shape[1:] != net.image_shape:
         raise UsageError(f"an exact layer for images of {net.image_shape} cannot code {pixels.shape[1:]}")
-    encoder = RangeEncoder()
 
     def code(symbols: Symbols, weights: Weights) -> Symbols:
         encoder.encode_each(symbols, weights)
@@ -52,18 +70,12 @@ def encode(net: ExactNet, pixels: Pixels, *, max_error: int = 0, threads: int = 
     canvas.image[:] = np.moveaxis(within(pixels, max_error), 0, -1)
     with ThreadPoolExecutor(threads) as pool:
         walk(net, canvas, code, max_error, pool)
-    return encoder.words()
 
 
-def decode(
-    net: ExactNet, words: NDArray[np.uint32], count: int, *, max_error: int = 0, threads: int = THREADS
-) -> Pixels:
-    """The images that `encode` was given, or what it may have changed them to. CorruptArchive."""
-    decoder, canvas = RangeDecoder(words), Canvas(net, count)
+def decode_from(decoder: RangeDecoder, net: ExactNet, count: int, *, max_error: int, threads: int = THREADS) -> Pixels:
+    canvas = Canvas(net, count)
     with ThreadPoolExecutor(threads) as pool:
         walk(net, canvas, lambda _, weights: decoder.decode_each(weights), max_error, pool)
-    if not decoder.is_exhausted():
-        raise CorruptArchive("has data left over after its last pixel")
     return np.ascontiguousarray(np.moveaxis(canvas.image, -1, 0))
 
 

@@ -6,9 +6,9 @@
 exact.py codes images with them; zpinch.model.exact learns them.
 """
 
-import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,8 @@ class ExactNet:
     Raises ModelError when shapes do not fit.
     """
 
+    coder: ClassVar[str] = "exact-1"  # what an archive's header says
+
     background: int
     first: tuple[IntegerLayer, ...]
     rows: NDArray[np.int16]
@@ -51,6 +53,8 @@ class ExactNet:
     def __post_init__(self) -> None:
         for name in ("rows", "columns", "given"):
             check_array(name, getattr(self, name), np.int16, 2)
+        if not self.first:
+            raise ModelError("an exact layer has no layer for any channel")
         hidden, wide = len(self.first[0].bias), len(self.second.bias)
         shapes = [layer.weight.shape for layer in (*self.first, self.second, self.high, self.low)]
         wanted = [(hidden, 2 * self.inputs(channel)) for channel in range(len(self.first))]
@@ -61,40 +65,61 @@ class ExactNet:
             raise ModelError("an exact layer has offsets that do not fit its layers")
         if not 0 <= self.background <= 255:
             raise ModelError(f"an exact layer has a background of {self.background}, which is no pixel value")
-        for layer, added in zip((*self.first, self.second), self.added, strict=True):
-            if layer.shift.min() < OFFSET_BITS or layer.added < added:
+        allowances = [most(self.rows) + most(self.columns)] * len(self.first) + [most(self.given)]
+        for layer, offsets in zip((*self.first, self.second), allowances, strict=True):
+            if layer.shift.min() < OFFSET_BITS or layer.added < added(offsets, layer.shift):
                 raise ModelError("an exact layer adds more to an accumulator than its layer allows for")
 
     @property
     def image_shape(self) -> Shape:
         return len(self.first), len(self.rows), len(self.columns)
 
+    @property
+    def channels(self) -> int:
+        return len(self.first)
+
     def inputs(self, channel: int) -> int:
         """How many known values a prediction sees: the window in all channels, and this pixel's earlier channels."""
         return len(self.first) * (ABOVE + WINDOW) + channel
 
-    @property
-    def added(self) -> list[int]:
-        """What the first layers and the second must allow for."""
-        places = int(np.abs(self.rows.astype(int)).max()) + int(np.abs(self.columns.astype(int)).max())
-        given = int(np.abs(self.given.astype(int)).max())
-        scales = [1 << int(layer.shift.max()) >> OFFSET_BITS for layer in (*self.first, self.second)]
-        return [places * scale for scale in scales[:-1]] + [given * scales[-1]]
-
     def tensors(self) -> dict[str, NDArray[np.integer]]:
         """Every number of the network by name, as the model stores them."""
         named: dict[str, NDArray[np.integer]] = {"rows": self.rows, "columns": self.columns, "given": self.given}
-        layers = {f"first{c}": layer for c, layer in enumerate(self.first)}
-        layers |= {"second": self.second, "high": self.high, "low": self.low}
-        for name, layer in layers.items():
+        named["background"] = np.array([self.background], np.uint8)
+        layers = {f"first{channel}": layer for channel, layer in enumerate(self.first)}
+        for name, layer in (layers | {"second": self.second, "high": self.high, "low": self.low}).items():
             named |= {f"{name}.weight": layer.weight, f"{name}.bias": layer.bias, f"{name}.shift": layer.shift}
         return named
 
-    def identity(self) -> str:
-        """SHA-256 of a canonical byte form: shape, background, then every number by name, little-endian."""
-        digest = hashlib.sha256(b"zpinch exact layer 1\n")
-        digest.update(np.array([*self.image_shape, self.background], dtype="<u4").tobytes())
-        for name, array in sorted(self.tensors().items()):
-            digest.update(f"{name} {array.shape}\n".encode())
-            digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
-        return digest.hexdigest()
+
+def exact_net(tensors: Mapping[str, NDArray[Any]]) -> ExactNet:
+    """The network that `ExactNet.tensors` took apart. Raises ModelError, and KeyError where one is missing."""
+    rows, columns, given = (tensors[name] for name in ("rows", "columns", "given"))
+    for name, offsets in (("rows", rows), ("columns", columns), ("given", given)):
+        check_array(name, offsets, np.int16, 2)
+    channels = sum(name.startswith("first") and name.endswith(".weight") for name in tensors)
+    places, told = most(rows) + most(columns), most(given)
+
+    def layer(name: str, offsets: int = 0) -> IntegerLayer:
+        weight, bias, shift = (tensors[f"{name}.{part}"] for part in ("weight", "bias", "shift"))
+        return IntegerLayer(weight, bias, shift, added(offsets, shift))
+
+    return ExactNet(
+        background=int(tensors["background"].item()),
+        first=tuple(layer(f"first{channel}", places) for channel in range(channels)),
+        rows=rows,
+        columns=columns,
+        second=layer("second", told),
+        given=given,
+        high=layer("high"),
+        low=layer("low"),
+    )
+
+
+def most(offsets: NDArray[np.int16]) -> int:
+    return int(np.abs(offsets.astype(np.int32)).max(initial=0))
+
+
+def added(offsets: int, shift: NDArray[np.uint8]) -> int:
+    """What offsets of at most so many sixteenths of an output unit add to an accumulator at most."""
+    return offsets << int(shift.max(initial=0)) >> OFFSET_BITS

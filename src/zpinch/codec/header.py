@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
 from zpinch.codec.canonical import from_json, to_json
+from zpinch.codec.exact_net import ExactNet
 from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.codec.layout import CRC, HEADER, JSON_BYTES, MAGIC, VERSION, images_per_block
 from zpinch.codec.source import ByteSource
-from zpinch.codec.tables import CodeTables
+from zpinch.codec.tables import MAX_ENTRIES, CodeTables
 from zpinch.errors import ArchiveError, CorruptArchive, LimitError, UsageError, WrongModel
 
 Shape = tuple[int, int, int]
@@ -23,8 +24,8 @@ Shape = tuple[int, int, int]
 # What this version writes and understands; another value means another reader.
 UNDERSTOOD = {
     "scan_order": ("channel-row-column",),
-    "coder": (CodeTables.coder, IntegerPrior.coder),
-    "layers": (("latent",),),
+    "coder": (CodeTables.coder, IntegerPrior.coder, ExactNet.coder),
+    "layers": (("latent",), ("exact",)),
     "tile_grid": ((1, 1),),
 }
 
@@ -35,6 +36,8 @@ class ArchiveHeader:
     parts        identities (SHA-256) of the parts of the model that decoding needs, by name
     model_name   for people: which model to look for
     class_names  by label; empty when the data had none
+    layers       what blocks hold: codes, which a generator makes images of, or the pixels themselves, whose `code` is
+                 their number of steps
     """
 
     image_shape: Shape
@@ -75,6 +78,32 @@ class ArchiveHeader:
         for name, values in UNDERSTOOD.items():
             if getattr(self, name) not in values:
                 raise ArchiveError(f"{name} {getattr(self, name)!r} needs a newer zpinch: pip install -U zpinch")
+
+        if self.is_exact != (self.coder == ExactNet.coder):
+            raise UsageError(f"header: the coder {self.coder} does not code the layer {self.layers[0]}")
+        if self.is_exact:
+            if self.code_shape != self.image_shape or self.step not in range(1, 256, 2):
+                raise UsageError("header: pixels are coded one by one, in steps of an odd number of levels up to 255")
+            if self.has_labels and not 1 <= len(self.class_names) <= MAX_ENTRIES:
+                raise UsageError(f"header: labels of pixels need 1 to {MAX_ENTRIES:,} class names")
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether blocks hold pixels instead of codes."""
+        return self.layers == ("exact",)
+
+    @property
+    def is_lossless(self) -> bool:
+        return self.is_exact and self.max_error == 0
+
+    @property
+    def max_error(self) -> int:
+        """In an archive of pixels: by how many levels one may differ from the original."""
+        return (int(self.step) - 1) // 2
+
+    def symbol_bytes(self, images: int) -> int:
+        """What the symbols of a block take before they are coded: 4 bytes a code or label, 1 a pixel."""
+        return images * (math.prod(self.code_shape) * (1 if self.is_exact else 4) + 4 * self.has_labels)
 
     def to_bytes(self) -> bytes:
         """The header as it stands at the start of the archive, its CRC-32 included."""

@@ -28,7 +28,8 @@ END = Struct("<I8s")
 CRC = Struct("<I")
 
 RANGE_CODED = 0
-STORED = 1
+STORED = 1  # zlib-packed
+RAW = 2  # as they are; pixels only
 
 JSON_BYTES = 64 << 10  # of the header, and of the statistics
 BLOCK_PIXELS = 4 << 20  # bytes of the images of a block; also the most code values in one

@@ -12,6 +12,7 @@ from typing import BinaryIO, NamedTuple
 from zpinch.codec.block import (
     Block,
     BlockSummary,
+    Coder,
     Frame,
     block_size,
     read_frame,
@@ -19,7 +20,7 @@ from zpinch.codec.block import (
     unpack_block,
     unpack_frame_names,
 )
-from zpinch.codec.coder import CodePrior
+from zpinch.codec.exact_net import ExactNet
 from zpinch.codec.footer import Footer, IndexEntry, find_footer, read_footer
 from zpinch.codec.header import read_header
 from zpinch.codec.layout import BLOCK_SYNC, BLOCKS, FOOTER_SYNC, STORED
@@ -38,18 +39,24 @@ class Salvaged(NamedTuple):
 class ArchiveReader:
     """The archive that begins where `file` stands. header is known at once, footer when the file seeks or is read."""
 
-    def __init__(self, file: BinaryIO, *, tables: CodePrior | None = None) -> None:
+    def __init__(self, file: BinaryIO, *, tables: Coder | None = None) -> None:
         self._source = ByteSource(file)
         self.header, self._seed = read_header(self._source)
         self._blocks_start = self._source.position
         self._footer: Footer | None = None
-        self._tables: CodePrior | None = None
+        self._tables: Coder | None = None
         if tables:
             self.use(tables)
 
-    def use(self, tables: CodePrior) -> None:
+    def use(self, tables: Coder) -> None:
         """Decode with these tables: the header, which says whose they must be, has been read."""
-        if (
+        if isinstance(tables, ExactNet):
+            if tables.coder != self.header.coder or tables.image_shape != self.header.image_shape:
+                raise WrongModel(
+                    f"{self.name}: is not an archive of {tables.image_shape} pixels, which this exact layer decodes. "
+                    f"Pass -m with the model that wrote it, '{self.header.model_name}'."
+                )
+        elif (
             tables.coder != self.header.coder
             or tables.channels != self.header.code_shape[0]
             or (self.header.has_labels and not tables.labels)
@@ -160,7 +167,7 @@ class ArchiveReader:
         except CorruptArchive:
             return None
 
-    def _needed_tables(self) -> CodePrior:
+    def _needed_tables(self) -> Coder:
         if self._tables is None:
             raise UsageError(f"{self.name}: its blocks decode with the tables of model '{self.header.model_name}'")
         return self._tables
@@ -199,7 +206,7 @@ class ArchiveReader:
             raise self._source.damage(f"block {number:,}", frame.offset, reason)
         return frame
 
-    def _unpack(self, frame: Frame, tables: CodePrior) -> Block:
+    def _unpack(self, frame: Frame, tables: Coder) -> Block:
         try:
             return unpack_block(frame, self.header, tables)
         except CorruptArchive as error:

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import BinaryIO
 
-from zpinch.codec.block import Block, BlockSize, pack_block
-from zpinch.codec.coder import CodePrior
+from zpinch.codec.block import Block, BlockSize, Coder, pack_block
 from zpinch.codec.footer import IndexEntry, Statistic, pack_footer
 from zpinch.codec.header import ArchiveHeader
 from zpinch.codec.layout import BLOCKS, CRC
@@ -14,7 +13,7 @@ from zpinch.errors import LimitError, UsageError
 class ArchiveWriter:
     """Writes to any binary stream, a pipe included. Without finish() the archive counts as truncated."""
 
-    def __init__(self, file: BinaryIO, header: ArchiveHeader, tables: CodePrior) -> None:
+    def __init__(self, file: BinaryIO, header: ArchiveHeader, tables: Coder) -> None:
         if tables.channels != header.code_shape[0] or tables.coder != header.coder:
             raise UsageError(
                 f"a prior of {tables.channels} channels for the coder {tables.coder} does not fit codes of "

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from zpinch.codec.exact_net import ABOVE, NIBBLE, OFFSET_BITS, WINDOW, ExactNet, Shape
+from zpinch.codec.exact_net import ABOVE, NIBBLE, OFFSET_BITS, WINDOW, ExactNet, Shape, added, most
 from zpinch.codec.integer_net import IntegerLayer
 from zpinch.model.frozen import Frozen, Width
 
@@ -67,14 +67,13 @@ class GridLinear(nn.Module):
         unit = torch.exp2(-self.scale())[:, None]
         return (self.weight.detach() / unit).round().clamp(-127, 127) * unit
 
-    def export(self, added: int = 0) -> IntegerLayer:
-        """added: the most that offsets add, in sixteenths of an output unit."""
+    def export(self, offsets: int = 0) -> IntegerLayer:
+        """offsets: the most that is added to an output, in sixteenths of its unit."""
         scale = self.scale()
-        shift = (self.bits - self.out_bits + scale).int()
+        shift = (self.bits - self.out_bits + scale).to(torch.uint8).numpy()
         weight = (self.on_grid() * torch.exp2(scale)[:, None]).to(torch.int8)
         bias = (self.bias.detach().double() * torch.exp2(self.bits + scale)).round().int()
-        most = added << int(shift.max()) >> OFFSET_BITS
-        return IntegerLayer(weight.numpy(), bias.numpy(), shift.to(torch.uint8).numpy(), most)
+        return IntegerLayer(weight.numpy(), bias.numpy(), shift, added(offsets, shift))
 
 
 class ExactNetwork(nn.Module):
@@ -118,13 +117,13 @@ class ExactNetwork(nn.Module):
     def export(self) -> ExactNet:
         """The integers of this network, for the coder."""
         rows, columns, given = (integer_offsets(offsets) for offsets in (self.rows, self.columns, self.given))
-        places = int(np.abs(rows.astype(int)).max()) + int(np.abs(columns.astype(int)).max())
+        places = most(rows) + most(columns)
         return ExactNet(
             background=self.config.background,
             first=tuple(layer.export(places) for layer in self.first),  # pyright: ignore[reportCallIssue]
             rows=rows,
             columns=columns,
-            second=self.second.export(int(np.abs(given.astype(int)).max())),
+            second=self.second.export(most(given)),
             given=given,
             high=self.high.export(),
             low=self.low.export(),
