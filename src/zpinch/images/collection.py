@@ -36,6 +36,7 @@ class ImageCollection:
     names: relative POSIX names; None when the source has none (IDX, npz)
     source: what the person typed, for messages
     notes: sentences on what was converted or left out
+    losses: those of the notes that say what converting lost of the pixels
     """
 
     pixels: Pixels
@@ -44,6 +45,7 @@ class ImageCollection:
     names: tuple[str, ...] | None = None
     source: str = "an array"
     notes: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         pixels, labels, n = self.pixels, self.labels, len(self.pixels)
@@ -83,7 +85,9 @@ class ImageCollection:
             whole = names
             names = whole[which] if isinstance(which, slice) else tuple(whole[i] for i in np.arange(len(self))[which])
         labels = None if self.labels is None else self.labels[which]
-        return ImageCollection(self.pixels[which], labels, self.class_names, names, self.source, self.notes)
+        return ImageCollection(
+            self.pixels[which], labels, self.class_names, names, self.source, self.notes, self.losses
+        )
 
     @property
     def shape(self) -> Shape:
@@ -117,6 +121,7 @@ class ImageStream:
     source: str
     notes: tuple[str, ...]
     read: Callable[[int], Iterator[ImageCollection]] = field(repr=False)
+    losses: tuple[str, ...] = ()
 
     def batches(self, size: int) -> Iterator[ImageCollection]:
         """Collections of `size` images each, the last one maybe smaller."""
@@ -141,7 +146,13 @@ class ImageStream:
         if done != self.count:
             raise CorruptImage(f"{self.source}: {self.count:,} images were promised, {done:,} arrived")
         return ImageCollection(
-            pixels, labels, self.class_names, tuple(names) if self.has_names else None, self.source, self.notes
+            pixels,
+            labels,
+            self.class_names,
+            tuple(names) if self.has_names else None,
+            self.source,
+            self.notes,
+            self.losses,
         )
 
 

@@ -50,7 +50,11 @@ CONVERSIONS = {
     "turned": "carried an EXIF orientation: turned upright",
     "grey": "stood grey among colour ones: given three equal channels",
     "animated": "had several frames: the first was taken",
+    "stretched": "had other sides: stretched to the size asked for",
 }
+
+
+LOSSES = frozenset({"alpha", "sixteen", "space", "animated", "stretched"})  # conversions that cannot be undone
 
 
 class Header(NamedTuple):

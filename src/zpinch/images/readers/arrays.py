@@ -8,7 +8,7 @@ keeps its high byte. Any other type is refused. `Rows` is the seam: idx, npz and
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,11 +18,12 @@ import numpy.typing as npt
 
 from zpinch.errors import ImageError, LimitError
 from zpinch.images.collection import ImageCollection, ImageStream, Labels, Pixels, Shape, require_memory
-from zpinch.images.decoding import MAX_PIXELS, SIDES, resize, to_channels_first, to_picture
+from zpinch.images.decoding import CONVERSIONS, MAX_PIXELS, SIDES, resize, to_channels_first, to_picture
 from zpinch.images.layout import Problem
 from zpinch.images.readers.encoded import count_images
 
 MAX_CLASSES = 1 << 16
+_UNHARMED = "held true and false: turned into 255 and 0"
 _BLOCK_BYTES = 1 << 24  # what is read at once, before it is resized
 
 
@@ -105,7 +106,9 @@ def join_rows(first: Rows, second: Rows) -> Rows:
 def stream_table(table: Table, source: str, *, size: tuple[int, int] | None) -> ImageStream:
     rows, labels, class_names, names, notes, *_ = table
     channel_axis = _channel_axis(rows)
-    shape, notes = _settle(rows, channel_axis, size, notes)
+    shape, changes = _settle(rows, channel_axis, size)
+    notes = (*notes, *changes)
+    losses = tuple(change for change in changes if not change.endswith(f"{_UNHARMED}."))
     count = len(rows)
     if labels is not None and len(labels) != count:
         raise ImageError(f"{source} holds {count_images(count)}, but there are {len(labels):,} labels")
@@ -127,9 +130,10 @@ def stream_table(table: Table, source: str, *, size: tuple[int, int] | None) -> 
                     None if names is None else names[those],
                     source,
                     notes,
+                    losses,
                 )
 
-    return ImageStream(shape, count, class_names, labels is not None, names is not None, source, notes, read)
+    return ImageStream(shape, count, class_names, labels is not None, names is not None, source, notes, read, losses)
 
 
 def to_labels(array: npt.NDArray[Any], where: str) -> tuple[Labels, tuple[str, ...]]:
@@ -170,9 +174,7 @@ def _channel_axis(rows: Rows) -> int | None:
     return 3 if last else 1
 
 
-def _settle(
-    rows: Rows, channel_axis: int | None, size: tuple[int, int] | None, notes: Sequence[str]
-) -> tuple[Shape, tuple[str, ...]]:
+def _settle(rows: Rows, channel_axis: int | None, size: tuple[int, int] | None) -> tuple[Shape, tuple[str, ...]]:
     """The shape the images will have, once sides and type are found to be usable, and what happens to them."""
     sides = [side for axis, side in enumerate(rows.shape) if axis not in (0, channel_axis)]
     height, width = sides
@@ -189,7 +191,7 @@ def _settle(
         )
     told = {
         ("u", 1): "",
-        ("b", 1): "held true and false: turned into 255 and 0",
+        ("b", 1): _UNHARMED,
         ("u", 2): "had 16 bits a sample: the high byte was kept",
         ("f", rows.dtype.itemsize): "held floats in [0, 1]: times 255, rounded",
     }.get((rows.dtype.kind, rows.dtype.itemsize))
@@ -197,8 +199,9 @@ def _settle(
         raise ImageError(
             f"{rows.where} is {rows.dtype}. Save it as uint8 in 0 to 255, as floats in 0 to 1, as bool or as uint16."
         )
-    notes = (*notes, f"{count_images(len(rows))} {told}.") if told else tuple(notes)
-    return (1 if channel_axis is None else rows.shape[channel_axis], *(size or (height, width))), notes
+    changes = [told, CONVERSIONS["stretched"] if size not in (None, (height, width)) else ""]
+    changes = tuple(f"{count_images(len(rows))} {change}." for change in changes if change)
+    return (1 if channel_axis is None else rows.shape[channel_axis], *(size or (height, width))), changes
 
 
 def _to_uint8(block: npt.NDArray[Any], where: str) -> Pixels:

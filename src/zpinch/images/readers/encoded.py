@@ -8,7 +8,7 @@ decodes every image once, so that the count is right before the first batch. Fol
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, TypeAlias
@@ -17,7 +17,7 @@ import numpy as np
 
 from zpinch.errors import CorruptImage, ImageError, LimitError
 from zpinch.images.collection import ImageCollection, ImageStream, Pixels, Shape
-from zpinch.images.decoding import CONVERSIONS, SIDES, Header, decode, read_header
+from zpinch.images.decoding import CONVERSIONS, LOSSES, SIDES, Header, decode, read_header
 from zpinch.images.layout import Layout, Place, Problem
 
 _NAMED_IN_NOTES = 5
@@ -59,8 +59,16 @@ class Survey(NamedTuple):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        told = [f"{count_images(n)} {CONVERSIONS[key]}." for key, n in sorted(self.conversions.items())]
-        return (*told, *left_out(self.problems))
+        return (*self._told(set(CONVERSIONS)), *left_out(self.problems))
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        return self._told(LOSSES)
+
+    def _told(self, of: Set[str]) -> tuple[str, ...]:
+        return tuple(
+            f"{count_images(n)} {CONVERSIONS[key]}." for key, n in sorted(self.conversions.items()) if key in of
+        )
 
 
 def survey(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) -> Survey:
@@ -90,6 +98,8 @@ def survey(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) -> Sur
             kept.append(place)
             conversions.update(header.conversions)
             conversions["colour" if header.has_colour else "grey"] += 1
+            if size is not None and size != (header.height, header.width):
+                conversions["stretched"] += 1
     has_colour = bool(conversions.pop("colour", 0))
     if not has_colour:
         conversions.pop("grey", None)
@@ -118,9 +128,19 @@ def stream_shelf(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) 
                         row[:] = _decode_as(shape, file, place.name, stretch=size is not None)
                 labels = np.array([place.label for place in places], np.int64) if class_names else None
                 names = tuple(place.name for place in places) if shelf.has_names else None
-                yield ImageCollection(pixels, labels, class_names, names, shelf.source, notes)
+                yield ImageCollection(pixels, labels, class_names, names, shelf.source, notes, seen.losses)
 
-    return ImageStream(shape, len(kept), class_names, bool(class_names), shelf.has_names, shelf.source, notes, read)
+    return ImageStream(
+        shape,
+        len(kept),
+        class_names,
+        bool(class_names),
+        shelf.has_names,
+        shelf.source,
+        notes,
+        read,
+        seen.losses,
+    )
 
 
 def _decode_as(shape: Shape, file: BinaryIO, name: str, *, stretch: bool) -> Pixels:
