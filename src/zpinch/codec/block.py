@@ -6,6 +6,7 @@ the exact layer the symbols are pixels (pixel_block.py); the frame is the same.
 """
 
 import hashlib
+import io
 import zlib
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
@@ -21,7 +22,7 @@ from zpinch.codec.names import pack_names, packed_names_limit, unpack, unpack_na
 from zpinch.codec.pixel_block import Pixels, pack_pixels, pixel_symbols, unpack_pixels
 from zpinch.codec.source import ByteSource
 from zpinch.codec.tables import MAX_CODE
-from zpinch.errors import CorruptArchive, UsageError
+from zpinch.errors import CorruptArchive, ModelError, UsageError
 
 Coder: TypeAlias = CodePrior | ExactNet
 
@@ -91,6 +92,16 @@ def pack_block(block: Block, number: int, header: ArchiveHeader, seed: int, code
     data = start + payload + names
     checksum = zlib.crc32(data, seed)
     return PackedBlock(data + CRC.pack(checksum), checksum, block_size(*lengths))
+
+
+def check_decodes(packed: PackedBlock, header: ArchiveHeader, seed: int, coder: Coder) -> None:
+    """Decode a block that is about to be written. Raises ModelError when that fails on this very machine."""
+    source = ByteSource(io.BytesIO(packed.data))
+    source.take(len(BLOCK_SYNC), "a block")
+    try:
+        unpack_block(read_frame(source, 0, header, seed), header, coder)
+    except CorruptArchive as error:
+        raise ModelError(f"this machine does not decode what it has just coded ({error}): do not trust it") from error
 
 
 def pack_codes(codes: Codes, labels: Labels | None, prior: CodePrior) -> tuple[int, bytes]:

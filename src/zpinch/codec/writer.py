@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import BinaryIO
 
-from zpinch.codec.block import Block, BlockSize, Coder, pack_block
+from zpinch.codec.block import Block, BlockSize, Coder, check_decodes, pack_block
 from zpinch.codec.footer import IndexEntry, Statistic, pack_footer
 from zpinch.codec.header import ArchiveHeader
 from zpinch.codec.layout import BLOCKS, CRC
@@ -13,7 +13,8 @@ from zpinch.errors import LimitError, UsageError
 class ArchiveWriter:
     """Writes to any binary stream, a pipe included. Without finish() the archive counts as truncated."""
 
-    def __init__(self, file: BinaryIO, header: ArchiveHeader, tables: Coder) -> None:
+    def __init__(self, file: BinaryIO, header: ArchiveHeader, tables: Coder, *, verify: bool = False) -> None:
+        """verify: decode each block again before it is written."""
         if tables.channels != header.code_shape[0] or tables.coder != header.coder:
             raise UsageError(
                 f"a prior of {tables.channels} channels for the coder {tables.coder} does not fit codes of "
@@ -22,6 +23,7 @@ class ArchiveWriter:
         self.header = header
         self._file = file
         self._tables = tables
+        self._verify = verify
         self._index: list[IndexEntry] = []
         self._position = 0
         self._is_finished = False
@@ -41,6 +43,8 @@ class ArchiveWriter:
         if len(self._index) == BLOCKS:
             raise LimitError(f"an archive holds at most {BLOCKS:,} blocks. Begin another one")
         packed = pack_block(block, len(self._index), self.header, self._seed, self._tables)
+        if self._verify:
+            check_decodes(packed, self.header, self._seed, self._tables)
         self._index.append(IndexEntry(self._position, len(block.codes), packed.checksum))
         self._append(packed.data)
         return packed.size
