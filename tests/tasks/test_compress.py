@@ -1,5 +1,6 @@
 """There and back: an archive holds the codes of the images, exactly, and gives back what the generator makes of it."""
 
+import io
 import json
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from zpinch.tasks import decompress as decompressing
 from zpinch.tasks.compress import compress
 from zpinch.tasks.decompress import decompress
 from zpinch.tasks.generate import generate
+from zpinch.tasks.inspect import info
 
 
 class Archived:
@@ -351,3 +353,58 @@ def test_a_model_without_labels_says_so(unlabelled: Path):
 
 def test_the_public_names_are_these_functions():
     assert (zpinch.compress, zpinch.decompress, zpinch.generate) == (compress, decompress, generate)
+
+
+# --- What an archive says of its own likeness, and of images its model does not know ------------------------------
+
+
+def test_an_archive_knows_how_far_its_images_are(archived: Archived, tmp_path: Path):
+    decompress(archived.path, tmp_path / "out.npz", model=archived.model)
+    apart = open_images(tmp_path / "out.npz").pixels.astype(float) - archived.images.pixels
+    assert archived.made.max_error == pytest.approx(np.abs(apart).max(), abs=1)
+    assert archived.made.mse == pytest.approx((apart**2).mean() / 255**2, rel=1e-3)
+    with archived.path.open("rb") as file:
+        statistics = ArchiveReader(file).footer.statistics
+    assert statistics["mse"] == archived.made.mse
+    assert statistics["max_error"] == archived.made.max_error
+
+
+def test_unchecked_archives_decode_nothing_and_say_nothing(
+    archived: Archived, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(archived.model, "decode", None)
+    made = compress(archived.images, archived.model, tmp_path / "a.zpn", check=False)
+    assert made.mse is None
+    assert made.max_error is None
+    assert "mse" not in info(tmp_path / "a.zpn").data["statistics"]
+
+
+def test_images_the_model_does_not_know_are_told(archived: Archived, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    assert archived.made.warnings == ()
+    names = tuple(f"n/{i}.png" for i in range(40))
+    images = ImageCollection(archived.images.pixels[:40], names=names)
+    bits = archived.model.require_codes("compress").bits(archived.model.encode(images.pixels))
+    monkeypatch.setitem(archived.model.facts, "held-out bits", bits.mean() / 3)
+    (said,) = compress(images, archived.model, tmp_path / "n.zpn").warnings
+    assert f"cost {bits.mean():,.0f} bits each" in said
+    assert f"training {bits.mean() / 3:,.0f}" in said
+    dearest = [f"{names[i]} ({bits[i]:,.0f})" for i in np.argsort(-bits)[:5]]
+    assert all(name in said for name in dearest)
+
+
+def test_a_stream_is_written_front_to_back(archived: Archived, tmp_path: Path):
+    class Forward(io.RawIOBase):
+        def __init__(self) -> None:
+            self.data = bytearray()
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data) -> int:
+            self.data += data[:100]  # as a pipe that is nearly full
+            return min(len(data), 100)
+
+    file = Forward()
+    made = compress(archived.images, archived.model, file)
+    assert bytes(file.data) == archived.path.read_bytes()
+    assert made.bytes == len(file.data)
