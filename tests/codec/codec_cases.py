@@ -1,12 +1,16 @@
 """What the tests of the codec are tried on: any tables, any codes, any names, and one small fixed archive."""
 
 import io
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
 
+from zpinch.codec.coder import CodePrior
 from zpinch.codec.container import ArchiveHeader, ArchiveReader, ArchiveWriter, Block
+from zpinch.codec.integer_net import IntegerLayer
+from zpinch.codec.integer_prior import IntegerPrior, inputs
 from zpinch.codec.tables import MAX_CODE, CodeTables, integer_weights
 
 
@@ -22,6 +26,19 @@ def make_tables(rng: np.random.Generator, labels: int, channels: int, size: int,
     if not labels:
         return CodeTables(weights, first)
     return CodeTables(weights, first, integer_weights(rng.dirichlet(np.ones(labels))))
+
+
+def random_prior(code=(5, 1, 1), *, labels: int = 3, entries: int = 7, units: int = 4, depth: int = 2, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    channels = code[0]
+    sizes = [inputs(code, entries, labels), *[channels * units] * depth, channels * entries]
+    layers = []
+    for a, b in pairwise(sizes):
+        weight = rng.integers(-127, 128, (b, a)).astype(np.int8)
+        bias = rng.integers(-20_000, 20_000, b).astype(np.int32)
+        layers.append(IntegerLayer(weight, bias, rng.integers(4, 9, b).astype(np.uint8)))
+    shares = integer_weights(rng.random(labels) + 0.1) if labels else None
+    return IntegerPrior(code, rng.integers(-9, 3, channels).astype(np.int32), shares, tuple(layers))
 
 
 names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
@@ -70,7 +87,7 @@ def split_block(block: Block, size: int) -> list[Block]:
     ]
 
 
-def write_archive(header: ArchiveHeader, tables: CodeTables, blocks: list[Block]) -> bytes:
+def write_archive(header: ArchiveHeader, tables: CodePrior, blocks: list[Block]) -> bytes:
     file = io.BytesIO()
     writer = ArchiveWriter(file, header, tables)
     for block in blocks:

@@ -1,26 +1,28 @@
 """Makes the golden archives: run once for each format version, then never again for that one.
 
-    python tests/codec/make_golden.py FOLDER
+    python tests/codec/make_golden.py FOLDER latent|autoregressive
 
 FOLDER/golden holds what every later reader must read, FOLDER/golden_damaged what it must refuse. Files that are
 there already are never written again: another zlib would pack them into other bytes.
 """
 
+import hashlib
 import struct
 import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
-from codec_cases import header_for, make_tables, write_archive
+from codec_cases import header_for, make_tables, random_prior, write_archive
 
-from zpinch.codec.block import hash_symbols, join_symbols
+from zpinch.codec.block import join_symbols
 from zpinch.codec.coder import encode
 from zpinch.codec.container import Block
 from zpinch.codec.layout import BLOCK, BLOCK_SYNC, END, END_MAGIC, FOOTER, FOOTER_SYNC
+from zpinch.model.storage import integer_tensors
 
 
-def main(folder: Path) -> None:
+def make_latent(folder: Path) -> None:
     rng = np.random.default_rng(1)
     tables = make_tables(rng, 3, 4, 15, 0.5)
     labels = rng.integers(0, 3, 40).astype(np.int32)
@@ -58,7 +60,8 @@ def main(folder: Path) -> None:
         return head + body + end + END.pack(len(end), END_MAGIC)
 
     def block_of(images: int, payload: bytes, packed_names: bytes) -> bytes:
-        digest = hash_symbols(join_symbols(codes[:images], labels[:images]))
+        symbols = join_symbols(codes[:images], labels[:images])
+        digest = hashlib.blake2b(symbols.tobytes(), digest_size=8).digest()
         return BLOCK.pack(BLOCK_SYNC, 0, images, 0, len(payload), len(packed_names), digest) + payload + packed_names
 
     payload = encode(codes[:4], labels[:4], tables)
@@ -84,10 +87,35 @@ def main(folder: Path) -> None:
         write_new(folder / "golden_damaged" / f"{name}.zpn", bad)
 
 
+def make_autoregressive(folder: Path) -> None:
+    """The coder of zpinch 0.2: two images of a grid code with escapes, and a block that is stored."""
+    prior = random_prior((3, 1, 2), labels=3, entries=9, seed=11)
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 3, 30).astype(np.int32)
+    codes = prior.sample(labels.astype(np.intp), rng).astype(np.int32)
+    codes[5, 1], codes[7, 2, 0, 1] = 40, -1000
+    codes[20:] = rng.integers(-100_000, 100_000, size=(10, 3, 1, 2))
+    names = tuple(f"{'abc'[label]}/{number:04}.png" for number, label in enumerate(labels))
+    blocks = [Block(codes[a:b], labels[a:b], names[a:b]) for a, b in ((0, 12), (12, 20), (20, 30))]
+    changes = {"class_names": ("a", "b", "c"), "created_by": "zpinch 0.2.0", "coder": prior.coder}
+    parts = {"generator": "5e" * 32, "autoregressive": prior.identity()}
+    header = header_for(blocks[0], block_images=16, parts=parts, **changes)
+    golden = folder / "golden" / "autoregressive-v1.zpn"
+    write_new(golden, write_archive(header, prior, blocks))
+    np.savez_compressed(
+        golden.with_suffix(".npz"),
+        **integer_tensors(prior),
+        codes=codes,
+        labels=labels,
+        names=np.array(names),
+        payload=np.frombuffer(encode(codes[:12], labels[:12], prior), np.uint8),
+    )
+
+
 def write_new(path: Path, data: bytes) -> None:
     with path.open("xb") as file:
         file.write(data)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    {"latent": make_latent, "autoregressive": make_autoregressive}[sys.argv[2]](Path(sys.argv[1]))

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from read_archive import read_archive
 
-from zpinch.codec.coder import encode
+from zpinch.codec.coder import CodePrior, encode
 from zpinch.codec.container import ArchiveReader
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import CorruptArchive
+from zpinch.model.storage import integer_prior
 
 TESTS = Path(__file__).parents[1]
-GOLDEN = sorted((TESTS / "golden").glob("latent-*.zpn"))
+LATENT, AUTOREGRESSIVE = (TESTS / "golden" / f"{name}-v1.zpn" for name in ("latent", "autoregressive"))
+GOLDEN = [LATENT, AUTOREGRESSIVE]
 DAMAGED = sorted((TESTS / "golden_damaged").glob("*.zpn"))
 
 
@@ -23,7 +25,9 @@ def expected(path: Path) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
-def tables_of(arrays: dict[str, np.ndarray]) -> CodeTables:
+def prior_of(arrays: dict[str, np.ndarray]) -> CodePrior:
+    if "0.weight" in arrays:
+        return integer_prior(arrays["codes"].shape[1:], arrays)
     return CodeTables(arrays["weights"], arrays["first"], arrays["label_weights"])
 
 
@@ -36,12 +40,12 @@ def test_there_are_golden_files() -> None:
 def test_golden_archives_read_as_ever(path: Path) -> None:
     arrays = expected(path)
     with path.open("rb") as file:
-        blocks = list(ArchiveReader(file, tables=tables_of(arrays)).blocks())
+        blocks = list(ArchiveReader(file, tables=prior_of(arrays)).blocks())
     assert np.array_equal(np.concatenate([block.codes for block in blocks]), arrays["codes"])
     assert np.array_equal(np.concatenate([block.labels for block in blocks]), arrays["labels"])
     assert [name for block in blocks for name in block.names] == arrays["names"].tolist()
     count = len(blocks[0].codes)
-    payload = encode(arrays["codes"][:count], arrays["labels"][:count], tables_of(arrays))
+    payload = encode(arrays["codes"][:count], arrays["labels"][:count], prior_of(arrays))
     assert payload == arrays["payload"].tobytes()
     assert payload in path.read_bytes()
 
@@ -58,7 +62,7 @@ def test_the_independent_reader_reads_them_too(path: Path) -> None:
 def test_the_independent_reader_runs_alone() -> None:
     program = TESTS / "oracles" / "read_archive.py"
     ran = subprocess.run(
-        [sys.executable, program, GOLDEN[0], GOLDEN[0].with_suffix(".npz")], capture_output=True, check=True, text=True
+        [sys.executable, program, LATENT, LATENT.with_suffix(".npz")], capture_output=True, check=True, text=True
     )
     assert ran.stdout.startswith("40 images by model 'digits'")
     assert "zpinch" not in {
@@ -68,8 +72,8 @@ def test_the_independent_reader_runs_alone() -> None:
 
 @pytest.mark.parametrize("path", DAMAGED, ids=lambda path: path.stem)
 def test_damaged_archives_are_refused(path: Path) -> None:
-    arrays = expected(GOLDEN[0])
+    arrays = expected(LATENT)
     with path.open("rb") as file, pytest.raises(CorruptArchive, match=path.name):
-        list(ArchiveReader(file, tables=tables_of(arrays)).blocks())
+        list(ArchiveReader(file, tables=prior_of(arrays)).blocks())
     with pytest.raises((ValueError, UnicodeDecodeError)):
         read_archive(path.read_bytes(), arrays)

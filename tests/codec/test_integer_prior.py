@@ -1,34 +1,20 @@
 """The autoregressive prior in integers: against a dense oracle, and as a code that must come back."""
 
-from itertools import pairwise
-
 import dense_prior as oracle
 import numpy as np
 import pytest
+from codec_cases import random_prior
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zpinch.codec import integer_prior as module
 from zpinch.codec.coder import decode, encode
 from zpinch.codec.integer_net import IntegerLayer
-from zpinch.codec.integer_prior import IntegerPrior, inputs
+from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.codec.tables import SCALE, integer_weights
 from zpinch.errors import CorruptArchive, ModelError, UsageError
 
 CODES = ((1, 1, 1), (5, 1, 1), (3, 2, 3), (2, 1, 4), (2, 3, 1))
-
-
-def random_prior(code=(5, 1, 1), *, labels: int = 3, entries: int = 7, units: int = 4, depth: int = 2, seed: int = 0):
-    rng = np.random.default_rng(seed)
-    channels = code[0]
-    sizes = [inputs(code, entries, labels), *[channels * units] * depth, channels * entries]
-    layers = []
-    for a, b in pairwise(sizes):
-        weight = rng.integers(-127, 128, (b, a)).astype(np.int8)
-        bias = rng.integers(-20_000, 20_000, b).astype(np.int32)
-        layers.append(IntegerLayer(weight, bias, rng.integers(4, 9, b).astype(np.uint8)))
-    shares = integer_weights(rng.random(labels) + 0.1) if labels else None
-    return IntegerPrior(code, rng.integers(-9, 3, channels).astype(np.int32), shares, tuple(layers))
 
 
 def random_codes(prior: IntegerPrior, count: int, seed: int = 1):

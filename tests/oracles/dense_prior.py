@@ -3,6 +3,8 @@
 All symbols are given; the logits of every coordinate come from one pass, where zpinch goes through them in turn.
 """
 
+from decimal import Decimal, localcontext
+
 import numpy as np
 
 
@@ -36,3 +38,21 @@ def logits(code, entries, labels, layers, symbols, label):
                 owner, sees_itself = mine, True
             result[:, y, x] = a.reshape(channels, entries)
     return result
+
+
+def table(logits):
+    """The integers that a coordinate is coded with."""
+    largest = max(logits)
+    powers = [power(largest - logit) for logit in logits]
+    share = ((1 << 24) - len(logits)) * 2**32 // sum(powers)
+    weights = [p * share // 2**32 + 1 for p in powers]
+    weights[logits.index(largest)] += (1 << 24) - sum(weights)
+    return weights
+
+
+def power(below):
+    """floor(2^(24 - f)), f the fraction of below / 256, halved as often as it has wholes."""
+    with localcontext() as context:
+        context.prec = 60
+        whole = int(Decimal(2) ** (24 - Decimal(below % 256) / 256))
+    return whole >> min(below // 256, 64)

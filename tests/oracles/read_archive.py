@@ -2,8 +2,11 @@
 
     python tests/oracles/read_archive.py ARCHIVE.zpn TABLES.npz
 
-TABLES.npz holds `weights`, `first` and, for a model with labels, `label_weights`. It imports nothing of zpinch: what
-it reads is what the specification says, not what zpinch happens to do. It is slow and trusts nothing.
+TABLES.npz holds what coded the archive, by the names of docs/format.md: tables, `weights`, `first` and, for a model of
+classes, `label_weights`; or a network: `first`, `label_weights` and `0.weight`, `0.bias`, `0.shift`, `1.weight`, ...;
+or an exact layer: `background`, `rows`, `columns`, `given`, `first0.weight`, ..., for archives of pixels. It
+imports nothing of zpinch: what it reads is what the specification says, not what zpinch happens to do. It is slow and
+trusts nothing.
 """
 
 import hashlib
@@ -17,6 +20,9 @@ from typing import NamedTuple
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
+from dense_prior import logits, table
+from exact_layer import Predictor, decode_images
+from integer_net import table as even_table
 from range_coder import Decoder
 
 LIMIT = 1 << 20
@@ -79,8 +85,13 @@ def read_header(reader: Reader) -> tuple[dict, int]:
     require(version == 1, "version")
     header = read_json(text)
     require(set(header) == FIELDS, "fields of the header")
-    known = header["scan_order"], header["coder"], header["layers"], header["tile_grid"]
-    require(known == ("channel-row-column", "range-1", ["latent"], [1, 1]), "a newer kind of archive")
+    known = header["scan_order"], header["tile_grid"]
+    require(known == ("channel-row-column", [1, 1]), "a newer kind of archive")
+    coders = {"latent": ("range-1", "autoregressive-1"), "exact": ("exact-1",)}
+    require(len(header["layers"]) == 1 and header["coder"] in coders.get(header["layers"][0], ()), "a newer coder")
+    if header["layers"] == ["exact"]:
+        require(header["code_shape"] == header["image_shape"] and header["step"] in range(1, 256, 2), "steps of pixels")
+        require(not header["has_labels"] or 1 <= len(header["class_names"]) <= 4096, "classes of pixels")
     largest = max(int(np.prod(header["image_shape"])), int(np.prod(header["code_shape"])))
     require(largest <= 4 << 20, "shapes")
     require(1 <= header["block_images"] <= min(4096, (4 << 20) // largest), "images of a block")
@@ -90,6 +101,8 @@ def read_header(reader: Reader) -> tuple[dict, int]:
 def read_block(reader: Reader, number: int, header: dict, seed: int, tables: dict[str, np.ndarray]) -> tuple:
     start = reader.at - 4
     found, images, kind, payload_length, names_length, symbols_hash = reader.unpack("IIBII8s")
+    if header["layers"] == ["exact"]:
+        return read_pixels(reader, number, header, seed, tables, start)
     shape = (images, *header["code_shape"])
     count = int(np.prod(shape)) + images * header["has_labels"]
     require(
@@ -104,6 +117,43 @@ def read_block(reader: Reader, number: int, header: dict, seed: int, tables: dic
     split = int(np.prod(shape))
     require(all(0 <= label < len(tables["label_weights"]) for label in symbols[split:]), "a label")
     return symbols[:split].reshape(shape), symbols[split:], unpack_names(names, images, header), crc
+
+
+def read_pixels(reader: Reader, number: int, header: dict, seed: int, network: dict, start: int) -> tuple:
+    """The rest of a block of pixels, whose first fields end here."""
+    _, found, images, kind, payload_length, names_length, digest = struct.unpack(
+        "<4sIIBII8s", reader.data[start : reader.at]
+    )
+    require(
+        found == number and 1 <= images <= header["block_images"] and kind <= 2, "number, images or kind of a block"
+    )
+    values = images * int(np.prod(header["image_shape"]))
+    size = values + 4 * images * header["has_labels"]
+    require(payload_length <= packed(size), "payload length")
+    require(names_length <= (packed(1025 * images - 1) if header["has_names"] else 0), "names length")
+    payload, names = reader.take(payload_length), reader.take(names_length)
+    crc = reader.check_crc(start, seed)
+    symbols = (
+        payload if kind == 2 else unzip(payload, size) if kind == 1 else uncode_pixels(payload, images, header, network)
+    )
+    require(len(symbols) == size and hashlib.blake2b(symbols, digest_size=8).digest() == digest, "hash of symbols")
+    pixels = np.frombuffer(symbols, np.uint8, values).reshape(images, *header["image_shape"])
+    step = int(header["step"])
+    require(all(value % step == 0 or value == 255 for value in set(pixels.ravel().tolist())), "a pixel between steps")
+    labels = np.frombuffer(symbols, "<i4", offset=values)
+    require(all(0 <= label < len(header["class_names"]) for label in labels), "a label")
+    return pixels, labels, unpack_names(names, images, header), crc
+
+
+def uncode_pixels(payload: bytes, images: int, header: dict, network: dict) -> bytes:
+    require(len(payload) >= 4 and len(payload) == 4 + 4 * struct.unpack("<I", payload[:4])[0], "length of the payload")
+    decoder = Decoder(struct.unpack(f"<{len(payload) // 4 - 1}I", payload[4:]))
+    labels = decoder.decode(even_table([0] * len(header["class_names"])), images) if header["has_labels"] else []
+    numbers = {name: array.tolist() for name, array in network.items()}
+    predictor = Predictor(numbers, numbers["background"][0], tuple(header["image_shape"]))
+    pixels = decode_images(predictor, decoder, images, (int(header["step"]) - 1) // 2)
+    require(decoder.is_exhausted(), "left over data")
+    return np.array(pixels, np.uint8).tobytes() + np.array(labels, "<i4").tobytes()
 
 
 def unstore(payload: bytes, shape: tuple, has_labels: bool, _: object) -> np.ndarray:
@@ -126,8 +176,12 @@ def uncode(payload: bytes, shape: tuple, has_labels: bool, tables: dict[str, np.
     escaped = [int.from_bytes(payload[at : at + 3], "little") - LIMIT for at in range(words_end, len(payload), 3)]
     escaped.reverse()
 
-    weights, first = tables["weights"].tolist(), tables["first"].tolist()
     labels = decoder.decode(tables["label_weights"].tolist(), images) if has_labels else []
+    if "0.weight" in tables:
+        codes = predict(decoder, escaped, shape, labels, tables)
+        require(decoder.is_exhausted() and not escaped, "left over data")
+        return np.concatenate([codes.ravel(), np.array(labels, np.int32)])
+    weights, first = tables["weights"].tolist(), tables["first"].tolist()
     rows = labels or [len(weights) - 1] * images
     codes = np.empty((images, channels, height, width), np.int32)
     for row in sorted(set(rows)):
@@ -146,6 +200,30 @@ def uncode(payload: bytes, shape: tuple, has_labels: bool, tables: dict[str, np.
             codes[of_row, channel] = np.reshape(values, (len(of_row), height, width))
     require(decoder.is_exhausted() and not escaped, "left over data")
     return np.concatenate([codes.ravel(), np.array(labels, np.int32)])
+
+
+def predict(decoder: Decoder, escaped: list, shape: tuple, labels: list, network: dict) -> np.ndarray:
+    """Codes by the coder autoregressive-1: each symbol's table from the symbols before it."""
+    images, channels, height, width = shape
+    layers = [
+        [network[f"{n}.{part}"] for part in ("weight", "bias", "shift")]
+        for n in range(sum(".weight" in key for key in network))
+    ]
+    known, entries = len(network.get("label_weights", ())), len(layers[-1][0]) // channels
+    symbols = np.zeros(shape, np.int64)
+    for start in range(0, images, 1024):
+        for y, x, channel in np.ndindex(height, width, channels):
+            for image in range(start, min(start + 1024, images)):
+                label = labels[image] if labels else known
+                found = logits(shape[1:], entries, known, layers, symbols[image], label)[channel, y, x]
+                (symbols[image, channel, y, x],) = decoder.decode(table(found.tolist()), 1)
+    codes = symbols + network["first"][:, None, None]
+    for at in zip(*np.nonzero(symbols == entries - 1), strict=True):
+        require(bool(escaped), "an escaped value is missing")
+        codes[at] = escaped.pop()
+        inside = network["first"][at[1]] <= codes[at] < network["first"][at[1]] + entries - 1
+        require(not inside and codes[at] <= LIMIT, "an escaped value")
+    return codes.astype(np.int32)
 
 
 def unpack_names(data: bytes, images: int, header: dict) -> list[str]:
