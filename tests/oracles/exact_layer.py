@@ -71,9 +71,16 @@ class Predictor:
 
 
 def decode(predictor: Predictor, words: Sequence[int], count: int, max_error: int = 0) -> Images:
+    decoder = range_coder.Decoder(words)
+    images = decode_images(predictor, decoder, count, max_error)
+    if not decoder.is_exhausted():
+        raise ValueError("data left over")
+    return images
+
+
+def decode_images(predictor: Predictor, decoder: range_coder.Decoder, count: int, max_error: int) -> Images:
     channels, height, width = predictor.shape
     images = [[[[0] * width for _ in range(height)] for _ in range(channels)] for _ in range(count)]
-    decoder = range_coder.Decoder(words)
     step = 2 * max_error + 1
     for time in range(width + 7 * (height - 1)):
         places = [(y, time - 7 * y) for y in range(height) if 0 <= time - 7 * y < width]
@@ -89,6 +96,4 @@ def decode(predictor: Predictor, words: Sequence[int], count: int, max_error: in
                 values = [16 * h + lower for h, lower in zip(high, low, strict=True)]
             for (image, y, x), value in zip(pixels, values, strict=True):
                 image[channel][y][x] = value
-    if not decoder.is_exhausted():
-        raise ValueError("data left over")
     return images
