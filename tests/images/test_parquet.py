@@ -15,6 +15,7 @@ from PIL import Image
 from zpinch.errors import CorruptImage, ImageError, LimitError, MissingExtra, ZpinchError
 from zpinch.images import ImageCollection, check_source, open_images, open_stream, save_images
 from zpinch.images.readers import packed, parquet_pixels
+from zpinch.images.readers.parquet_pages import check_pages
 
 GREY = np.random.default_rng(0).integers(0, 256, (5, 8, 8), np.uint8)
 LABELS = [2, 0, 2, 1, 0]
@@ -219,3 +220,50 @@ def test_without_pyarrow(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(MissingExtra, match=r"pip install 'zpinch\[parquet\]'"):
         open_images(path)
+
+
+def varint(number: int, width: int = 0) -> bytes:
+    """Thrift's zigzag form of a count, with as many bytes as asked for."""
+    number, out = 2 * number, bytearray()
+    while not out or number or len(out) < width:
+        out.append(number & 127 | 128)
+        number >>= 7
+    out[-1] &= 127
+    return bytes(out)
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_a_footer_that_hides_a_bomb(path: Path, version: str) -> None:
+    """pyarrow would unpack the page before anything could be said: 64 MiB here, 2 GiB in the wild."""
+    size = (1 << 26) + 77
+    pq.write_table(
+        pa.table({"image": [bytes(size)]}), path, compression="zstd", use_dictionary=False, data_page_version=version
+    )
+    told = pq.ParquetFile(path).metadata.row_group(0)
+    data = path.read_bytes()
+    for claim in {told.total_byte_size, told.column(0).total_uncompressed_size}:
+        head, found, tail = data.rpartition(b"PAR1")[0].partition(varint(claim))
+        while found:
+            tail_head, more, rest = tail.partition(varint(claim))
+            head, found, tail = head + varint(1000, len(found)) + tail_head, more, rest
+        data = head + b"PAR1"
+    path.write_bytes(data)
+    assert pq.ParquetFile(path).metadata.row_group(0).total_byte_size == 1000
+    with pytest.raises(LimitError, match=r"its page at byte 4 unpacks to 67,1"):
+        open_images(path)
+
+
+def test_what_pages_claim_is_what_they_hold(path: Path) -> None:
+    for version in ("1.0", "2.0"):
+        for dictionary in (True, False):
+            table = pa.table({"image": [[i] * 64 for i in range(500)], "label": list(range(500))})
+            pq.write_table(
+                table,
+                path,
+                row_group_size=150,
+                data_page_size=100,
+                data_page_version=version,
+                use_dictionary=dictionary,
+            )
+            with pq.ParquetFile(path) as file:
+                assert check_pages(path, file.metadata, "it") == {"image": 500 * 64, "label": 500}

@@ -26,7 +26,8 @@ from zpinch.images.layout import Place, Problem, check_split, set_aside
 from zpinch.images.naming import readable
 from zpinch.images.readers.arrays import MAX_CLASSES
 from zpinch.images.readers.encoded import Shelf
-from zpinch.images.readers.packed import check_crowd, check_unpacked, most_unpacked
+from zpinch.images.readers.packed import check_crowd
+from zpinch.images.readers.parquet_pages import check_pages
 from zpinch.images.readers.words import WordList, is_label_name
 from zpinch.images.readers.zipped import MAX_ENTRY_BYTES
 
@@ -60,13 +61,11 @@ def open_parquet(path: Path, where: str) -> Generator[Any]:
         # A buffer: otherwise a whole column of a row group is read at once.
         file = parquet.ParquetFile(path, buffer_size=1 << 16, pre_buffer=False, thrift_string_size_limit=1 << 26)
     try:
-        held, most = path.stat().st_size, most_unpacked(path, packed=True)
         with telling(where):
-            check_crowd(file.metadata.num_rows, held, where)
-            groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-            check_unpacked(sum(group.total_byte_size for group in groups), most, where)
+            check_crowd(file.metadata.num_rows, path.stat().st_size, where)
             if file.metadata.num_columns > _MAX_COLUMNS:
                 raise LimitError(f"{where} has {file.metadata.num_columns:,} columns; the limit is {_MAX_COLUMNS:,}")
+            check_pages(path, file.metadata, where)
         yield file
     finally:
         file.close()

@@ -28,6 +28,7 @@ from zpinch.images.readers.encoded import count_images, left_out
 from zpinch.images.readers.flat import colour_note, need_sides
 from zpinch.images.readers.packed import MAX_SWELLING
 from zpinch.images.readers.parquet import UNLABELLED, batches, open_parquet, read_labels, row_name, telling
+from zpinch.images.readers.parquet_pages import check_pages
 from zpinch.images.readers.words import is_label_name
 
 _LIST_NAMES = ("image", "img", "pixels", "images")
@@ -45,7 +46,7 @@ class Form(NamedTuple):
 
 def parquet_table(path: Path, source: str, *, size: tuple[int, int] | None, skip_bad: bool, own_labels: bool) -> Table:
     with open_parquet(path, source) as file:
-        form = _read_form(file, path.stat().st_size, source, size)
+        form = _read_form(file, path, source, size)
         column = read_labels(file, source, skip_bad=skip_bad) if own_labels else UNLABELLED
         problems = list(column.problems)
         bad = {problem.name for problem in problems}
@@ -84,7 +85,7 @@ def parquet_table(path: Path, source: str, *, size: tuple[int, int] | None, skip
     return Table(rows, labels, column.class_names, None, notes, tuple(problems), usable if problems else None)
 
 
-def _read_form(file: Any, held: int, source: str, size: tuple[int, int] | None) -> Form:
+def _read_form(file: Any, path: Path, source: str, size: tuple[int, int] | None) -> Form:
     types: Any = importlib.import_module("pyarrow").types
     schema = file.schema_arrow
 
@@ -112,7 +113,7 @@ def _read_form(file: Any, held: int, source: str, size: tuple[int, int] | None) 
         sides = need_sides(len(plain), source, size=size, last_name=names[-1])
         return Form(names, (), sides, any(types.is_floating(field.type) for field in plain))
     name, kind = lists[0].name, lists[0].type
-    _check_claims(file, name, held, source)
+    _check_claims(path, file, name, source)
     first = next(iter(batches(file, [name], 1, source)), None)
     if first is None:
         raise ImageError(f"{source} holds no images")
@@ -129,14 +130,10 @@ def _read_form(file: Any, held: int, source: str, size: tuple[int, int] | None) 
     return Form([name], tuple(lengths), sides, types.is_floating(kind))
 
 
-def _check_claims(file: Any, name: str, held: int, source: str) -> None:
+def _check_claims(path: Path, file: Any, name: str, source: str) -> None:
     """A long list of equal numbers packs into nothing: their number is limited before one is unpacked."""
-    values = 0
     with telling(source):
-        for number in range(file.metadata.num_row_groups):
-            group = file.metadata.row_group(number)
-            found = (group.column(i) for i in range(group.num_columns))
-            values += sum(column.num_values for column in found if column.path_in_schema.split(".")[0] == name)
+        values, held = check_pages(path, file.metadata, source).get(name, 0), path.stat().st_size
     if values > max(_SMALL_VALUES, MAX_SWELLING * held):
         raise LimitError(f"{source} claims {values:,} pixels in {held:,} bytes: not read")
 
