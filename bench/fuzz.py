@@ -1,8 +1,9 @@
 """Hostile input by the hundred thousand: python bench/fuzz.py TARGET --count N --seed S
 
 Mutated valid files and files forged from their structure (tests/fuzz), one process, the same inputs for the same seed.
-An input must be read correctly or refused by a named error, within five seconds of processor time and 64 MiB. `--first K` starts at input
-K, so that a finding can be seen again: `--first K --count 1`. Results go to bench/results/fuzz-TARGET.json.
+An input must be read correctly or refused by a named error, within five seconds of processor time and 64 MiB.
+`--first K` starts at input K, so that a finding can be seen again: `--first K --count 1`. Results go to
+bench/results/fuzz-TARGET.json.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""One input after another: a named error or a right result, in five seconds of processor time and 64 MiB, or a finding."""
+"""One input after another: a named error or a right result, in five seconds and 64 MiB, or it is a finding."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hostile_images import Input, Target
 from zpinch.errors import ZpinchError
 
 TARGETS: dict[str, Target] = {**IMAGES, **ARCHIVES}
-MAX_SECONDS = 5
+MAX_SECONDS = 5  # of processor time
 MAX_BYTES = 64 << 20
 WARM_UP = 300
 

@@ -52,7 +52,7 @@ def open_stream(
     skip_bad: bool = False,
 ) -> ImageStream:
     """The same, read batch by batch; arguments as in `open_images`."""
-    if not is_archive(source):
+    if isinstance(source, np.ndarray) or not is_archive(source):
         return images.open_stream(source, split=split, labels=labels, size=size, skip_bad=skip_bad)
     table = archive_table(existing(source), own_labels=labels is None)
     return open_table(table, shown_source(source), split=split, labels=labels, size=size)
@@ -88,7 +88,7 @@ def archive_table(path: Path, *, own_labels: bool) -> Table:
             raise ImageError(f"{path} holds no images")
         shape, labels = (len(archive), *archive.shape), archive.labels if own_labels else None
         names, class_names = archive.names, archive.class_names if labels is not None else ()
-        is_lossy = "exact" not in archive.header.layers
+        is_lossy = not archive.header.is_lossless
 
     @contextmanager
     def unlock() -> Generator[Callable[[int], Pixels]]:
