@@ -183,6 +183,7 @@ def train(
 @app.command(
     help_epilogue=examples(
         "zpinch compress digits -m model -o digits.zpn",
+        "zpinch compress scans/ -m cells -o scans.zpn --lossless",
         "zpinch compress scans/ -m cells -o - | ssh vault 'cat > scans.zpn'",
     )
 )
@@ -199,6 +200,23 @@ def compress(
             help="The archive; - writes it to standard output.",
         ),
     ],
+    quality: Annotated[
+        int, Parameter(help="1, the smallest archive, to 5, the closest images; read back without saying which.")
+    ] = 3,
+    lossless: Annotated[
+        bool, Parameter(negative="", help="Keep the pixels themselves: larger, and the very same when they come back.")
+    ] = False,
+    max_error: Annotated[
+        int | None, Parameter(help="Keep each pixel within so many of 255 levels. Smaller than --lossless.")
+    ] = None,
+    allow_conversion: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="--lossless of images that lost something when they were read (16 bits, alpha, CMYK, another size): "
+            "keep what was made of them.",
+        ),
+    ] = False,
     no_check: Annotated[
         bool,
         Parameter(
@@ -237,6 +255,10 @@ def compress(
             stream,
             model,
             file,
+            quality=quality,
+            lossless=lossless,
+            max_error=max_error,
+            allow_conversion=allow_conversion,
             check=not no_check,
             remove=data if rm or rm_lossy else None,
             remove_lossy=rm_lossy,

@@ -90,7 +90,7 @@ def test_labels_never_reach_encoder_and_generator(backbone: str):
     assert (labelled.encoder, labelled.generator) == (plain.encoder, plain.generator)
     model = new_model(labelled)
     assert list(inspect.signature(model.encoder.forward).parameters) == ["x"]
-    assert list(inspect.signature(model.generator.forward).parameters) == ["z", "beta"]
+    assert list(inspect.signature(model.generator.forward).parameters) == ["z", "beta", "log_ratio"]
 
 
 @pytest.mark.parametrize("backbone", ["conv", "mlp"])

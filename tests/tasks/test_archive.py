@@ -148,7 +148,7 @@ def test_a_loader_gives_every_image_once(spots: Spots, whole: np.ndarray, worker
 def test_batches_of_a_loader_look_each_block_up_once(spots: Spots, monkeypatch: pytest.MonkeyPatch):
     decoded: list[int] = []
     honest = spots.model.decode
-    monkeypatch.setattr(spots.model, "decode", lambda codes: decoded.append(len(codes)) or honest(codes))
+    monkeypatch.setattr(spots.model, "decode", lambda codes, **how: decoded.append(len(codes)) or honest(codes, **how))
     with zpinch.open_archive(spots.path, spots.model) as archive:
         next(iter(DataLoader(archive.dataset(), batch_size=14, shuffle=False)))
     assert decoded == [SPOTS_PER_BLOCK, SPOTS_PER_BLOCK]

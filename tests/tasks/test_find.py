@@ -49,7 +49,7 @@ def test_equals_come_in_the_order_of_the_archive(spots: Spots, tmp_path: Path):
 def test_only_what_is_shown_is_decoded(spots: Spots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     decoded: list[int] = []
     honest = spots.model.decode
-    monkeypatch.setattr(spots.model, "decode", lambda codes: decoded.append(len(codes)) or honest(codes))
+    monkeypatch.setattr(spots.model, "decode", lambda codes, **how: decoded.append(len(codes)) or honest(codes, **how))
     Image.fromarray(spots.images.pixels[4, 0]).save(tmp_path / "q.png")
     found = find(spots.path, tmp_path / "q.png", 5, model=spots.model, out=tmp_path / "five.npz")
     assert sum(decoded) == 5

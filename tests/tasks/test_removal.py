@@ -128,9 +128,9 @@ def test_an_archive_that_differs_deletes_nothing(spots: Spots, photos: Path, mon
     encode = spots.model.encode
     calls = []
 
-    def drifting(pixels):  # another machine, another number of threads, memory gone bad
+    def drifting(pixels, quality):  # another machine, another number of threads, memory gone bad
         calls.append(len(pixels))
-        return encode(pixels) + (len(calls) > 1)
+        return encode(pixels, quality) + (len(calls) > 1)
 
     monkeypatch.setattr(spots.model, "encode", drifting)
     assert_stays(photos, spots, "not what the archive holds")

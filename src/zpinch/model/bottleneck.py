@@ -1,13 +1,17 @@
 """Where the code is pinched: z / s rounded to integers k, and the noise that stands in for rounding in training.
 
 The step s is fixed. It is the ruler by which contraction and rate are measured: an encoder that shrinks z to please the
-contraction brings codes closer than a step, where the noise makes them one.
+contraction brings codes closer than a step, where the noise makes them one. A quality is another step for the same z:
+finer steps cost more bits and bring back more.
 """
 
 import torch
 from torch import Tensor
 
 CODE_LIMIT = 2**20  # the codec's bound on |k|
+QUALITIES = (1, 2, 3, 4, 5)
+DEFAULT_QUALITY = 3
+STEP_RATIOS = (2.0, 1.5, 1.0, 0.75, 0.5)  # of each quality's step to the model's own; exact in binary everywhere
 
 
 def quantise(z: Tensor, step: float) -> Tensor:
@@ -20,7 +24,7 @@ def dequantise(k: Tensor, step: float) -> Tensor:
     return k.float() * step
 
 
-def noisy(z: Tensor, step: float, rng: torch.Generator) -> Tensor:
-    """z + s u, u ~ U(-1/2, 1/2): the differentiable stand-in for rounding (Balle et al. 2017)."""
+def noisy(z: Tensor, step: float | Tensor, rng: torch.Generator) -> Tensor:
+    """z + s u, u ~ U(-1/2, 1/2): the differentiable stand-in for rounding (Balle et al. 2017). A step may broadcast."""
     u = torch.rand(z.shape, generator=rng, device=rng.device).to(z.device) - 0.5
     return z + step * u

@@ -7,6 +7,7 @@ nets always a vector.
 from typing import Literal
 
 from zpinch.errors import UsageError
+from zpinch.model.bottleneck import STEP_RATIOS
 from zpinch.model.critic import ConvCriticConfig, MlpCriticConfig
 from zpinch.model.encoder import ConvEncoderConfig, MlpEncoderConfig, Shape
 from zpinch.model.generator import ConvGeneratorConfig, MlpGeneratorConfig
@@ -35,12 +36,12 @@ def design(
     labels = len(class_names)
     if backbone == "conv":
         encoder = ConvEncoderConfig(image=image, code=code)
-        generator = ConvGeneratorConfig(image=image, code=code)
+        generator = ConvGeneratorConfig(image=image, code=code, knows_step=has_encoder)
         critic = ConvCriticConfig(image=image, labels=labels)
     else:
         encoder = MlpEncoderConfig(image=image, code=code)
         generator = (
-            MlpGeneratorConfig(image=image, code=code)
+            MlpGeneratorConfig(image=image, code=code, knows_step=True)
             if has_encoder
             else MlpGeneratorConfig(image=image, code=code, hidden=GAN_HIDDEN, activation="relu")
         )
@@ -48,6 +49,7 @@ def design(
     return ModelConfig(
         image=image,
         code=code,
+        qualities=STEP_RATIOS if has_encoder else (1.0,),
         class_names=class_names,
         recipe=recipe,
         encoder=encoder if has_encoder else None,

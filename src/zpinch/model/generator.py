@@ -1,12 +1,13 @@
 """Latents to images: the decoder of the autoencoder and the generator of the GAN are this one network.
 
-It sees the code and the realism beta alone, never a label: an unlabelled archive decodes, and the code keeps what
-matters.
+It sees the code, the realism beta and how coarse the code's steps are, never a label: an unlabelled archive decodes,
+and the code keeps what matters.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from zpinch.model.blocks import (
@@ -22,6 +23,9 @@ from zpinch.model.blocks import (
 from zpinch.model.encoder import Shape
 from zpinch.model.frozen import Depth, Frozen, Width
 
+# Left out where it is false: a model from before there were qualities keeps its identity.
+KnowsStep = Annotated[bool, Field(exclude_if=lambda knows: not knows)]
+
 
 class ConvGeneratorConfig(Frozen):
     kind: Literal["conv"] = "conv"
@@ -30,6 +34,7 @@ class ConvGeneratorConfig(Frozen):
     width: Width = 32
     deep_width: Width = 96
     depth: Depth = 2
+    knows_step: KnowsStep = False  # is told how coarse the code's steps are
 
 
 class MlpGeneratorConfig(Frozen):
@@ -38,11 +43,12 @@ class MlpGeneratorConfig(Frozen):
     code: Shape
     hidden: tuple[Width, ...] = (64, 128)
     activation: Literal["sigmoid", "tanh", "relu", "softplus", "silu"] = "sigmoid"
+    knows_step: KnowsStep = False
 
 
 class ConvGenerator(nn.Module):
     """
-    z (d, 1, 1), beta ─ dense ─> (deep, H/4, W/4) ─ blocks, conv, shuffle ─> (width, H/2, W/2) ─ block, conv, shuffle ─>
+    z (d, 1, 1), told ─ dense ─> (deep, H/4, W/4) ─ blocks, conv, shuffle ─> (width, H/2, W/2) ─ block, conv, shuffle ─>
     logits (c, H, W) ─ sigmoid, crop ─> x          (a grid code enters at H/8, W/8 by a convolution)
     """
 
@@ -56,26 +62,33 @@ class ConvGenerator(nn.Module):
         multiple = 8 if self.is_grid else 4
         self.deep_shape = (padded_side(height, multiple) // 4, padded_side(width, multiple) // 4, deep)
         self.shuffle = nn.PixelShuffle(2)
+        inputs = code_channels + 1 + config.knows_step
         if self.is_grid:
-            self.enter: nn.Module = nn.Conv2d(code_channels + 1, deep, 1)
+            self.enter: nn.Conv2d | nn.Linear = nn.Conv2d(inputs, deep, 1)
             self.bottom = residual_stack(deep, 1)
             self.up_first = nn.Conv2d(deep, 4 * deep, 1)
         else:
-            self.enter = nn.Linear(code_channels + 1, self.deep_shape[0] * self.deep_shape[1] * deep)
+            self.enter = nn.Linear(inputs, self.deep_shape[0] * self.deep_shape[1] * deep)
         self.deep = residual_stack(deep, config.depth)
         self.up = nn.Conv2d(deep, 4 * config.width, 3, padding=1)
         self.shallow = residual_stack(config.width, 1)
         self.leave = nn.Conv2d(config.width, 4 * channels, 3, padding=1)
         preserve_signal(self)
+        if config.knows_step:
+            nn.init.zeros_(self.enter.weight[:, -1])
 
-    def forward(self, z: Tensor, beta: Tensor) -> Tensor:
-        """z: (batch, *code); beta: (batch,) in [0, 1]. Returns images (batch, channels, height, width) in (0, 1)."""
+    def forward(self, z: Tensor, beta: Tensor, log_ratio: Tensor | None = None) -> Tensor:
+        """Images (batch, channels, height, width) in (0, 1) of z: (batch, *code); beta: (batch,) in [0, 1].
+
+        log_ratio: (batch,), log2 of the code's step in model steps; 0 without.
+        """
+        told = told_of(beta, log_ratio, knows_step=self.config.knows_step)
         if self.is_grid:
-            realism = beta[:, None, None, None].expand(-1, 1, *z.shape[2:])
-            h = self.up_first(leaky(self.bottom(self.enter(torch.cat([z, realism], 1)))))
+            told = told[:, :, None, None].expand(-1, -1, *z.shape[2:])
+            h = self.up_first(leaky(self.bottom(self.enter(torch.cat([z, told], 1)))))
             h = self.shuffle(h)
         else:
-            h = self.enter(torch.cat([z.flatten(1), beta[:, None]], 1)).unflatten(1, self.deep_shape)
+            h = self.enter(torch.cat([z.flatten(1), told], 1)).unflatten(1, self.deep_shape)
             h = h.permute(0, 3, 1, 2)  # channels last without a copy
         h = self.shuffle(self.up(leaky(self.deep(h))))
         logits = self.shuffle(self.leave(leaky(self.shallow(h))))
@@ -88,7 +101,7 @@ class ConvGenerator(nn.Module):
 
 
 class MlpGenerator(nn.Module):
-    """z (d, h, w), beta ─ dense, activation ─> hidden ... ─ dense, sigmoid ─> x. Beta enters as one more input."""
+    """z (d, h, w), told ─ dense, activation ─> hidden ... ─ dense, sigmoid ─> x. What is told enters as more inputs."""
 
     def __init__(self, config: MlpGeneratorConfig) -> None:
         super().__init__()
@@ -97,14 +110,16 @@ class MlpGenerator(nn.Module):
         d, h, w = config.code
         sizes = (d * h * w, *config.hidden, channels * height * width)
         self.layers = dense_stack(sizes)
-        self.realism = nn.Linear(1, sizes[1], bias=False)
+        self.realism = nn.Linear(1 + config.knows_step, sizes[1], bias=False)
         self.activation = ACTIVATIONS[config.activation]
         preserve_signal(self, GAINS.get(config.activation, 1.5))
+        if config.knows_step:
+            nn.init.zeros_(self.realism.weight[:, -1])
 
-    def forward(self, z: Tensor, beta: Tensor) -> Tensor:
-        """z: (batch, *code); beta: (batch,) in [0, 1]. Returns images (batch, channels, height, width) in (0, 1)."""
+    def forward(self, z: Tensor, beta: Tensor, log_ratio: Tensor | None = None) -> Tensor:
+        """As of ConvGenerator."""
         first, *later = dense_layers(self.layers)
-        h = first(z.flatten(1)) + self.realism(beta[:, None])
+        h = first(z.flatten(1)) + self.realism(told_of(beta, log_ratio, knows_step=self.config.knows_step))
         for layer in later:
             h = layer(self.activation(h))
         return torch.sigmoid(h).unflatten(1, self.config.image)
@@ -114,6 +129,16 @@ class MlpGenerator(nn.Module):
         pixels = self.config.image[1] * self.config.image[2]
         bias = torch.logit(mean_pixel, eps=1e-3).repeat_interleave(pixels)
         dense_layers(self.layers)[-1].bias = nn.Parameter(bias)
+
+
+def told_of(beta: Tensor, log_ratio: Tensor | None, *, knows_step: bool) -> Tensor:
+    """What a generator is told beside the code, (batch, 1 or 2).
+
+    The weights of the second begin at zero: a training without noise, which never varies it, leaves it without effect.
+    """
+    if not knows_step:
+        return beta[:, None]
+    return torch.stack([beta, torch.zeros_like(beta) if log_ratio is None else log_ratio], 1)
 
 
 Generator = ConvGenerator | MlpGenerator

@@ -10,20 +10,22 @@ new codes. `tables` and `sampler` do one each, where it is missing or not better
 This file joins the parts and runs them on NumPy images; storing them is storage.py, training them is training/.
 """
 
+import math
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, PositiveFloat
+from pydantic import AfterValidator, Field, PositiveFloat
 from torch import Tensor, nn
 
 from zpinch.codec.coder import CodePrior
+from zpinch.codec.exact_net import ExactNet
 from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.codec.tables import CodeTables
-from zpinch.errors import ImageError, ModelError
-from zpinch.model.bottleneck import dequantise, quantise
+from zpinch.errors import ImageError, ModelError, UsageError
+from zpinch.model.bottleneck import DEFAULT_QUALITY, QUALITIES, dequantise, quantise
 from zpinch.model.critic import CriticConfig, build_critic
 from zpinch.model.encoder import EncoderConfig, Shape, build_encoder
 from zpinch.model.frozen import Frozen
@@ -50,12 +52,22 @@ def needed(part: Part | None, name: str) -> Part:
     return part
 
 
+def centred(ratios: tuple[float, ...]) -> tuple[float, ...]:
+    if len(ratios) not in (1, len(QUALITIES)) or ratios[len(ratios) // 2] != 1 or list(ratios) != sorted(ratios)[::-1]:
+        raise ValueError("are 1 or 5 ratios, from coarse to fine, with 1 in the middle")
+    return ratios
+
+
+Ratios = Annotated[tuple[PositiveFloat, ...], AfterValidator(centred), Field(exclude_if=lambda r: r == (1.0,))]
+
+
 class ModelConfig(Frozen):
     """What a model is, apart from its weights. Each part's own configuration holds what it needs to be rebuilt."""
 
     image: Shape  # channels, height, width
     code: Shape  # channels, height, width of the latent
     step: PositiveFloat = 0.5
+    qualities: Ratios = (1.0,)  # the steps it codes with, in steps; a model from before knows the default's alone
     class_names: tuple[str, ...] = ()
     recipe: str = "fusion"
     realism: Annotated[float, Field(ge=0, le=1)] = 0.0  # the beta that decoding uses unless told otherwise
@@ -68,6 +80,39 @@ class ModelConfig(Frozen):
     def labels(self) -> int:
         """Number of classes; as a label index it means "none"."""
         return len(self.class_names)
+
+    @property
+    def known_qualities(self) -> tuple[int, ...]:
+        return QUALITIES if len(self.qualities) > 1 else (DEFAULT_QUALITY,)
+
+    def ratio(self, quality: int) -> float:
+        """The step of a quality, in steps. Raises UsageError where there is none such, ModelError in this model."""
+        if quality not in QUALITIES:
+            raise UsageError(f"--quality is {QUALITIES[0]}, the smallest archive, to {QUALITIES[-1]}, not {quality}.")
+        if quality not in self.known_qualities:
+            raise ModelError(
+                f"this model knows quality {DEFAULT_QUALITY} alone, not {quality}: it was trained before there were "
+                "others. Leave --quality out, or train it again."
+            )
+        return self.qualities[self.known_qualities.index(quality)]
+
+    def step_of(self, quality: int) -> float:
+        return self.step * self.ratio(quality)
+
+    def quality_of(self, step: float) -> int | None:
+        """The quality whose step this is."""
+        return next((quality for quality in self.known_qualities if self.step_of(quality) == step), None)
+
+
+class Coders(NamedTuple):
+    """What codes the codes of one quality: the tables always, the autoregressive prior where it is better."""
+
+    tables: CodeTables
+    autoregressive: IntegerPrior | None = None
+
+    @property
+    def best(self) -> CodePrior:
+        return self.autoregressive or self.tables
 
 
 class Model(nn.Module):
@@ -83,8 +128,8 @@ class Model(nn.Module):
         self.sampler: MixtureSampler | GaussianSampler | None = None
         if config.encoder is None:
             self.sampler = GaussianSampler(GaussianSamplerConfig(code=config.code, labels=config.labels))
-        self.tables: CodeTables | None = None
-        self.autoregressive: IntegerPrior | None = None
+        self.coders: dict[int, Coders] = {}  # by quality, once trained
+        self.exact: ExactNet | None = None  # codes pixels, once trained
         self.name = config.recipe  # the folder's name, once saved
         self.facts: dict[str, Any] = {}  # for people: data, metrics, command, versions
         self.history: list[dict[str, Any]] = []  # the checks of its training
@@ -94,29 +139,45 @@ class Model(nn.Module):
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
+    @property
+    def tables(self) -> CodeTables | None:
+        """Of the default quality."""
+        return self.coders[DEFAULT_QUALITY].tables if DEFAULT_QUALITY in self.coders else None
+
+    @property
+    def autoregressive(self) -> IntegerPrior | None:
+        """Of the default quality: it draws samples too."""
+        return self.coders[DEFAULT_QUALITY].autoregressive if DEFAULT_QUALITY in self.coders else None
+
     def save(self, folder: str | Path, *, force: bool = False) -> Path:
         """Write the model to a folder of its own (storage.py says what is in it)."""
         from zpinch.model.storage import save  # storage builds on this file
 
         return save(self, folder, force=force)
 
-    def require_codes(self, verb: str, coder: str | None = None) -> CodePrior:
+    def require_codes(self, verb: str, coder: str | None = None, quality: int = DEFAULT_QUALITY) -> CodePrior:
         """The prior that codes this model's codes, or a ModelError that says which recipes can do `verb`.
 
-        coder: the one an archive names; None for the best there is.
+        coder: the one an archive names; None for the best there is. quality: 1 to 5.
         """
         if self.encoder is None:
             raise ModelError(
                 f"a model of the recipe '{self.config.recipe}' has no encoder and cannot {verb}. "
                 "Train one that has: --recipe fusion, autoencoder or contractive."
             )
-        if self.tables is None:
+        self.config.ratio(quality)  # refuses one that it does not know
+        if quality not in self.coders:
             raise ModelError(
                 f"this model's training has not finished: it has no tables to {verb} with. Train it with --resume."
             )
-        if self.autoregressive is not None and coder in (None, self.autoregressive.coder):
-            return self.autoregressive
-        return self.tables
+        coders = self.coders[quality]
+        return coders.best if coder in (None, coders.best.coder) else coders.tables
+
+    def require_exact(self, verb: str) -> ExactNet:
+        """What codes pixels themselves, or a ModelError that says how to get it."""
+        if self.exact is None:
+            raise ModelError(f"this model has no exact layer to {verb} with: it was trained without. Train it again.")
+        return self.exact
 
     def require_sampler(self) -> Sampler:
         if self.autoregressive is not None:
@@ -138,23 +199,29 @@ class Model(nn.Module):
             z[start : start + len(batch)] = encoder(self.as_input(torch.from_numpy(padded))).float().cpu()[: len(batch)]
         return z
 
-    def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """Codes of images: (n, channels, height, width) uint8 -> (n, *code) int32."""
-        return quantise(torch.from_numpy(self.latents(pixels)), self.config.step).numpy()
+    def encode(self, pixels: NDArray[np.uint8], quality: int = DEFAULT_QUALITY) -> NDArray[np.int32]:
+        """Codes of images: (n, channels, height, width) uint8 -> (n, *code) int32. quality: 1, coarse, to 5, fine."""
+        step = self.config.step_of(quality)
+        return quantise(torch.from_numpy(self.latents(pixels)), step).numpy()
 
     @torch.inference_mode()
-    def decode(self, codes: NDArray[np.int32], realism: float | None = None) -> NDArray[np.uint8]:
-        """Images of codes: (n, *code) int32 -> (n, channels, height, width) uint8."""
-        return self.generate_from(dequantise(torch.from_numpy(codes), self.config.step), realism)
+    def decode(
+        self, codes: NDArray[np.int32], realism: float | None = None, quality: int = DEFAULT_QUALITY
+    ) -> NDArray[np.uint8]:
+        """Images of codes: (n, *code) int32 -> (n, channels, height, width) uint8. quality: that of the codes."""
+        return self.generate_from(dequantise(torch.from_numpy(codes), self.config.step_of(quality)), realism, quality)
 
     @torch.inference_mode()
-    def generate_from(self, z: Tensor, realism: float | None = None) -> NDArray[np.uint8]:
+    def generate_from(
+        self, z: Tensor, realism: float | None = None, quality: int = DEFAULT_QUALITY
+    ) -> NDArray[np.uint8]:
         """Images of latents: (n, *code) float -> (n, channels, height, width) uint8."""
         beta = self.config.realism if realism is None else realism
+        log_ratio = math.log2(self.config.ratio(quality))
         images = np.empty((len(z), *self.config.image), np.uint8)
         for start in range(0, len(z), DECODE_BATCH):
             batch = z[start : start + DECODE_BATCH].to(self.device)
-            x = self.generator(batch, batch.new_full((len(batch),), beta))
+            x = self.generator(batch, batch.new_full((len(batch),), beta), batch.new_full((len(batch),), log_ratio))
             images[start : start + len(batch)] = as_pixels(x)
         return images
 

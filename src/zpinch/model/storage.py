@@ -21,13 +21,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from zpinch.codec.exact_net import exact_net
 from zpinch.codec.integer_net import IntegerLayer
 from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import CorruptModel, LimitError, ModelError, UsageError, ZpinchError
+from zpinch.model.bottleneck import DEFAULT_QUALITY
 from zpinch.model.card import METRICS, card_files
 from zpinch.model.frozen import Frozen
-from zpinch.model.model import Model, ModelConfig
+from zpinch.model.model import Coders, Model, ModelConfig
 from zpinch.model.prior.sampler import GaussianSampler, MixtureSampler, MixtureSamplerConfig
 
 FORMAT_VERSION = 1
@@ -65,22 +67,30 @@ def part_tensors(model: Model) -> dict[str, dict[str, Tensor]]:
     for name, module in modules.items():
         if module is not None:
             parts[name] = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
-    if model.tables is not None:
-        parts["prior"] = {
-            "weights": torch.from_numpy(model.tables.weights.astype(np.int64)),
-            "first": torch.from_numpy(model.tables.first.astype(np.int64)),
+    for quality, (tables, autoregressive) in model.coders.items():
+        prior = parts[coder_part("prior", quality)] = {
+            "weights": torch.from_numpy(tables.weights.astype(np.int64)),
+            "first": torch.from_numpy(tables.first.astype(np.int64)),
         }
-        if model.tables.label_weights is not None:
-            parts["prior"]["label_weights"] = torch.from_numpy(model.tables.label_weights.astype(np.int64))
-    if model.autoregressive is not None:
-        parts["autoregressive"] = {k: torch.from_numpy(v) for k, v in integer_tensors(model.autoregressive).items()}
+        if tables.label_weights is not None:
+            prior["label_weights"] = torch.from_numpy(tables.label_weights.astype(np.int64))
+        if autoregressive is not None:
+            arrays = integer_tensors(autoregressive)
+            parts[coder_part("autoregressive", quality)] = {k: torch.from_numpy(v) for k, v in arrays.items()}
+    if model.exact is not None:
+        parts["exact"] = {key: torch.from_numpy(array) for key, array in model.exact.tensors().items()}
     return parts
+
+
+def coder_part(kind: str, quality: int) -> str:
+    """The part that codes one quality: `prior` or `autoregressive` for the default, `prior-5` for another."""
+    return kind if quality == DEFAULT_QUALITY else f"{kind}-{quality}"
 
 
 def identities(model: Model) -> dict[str, str]:
     """SHA-256 of each part: its configuration as JSON, then name, type, shape and bytes of each of its tensors.
 
-    `joints` is what no part has for its own and decoding depends on: shapes, step and class names.
+    `joints` is what no part has for its own and decoding depends on: shapes, steps and class names.
     """
     configs: dict[str, Any] = {
         "encoder": model.config.encoder,
@@ -88,13 +98,11 @@ def identities(model: Model) -> dict[str, str]:
         "critic": model.config.critic,
         "density": model.config.prior,
         "sampler": model.sampler.config if model.sampler else None,
-        "prior": None,
-        "autoregressive": None,
     }
-    joints = model.config.model_dump_json(include={"image", "code", "step", "class_names"})
+    joints = model.config.model_dump_json(include={"image", "code", "step", "qualities", "class_names"})
     result = {"joints": hashlib.sha256(joints.encode()).hexdigest()}
     for name, tensors in part_tensors(model).items():
-        config = configs[name]
+        config = configs.get(name)  # coders have none
         digest = hashlib.sha256()
         digest.update(b"null" if config is None else config.model_dump_json().encode())
         for key in sorted(tensors):
@@ -248,18 +256,29 @@ def assemble(stored: StoredConfig, parts: Mapping[str, Mapping[str, Tensor]]) ->
     ):
         if module is not None:
             module.load_state_dict(parts[name])
-    if "prior" in parts:
-        tables = parts["prior"]
-        label_weights = tables.get("label_weights")
-        model.tables = CodeTables(
-            weights=narrowed(tables["weights"].numpy(), np.uint32),
-            first=narrowed(tables["first"].numpy(), np.int32),
-            label_weights=None if label_weights is None else narrowed(label_weights.numpy(), np.uint32),
-        )
-    if "autoregressive" in parts:
-        arrays = {key: tensor.numpy() for key, tensor in parts["autoregressive"].items()}
-        model.autoregressive = integer_prior(model.config.code, arrays)
+    for quality in model.config.known_qualities:
+        tables, autoregressive = (parts.get(coder_part(kind, quality)) for kind in ("prior", "autoregressive"))
+        if tables is not None:
+            better = None if autoregressive is None else integer_prior(model.config.code, arrays_of(autoregressive))
+            model.coders[quality] = Coders(code_tables(arrays_of(tables)), better)
+    if "exact" in parts:
+        model.exact = exact_net({key: tensor.numpy() for key, tensor in parts["exact"].items()})
+        if model.exact.image_shape != model.config.image:
+            raise ValueError(f"its exact layer is for images of {model.exact.image_shape}")
     return model
+
+
+def arrays_of(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
+    return {key: tensor.numpy() for key, tensor in tensors.items()}
+
+
+def code_tables(arrays: Mapping[str, NDArray[Any]]) -> CodeTables:
+    shares = arrays.get("label_weights")
+    return CodeTables(
+        weights=narrowed(arrays["weights"], np.uint32),
+        first=narrowed(arrays["first"], np.int32),
+        label_weights=None if shares is None else narrowed(shares, np.uint32),
+    )
 
 
 def integer_tensors(prior: IntegerPrior) -> dict[str, NDArray[Any]]:

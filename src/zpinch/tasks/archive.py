@@ -20,7 +20,7 @@ from zpinch.errors import ArchiveError, UsageError
 from zpinch.images import ImageCollection
 from zpinch.images.collection import Labels, Pixels, Shape, require_memory
 from zpinch.model.model import Model
-from zpinch.tasks.locate import model_for
+from zpinch.tasks.locate import coder_for, model_for
 from zpinch.tasks.opening import open_archive_file
 from zpinch.tasks.restoring import pixels_of
 from zpinch.tasks.selecting import Piece, block_starts
@@ -114,6 +114,8 @@ class Archive:
     @property
     def codes(self) -> NDArray[np.int32]:
         """The codes of all images, (n, channels, height, width) of a code; read anew each time."""
+        if self.header.is_exact:
+            raise UsageError(f"{self.path} holds pixels, not codes: it was written with --lossless or --max-error.")
         codes = np.empty((len(self), *self.header.code_shape), np.int32)
         for start, block in zip(self._starts, self.blocks(), strict=True):
             codes[start : start + len(block.codes)] = block.codes
@@ -148,7 +150,7 @@ class Archive:
 
     def __iter__(self) -> Iterator[Pixels]:
         for block in self.blocks():
-            yield from pixels_of(self.model, block)
+            yield from pixels_of(self.model, self.header, block)
 
     def take(self, positions: Positions) -> ImageCollection:
         """Images by number, in the order asked for; negative ones count from the end, as everywhere in Python."""
@@ -162,7 +164,7 @@ class Archive:
             places = np.flatnonzero(owners == number)
             block, first = self._block(number), int(self._starts[number])
             piece = Piece(first, block, wanted[places] - first)
-            pixels[places] = pixels_of(self.model, block, piece.which)
+            pixels[places] = pixels_of(self.model, self.header, block, piece.which)
             if labels is not None and block.labels is not None:
                 labels[places] = block.labels[piece.which]
             for place, name in zip(places.tolist(), piece.names, strict=True):
@@ -193,7 +195,7 @@ class Archive:
     def _block(self, number: int, *, keep: bool = True) -> Block:
         reader = self._here()
         if not self._has_tables:
-            reader.use(self.model.require_codes("decompress", self.header.coder))
+            reader.use(coder_for(self.model, self.header, "decompress"))
             self._has_tables = True
         if number in self._cache:
             self._cache.move_to_end(number)

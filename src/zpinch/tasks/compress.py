@@ -14,13 +14,16 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from zpinch.codec.container import ArchiveHeader, ArchiveWriter, Block, images_per_block
+from zpinch.codec.exact import within
 from zpinch.errors import ImageError
 from zpinch.images import ImageCollection, ImageStream
 from zpinch.images.writers.atomic import check_free, discard, place_beside, publish_file, telling
+from zpinch.model.bottleneck import DEFAULT_QUALITY
 from zpinch.model.model import Model
 from zpinch.model.storage import identities, load
 from zpinch.tasks.cost import CostWatch
 from zpinch.tasks.locate import parts_of
+from zpinch.tasks.lossless import asked_error, check_unconverted, pixel_header, threads_for
 from zpinch.tasks.progress import Report, unheard
 from zpinch.tasks.removal import compare_and_remove, plan_removal
 from zpinch.tasks.restoring import Errors, pixels_of, stored_labels
@@ -55,6 +58,10 @@ def compress(
     model: Model | str | Path,
     out: str | Path | BinaryIO,
     *,
+    quality: int = DEFAULT_QUALITY,
+    lossless: bool = False,
+    max_error: int | None = None,
+    allow_conversion: bool = False,
     check: bool = True,
     remove: str | Path | None = None,
     remove_lossy: bool = False,
@@ -65,43 +72,56 @@ def compress(
 
     images: a source as `open_images` takes it (all of its splits), or what `open_images` gave. Labels and names are
     stored where there are any and, for labels, where the model knows the classes. out: a path, or a binary file that
-    is written front to back, such as a pipe. check: decode each block again and store how far its images are from the
-    originals; without, it is about twice as fast. remove: the path that `images` come from, deleted once the archive
-    has been read back and compared (removal.py has the rules); a lossy archive needs `remove_lossy` to insist.
+    is written front to back, such as a pipe. quality: 1, the smallest archive, to 5, the closest images. lossless:
+    keep the pixels themselves, by the model's exact layer, and refuse a source that lost something when it was read,
+    unless `allow_conversion`. max_error: the same, but each pixel may be off by so many levels of 255. check: decode
+    each block again and store how far its images are from the originals; without, it is about twice as fast. remove:
+    the path that `images` come from, deleted once the archive has been read back and compared (removal.py has the
+    rules); a lossy archive needs `remove_lossy` to insist.
 
-    Raises ImageError when the model was trained on another shape, ModelError when it has no encoder, UsageError when
-    `out` is taken and not `force`, or cannot be written.
+    Raises ImageError when the model was trained on another shape, ModelError when it has no encoder or does not know
+    the quality, UsageError when `out` is taken and not `force`, or cannot be written.
     """
     model = model if isinstance(model, Model) else load(model)
-    prior = model.require_codes("compress")
+    allowed = asked_error(lossless=lossless, max_error=max_error)
+    coder = model.require_codes("compress", quality=quality) if allowed is None else model.require_exact("compress")
     source = images if isinstance(images, ImageStream | ImageCollection) else open_stream(images, split="all")
     if isinstance(out, str | Path):
         check_free(Path(out), is_folder=False, force=force)
     model.check_shape(source.shape)
-    header = header_of(source, model, prior.coder)
+    if lossless and not allow_conversion:
+        check_unconverted(source)
+    is_latent = allowed is None
+    header = header_of(source, model, coder.coder, quality) if is_latent else pixel_header(source, model, allowed)
     total = source.count if isinstance(source, ImageStream) else len(source)
     if not total:
         raise ImageError(f"{source.source} holds no image: there is nothing to compress.")
     removal = None
     if remove is not None:
-        removal = plan_removal(remove, source, out, is_lossless="exact" in header.layers, insist=remove_lossy)
+        removal = plan_removal(
+            remove, source, out, is_lossless=header.is_lossless and not source.losses, insist=remove_lossy
+        )
     start, done, code_bytes, name_bytes = time.perf_counter(), 0, 0, 0
-    errors, watch = Errors(), CostWatch(model)
-    with destination(out, force=force) as (file, where):
+    errors, watch = Errors(), None if header.is_exact else CostWatch(model, quality)
+    with destination(out, force=force) as (file, where), threads_for(header):
         with telling(where):
-            writer = ArchiveWriter(file, header, prior)
+            writer = ArchiveWriter(file, header, coder, verify=check and header.is_exact)
         for batch in batches_of(source, header.block_images):
-            block = Block(model.encode(batch.pixels), stored_labels(batch, header), batch.names)
+            codes = model.encode(batch.pixels, quality) if allowed is None else within(batch.pixels, allowed)
+            block = Block(codes, stored_labels(batch, header), batch.names)
             with telling(where):
                 size = writer.write(block)
             if check:
-                errors = errors.with_images(batch.pixels, pixels_of(model, block))
-            watch.see(block, done, size.codes)
+                errors = errors.with_images(batch.pixels, pixels_of(model, header, block))
+            if watch:
+                watch.see(block, done, size.codes)
             done, code_bytes, name_bytes = done + len(batch), code_bytes + size.codes, name_bytes + size.names
             progress(done, total)
         with telling(where):
             found = {"mse": errors.mse, "max_error": errors.worst} if check else {}
-            writer.finish({"images": done, "pixels": done * int(np.prod(source.shape)), **found})
+            told = {"quality": quality} if allowed is None else {}
+            pixels = done * int(np.prod(source.shape))
+            writer.finish({"images": done, "pixels": pixels, **told, **found})
             file.flush()
     removed = compare_and_remove(removal, model) if removal else 0
     return Compressed(
@@ -114,7 +134,7 @@ def compress(
         mse=errors.mse if check else None,
         max_error=errors.worst if check else None,
         removed_files=removed,
-        warnings=watch.warnings(),
+        warnings=watch.warnings() if watch else (),
     )
 
 
@@ -139,13 +159,13 @@ def destination(out: str | Path | BinaryIO, *, force: bool) -> Generator[tuple[B
         discard(part)
 
 
-def header_of(source: ImageStream | ImageCollection, model: Model, coder: str) -> ArchiveHeader:
+def header_of(source: ImageStream | ImageCollection, model: Model, coder: str, quality: int) -> ArchiveHeader:
     has_labels = knows_classes(model, source.class_names)
     return ArchiveHeader(
         image_shape=model.config.image,
         code_shape=model.config.code,
-        step=model.config.step,
-        parts=parts_of(identities(model), coder),
+        step=model.config.step_of(quality),
+        parts=parts_of(identities(model), coder, quality),
         coder=coder,
         model_name=model.name,
         block_images=images_per_block(model.config.image, model.config.code),

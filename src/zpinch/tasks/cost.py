@@ -1,11 +1,13 @@
 """Whether a model knows the images it is given: what their codes cost beside those of its training."""
 
 import heapq
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from zpinch.codec.container import Block
+from zpinch.model.bottleneck import DEFAULT_QUALITY
 from zpinch.model.model import Model
 
 TOO_MANY = 2.0  # times the bits of training
@@ -25,10 +27,11 @@ class CostWatch:
     A block that is cheap as it was written is believed; only in one that looks dear every image is priced.
     """
 
-    def __init__(self, model: Model) -> None:
-        self._prior = model.require_codes("compress")
+    def __init__(self, model: Model, quality: int = DEFAULT_QUALITY) -> None:
+        self._prior = model.require_codes("compress", quality=quality)
         known = model.facts.get(TRAINING_BITS)
-        self._usual = float(known) if isinstance(known, float | int) and known > 0 else None
+        finer = max(0.0, -math.log2(model.config.ratio(quality))) * math.prod(model.config.code)  # bits more, at most
+        self._usual = known + finer if isinstance(known, float | int) and known > 0 else None
         self._bits, self._images = 0.0, 0
         self._dearest: list[Costly] = []
 

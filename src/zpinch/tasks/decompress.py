@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zpinch.codec.container import ArchiveReader
+from zpinch.codec.container import ArchiveHeader, ArchiveReader
 from zpinch.errors import CorruptArchive, ModelError, UsageError
 from zpinch.images import ImageCollection, open_writer
 from zpinch.model.model import Model
+from zpinch.tasks.lossless import threads_for
 from zpinch.tasks.opening import ArchiveSource, opened, ready
 from zpinch.tasks.progress import Report, unheard
 from zpinch.tasks.restoring import pixels_of
@@ -60,11 +61,14 @@ def decompress(
         rescue = Rescue(reader) if salvage else None
         pieces: Iterator[Piece] = rescue.pieces() if rescue else selection.pieces(reader)
         total = reader.footer.count if selection.is_everything and reader.is_seekable and not rescue else 0
-        with open_writer(
-            out, shape=header.image_shape, class_names=header.class_names, count_hint=total, force=force
-        ) as writer:
+        with (
+            threads_for(header),
+            open_writer(
+                out, shape=header.image_shape, class_names=header.class_names, count_hint=total, force=force
+            ) as writer,
+        ):
             for piece in pieces:
-                writer.write(collection_of(piece, found, header.class_names, reader.name))
+                writer.write(collection_of(piece, found, header, reader.name))
                 done += len(piece.which)
                 progress(done, total)
             if not done:
@@ -72,10 +76,10 @@ def decompress(
     return Decompressed(out, done, time.perf_counter() - start, rescue.lost() if rescue else None)
 
 
-def collection_of(piece: Piece, model: Model, class_names: tuple[str, ...], source: str) -> ImageCollection:
+def collection_of(piece: Piece, model: Model, header: ArchiveHeader, source: str) -> ImageCollection:
     labels = None if piece.block.labels is None else piece.block.labels[piece.which].astype(np.int64)
-    pixels = pixels_of(model, piece.block, piece.which)
-    return ImageCollection(pixels, labels, class_names, piece.names, source=source)
+    pixels = pixels_of(model, header, piece.block, piece.which)
+    return ImageCollection(pixels, labels, header.class_names, piece.names, source=source)
 
 
 def nothing(reader: ArchiveReader, selection: Selection, *, salvage: bool) -> Exception:
@@ -110,7 +114,8 @@ def test_archive(
             has_model = False
         images = blocks = 0
         sizes = (len(b.codes) for b in reader.blocks()) if has_model else (b.images for b in reader.scan())
-        for count in sizes:
-            images, blocks = images + count, blocks + 1
-            progress(images, 0)
+        with threads_for(reader.header):
+            for count in sizes:
+                images, blocks = images + count, blocks + 1
+                progress(images, 0)
     return Tested(images, blocks, has_model)

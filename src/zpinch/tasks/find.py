@@ -9,10 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from zpinch.codec.container import Block
+from zpinch.codec.container import ArchiveHeader, Block
 from zpinch.errors import UsageError
 from zpinch.images import ImageCollection, open_images, open_writer
 from zpinch.model.model import Model, needed
+from zpinch.tasks.locate import quality_of
 from zpinch.tasks.opening import ArchiveSource, opened, ready
 from zpinch.tasks.progress import Report, unheard
 from zpinch.tasks.restoring import pixels_of
@@ -56,9 +57,14 @@ def find(
     nearest: list[Near] = []
     done = 0
     with opened(archive) as reader:
+        if reader.header.is_exact:
+            raise UsageError(
+                f"{reader.name} holds pixels, not codes: it was written with --lossless or --max-error. "
+                "`zpinch find` searches archives of codes."
+            )
         found = ready(archive, reader, model, "search")
         needed(found.encoder, "encoder")
-        code = found.encode(query).ravel().astype(np.float64)
+        code = found.encode(query, quality_of(reader.header, found)).ravel().astype(np.float64)
         total = reader.footer.count if reader.is_seekable else 0
         for block in reader.blocks():
             nearest = merged(nearest, block, code, done, k)
@@ -74,7 +80,7 @@ def find(
                 force=force,
             ) as writer:
                 for near in nearest:
-                    writer.write(shown(near, found, header.class_names))
+                    writer.write(shown(near, found, header))
     return tuple(
         Neighbour(near.index, near.block.names[0] if near.block.names else None, header.step * near.squared**0.5)
         for near in nearest
@@ -107,7 +113,7 @@ def row_of(block: Block, row: int) -> Block:
     return Block(block.codes[one].copy(), None if labels is None else labels[one].copy(), names and names[one])
 
 
-def shown(near: Near, model: Model, class_names: tuple[str, ...]) -> ImageCollection:
+def shown(near: Near, model: Model, header: ArchiveHeader) -> ImageCollection:
     labels = None if near.block.labels is None else near.block.labels.astype(np.int64)
     names = near.block.names or (f"{near.index:06d}.png",)
-    return ImageCollection(pixels_of(model, near.block), labels, class_names, names)
+    return ImageCollection(pixels_of(model, header, near.block), labels, header.class_names, names)

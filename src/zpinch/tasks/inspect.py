@@ -46,7 +46,8 @@ def describe_model(folder: Path) -> Description:
         ("recipe", config.recipe),
         ("images", f"{width}x{height}, {'grey' if channels == 1 else 'RGB'}"),
         ("classes", ", ".join(config.class_names) or "none: trained without labels"),
-        ("code", f"{'x'.join(map(str, config.code))} integers, step {config.step:g}"),
+        ("code", f"{'x'.join(map(str, config.code))} integers"),
+        ("steps", ", ".join(f"{config.step_of(q):g} (quality {q})" for q in config.known_qualities)),
         ("weights", f"{weights.stat().st_size:,} bytes" if weights.is_file() else "missing"),
         *((name, f"{value:.5g}" if isinstance(value, float) else str(value)) for name, value in stored.facts.items()),
         *(stored.identities.items()),
@@ -85,14 +86,26 @@ def describe_archive(archive: ArchiveSource) -> Description:
     rows = [
         ("images", f"{footer.count:,} of {width}x{height}, {'grey' if channels == 1 else 'RGB'}"),
         ("size", f"{size:,} bytes, {data['bits_per_image']:.1f} bits an image in {len(footer.index):,} blocks"),
-        ("code", f"{'x'.join(map(str, header.code_shape))} integers, step {header.step:g}, coder {header.coder}"),
+        ("pixels", promise(header.max_error))
+        if header.is_exact
+        else ("code", f"{'x'.join(map(str, header.code_shape))} integers, step {header.step:g}, coder {header.coder}"),
         ("labels", ", ".join(header.class_names) if header.has_labels else "none"),
         ("names", "stored" if header.has_names else "none"),
+        *quality_rows(footer),
         *error_rows(footer),
         ("written by", f"{header.created_by} with the model '{header.model_name}'"),
         *((f"needs {part}", identity) for part, identity in header.parts.items()),
     ]
     return Description(f"archive {name}", tuple(rows), data)
+
+
+def quality_rows(footer: Footer) -> list[tuple[str, str]]:
+    quality = footer.statistics.get("quality")
+    return [("quality", f"{quality} of 1 to 5")] if isinstance(quality, int) else []
+
+
+def promise(max_error: int) -> str:
+    return f"each within {max_error} of 255 levels of the original" if max_error else "the very same as the originals'"
 
 
 def error_rows(footer: Footer) -> list[tuple[str, str]]:

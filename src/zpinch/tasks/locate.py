@@ -3,19 +3,38 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from zpinch.codec.block import Coder
 from zpinch.codec.container import ArchiveHeader, check_parts
+from zpinch.codec.exact_net import ExactNet
 from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import ModelError, WrongModel, ZpinchError
 from zpinch.model.model import Model
-from zpinch.model.storage import folders_beside, identities, load, load_config
+from zpinch.model.storage import coder_part, folders_beside, identities, load, load_config
 
 PRIORS = {CodeTables.coder: "prior", IntegerPrior.coder: "autoregressive"}  # the part that an archive's coder is
 
 
-def parts_of(ids: Mapping[str, str], coder: str) -> dict[str, str]:
-    """The identities of all that an archive of codes needs to be decoded."""
-    return {name: ids[name] for name in ("generator", PRIORS[coder]) if name in ids}
+def parts_of(ids: Mapping[str, str], coder: str, quality: int) -> dict[str, str]:
+    """The identities of all that an archive needs to be decoded; one of pixels needs no generator."""
+    if coder == ExactNet.coder:
+        return {"exact": ids["exact"]}
+    return {name: ids[name] for name in ("generator", coder_part(PRIORS[coder], quality)) if name in ids}
+
+
+def quality_of(header: ArchiveHeader, model: Model) -> int:
+    """The quality of an archive's codes: its step says which. Raises WrongModel where the model has no such step."""
+    quality = model.config.quality_of(header.step)
+    if quality is None:
+        raise WrongModel(f"the model '{model.name}' codes in no steps of {header.step:g}: the header was altered.")
+    return quality
+
+
+def coder_for(model: Model, header: ArchiveHeader, verb: str) -> Coder:
+    """What decodes the blocks of an archive. Raises ModelError when the model has no such part."""
+    if header.is_exact:
+        return model.require_exact(verb)
+    return model.require_codes(verb, header.coder, quality_of(header, model))
 
 
 def model_for(name: str, beside: Path | None, header: ArchiveHeader, model: Model | str | Path | None) -> Model:
@@ -25,7 +44,10 @@ def model_for(name: str, beside: Path | None, header: ArchiveHeader, model: Mode
     """
     found = given_or_found(name, beside, header, model)
     config = found.config
-    if (config.image, config.code, config.step) != (header.image_shape, header.code_shape, header.step):
+    if header.is_exact and config.image == header.image_shape:
+        return found
+    known = config.quality_of(header.step) is not None
+    if not known or (config.image, config.code) != (header.image_shape, header.code_shape):
         raise WrongModel(
             f"{name} names the parts of the model '{found.name}', but another shape or step: the header was altered. "
             "Get a fresh copy."

@@ -29,11 +29,11 @@ def opened(archive: ArchiveSource) -> Generator[ArchiveReader]:
 
 def ready(archive: ArchiveSource, reader: ArchiveReader, model: "Model | str | Path | None", verb: str) -> "Model":
     """The model that wrote the archive, its tables handed to the reader. Raises WrongModel, ModelError."""
-    from zpinch.tasks.locate import model_for
+    from zpinch.tasks.locate import coder_for, model_for
 
     beside = Path(archive) if isinstance(archive, str | Path) else None
     found = model_for(reader.name, beside, reader.header, model)
-    reader.use(found.require_codes(verb, reader.header.coder))
+    reader.use(coder_for(found, reader.header, verb))
     return found
 
 

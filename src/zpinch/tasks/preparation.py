@@ -23,7 +23,7 @@ DEFAULT_STEPS = (1_000, 30_000)  # bounds on the steps of those epochs, for smal
 
 PARTS = ("encoder", "generator", "critic", "prior")
 SEEDS = 2**32  # what NumPy and scikit-learn take
-GIVEN = {"kind", "image", "code", "labels", "channels"}  # fields that follow from the images, not --set
+GIVEN = {"kind", "image", "code", "labels", "channels", "knows_step"}  # fields that follow from the images, not --set
 
 
 class Budget(NamedTuple):

@@ -14,11 +14,13 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from zpinch.codec.container import ArchiveReader
+from zpinch.codec.exact import within
 from zpinch.errors import UsageError
 from zpinch.images import BUILTIN_NAMES, ImageCollection, ImageStream
 from zpinch.images.layout import is_image
 from zpinch.model.model import Model
-from zpinch.tasks.restoring import pixels_of, stored_labels
+from zpinch.tasks.locate import coder_for, quality_of
+from zpinch.tasks.restoring import stored_labels
 
 
 class Seen(NamedTuple):
@@ -125,21 +127,23 @@ def compare_and_remove(removal: Removal, model: Model) -> int:
 def difference(archive: Path, stream: ImageStream, model: Model) -> str | None:
     """Where the archive on disk is not what the source gives; None when all of it is there.
 
-    Lossless archives must give the very same pixels, others the same codes.
+    Archives of pixels must hold the very pixels that they would be given again, others the same codes.
     """
     with archive.open("rb") as file:
-        reader = ArchiveReader(file, tables=model.require_codes("compress"))
-        is_lossless = "exact" in reader.header.layers
+        reader = ArchiveReader(file)
+        header = reader.header
+        reader.use(coder_for(model, header, "compress"))
         batches = stream.batches(reader.header.block_images)
         count = 0
         for block in reader.blocks():
             batch = next(batches, None)
             if batch is None or len(batch) != len(block.codes):
                 return f"the source no longer has {count + len(block.codes):,} images"
-            if is_lossless:
-                is_same = np.array_equal(pixels_of(model, block), batch.pixels)
+            if header.is_exact:
+                again = within(batch.pixels, header.max_error)
             else:
-                is_same = np.array_equal(model.encode(batch.pixels), block.codes)
+                again = model.encode(batch.pixels, quality_of(header, model))
+            is_same = np.array_equal(again, block.codes)
             labels = stored_labels(batch, reader.header)
             if labels is not None and block.labels is not None:
                 is_same = is_same and np.array_equal(labels, block.labels)

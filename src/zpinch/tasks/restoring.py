@@ -8,13 +8,16 @@ from numpy.typing import NDArray
 from zpinch.codec.container import ArchiveHeader, Block
 from zpinch.images.collection import ImageCollection, Pixels, Which
 from zpinch.model.model import Model
+from zpinch.tasks.locate import quality_of
 
 ALL = slice(None)
 
 
-def pixels_of(model: Model, block: Block, which: Which = ALL) -> Pixels:
+def pixels_of(model: Model, header: ArchiveHeader, block: Block, which: Which = ALL) -> Pixels:
     """The images of a block, or those of them that were asked for: (n, channels, height, width) uint8."""
-    return model.decode(block.codes[which])
+    if header.is_exact:
+        return block.codes[which].astype(np.uint8, copy=False)
+    return model.decode(block.codes[which].astype(np.int32, copy=False), quality=quality_of(header, model))
 
 
 def stored_labels(batch: ImageCollection, header: ArchiveHeader) -> NDArray[np.int32] | None:

@@ -22,6 +22,7 @@ from zpinch.model.model import Model, needed
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.objective import ERRORS, GAMES, contraction, judge, rate
 
+DEFAULT_QUALITY_SHARE = 0.5  # of the training images; the others take any of the qualities
 LABEL_HIDDEN_SHARE = 0.1  # of the training images, whose label prior and critic are not told
 
 
@@ -68,7 +69,7 @@ def take_step(learner: Learner, x: Tensor, label: Tensor, plan: Plan, rng: torch
         real = judge(model, x, label) if critic_plays else x.new_zeros(0)
         terms: dict[str, Callable[[], Tensor]] = {
             "distortion": lambda: error(walk.x_hat.float(), x),
-            "rate": lambda: rate(model, walk.z_hat, label) / x[0].numel(),
+            "rate": lambda: rate(model, walk.z_hat, label, walk.ratio) / x[0].numel(),
             "contraction": lambda: contraction(model, x[: len(x) // 2 + 1], rng),
             "adversarial": lambda: game.generator(real.detach(), judge(model, walk.fake, label, is_learning=False)),
         }
@@ -99,6 +100,7 @@ class Walk(NamedTuple):
     z_hat: Tensor  # (batch, *code), what the generator was given
     x_hat: Tensor  # (batch, channels, height, width), what it made of them
     fake: Tensor  # what the critic is shown, as many as there are real images; none while it does not play
+    ratio: Tensor | None = None  # (batch,), of each image's step to the model's; None where all are the model's
 
 
 def walk_autoencoder(
@@ -108,20 +110,30 @@ def walk_autoencoder(
 
     One half is rebuilt with the least error (beta 0); the other at a random realism beta, which also weights the
     critic's word on it (Multi-Realism, Agustsson et al. 2022). The critic sees that half, and as many samples of the
-    current prior at beta 1.
+    current prior at beta 1. Where there is noise, it is that of a quality drawn for each image.
     """
     half = len(x) // 2
     beta = torch.rand(len(x), generator=rng).to(x.device)
     beta[half:] = 0
     z = needed(model.encoder, "encoder")(x)
-    z_hat = noisy(z, model.config.step, rng) if is_noisy else z
-    x_hat = model.generator(z_hat, beta)
+    ratio, log_ratio, step = None, None, model.config.step
+    if is_noisy and len(model.config.qualities) > 1:
+        ratio = drawn_ratios(model.config.qualities, len(x), rng).to(x.device)
+        log_ratio, step = torch.log2(ratio), step * ratio[:, None, None, None]
+    z_hat = noisy(z, step, rng) if is_noisy else z
+    x_hat = model.generator(z_hat, beta, log_ratio)
     if not critic_plays:
-        return Walk(z_hat, x_hat, x_hat[:0])
+        return Walk(z_hat, x_hat, x_hat[:0], ratio)
     drawn = model.require_sampler().sample(label[half:], rng)
     drawn = dequantise(quantise(drawn, model.config.step), model.config.step)
     sampled = model.generator(drawn.to(x.device), torch.ones_like(beta[half:]))
-    return Walk(z_hat, x_hat, torch.cat([scale_gradient(x_hat[:half], beta[:half]), sampled]))
+    return Walk(z_hat, x_hat, torch.cat([scale_gradient(x_hat[:half], beta[:half]), sampled]), ratio)
+
+
+def drawn_ratios(qualities: tuple[float, ...], count: int, rng: torch.Generator) -> Tensor:
+    """A step for each image, (count,), in model steps."""
+    drawn = torch.tensor(qualities)[torch.randint(len(qualities), (count,), generator=rng)]
+    return torch.where(torch.rand(count, generator=rng) < DEFAULT_QUALITY_SHARE, 1.0, drawn)
 
 
 def walk_gan(model: Model, label: Tensor, rng: torch.Generator) -> Walk:

@@ -39,9 +39,12 @@ GAMES = {
 }
 
 
-def rate(model: Model, z_hat: Tensor, label: Tensor) -> Tensor:
-    """Mean bits of an image's latents under the prior. z_hat: (batch, *code); label: (batch,)."""
-    return needed(model.prior, "prior").bits(z_hat.float() / model.config.step, label).mean()
+def rate(model: Model, z_hat: Tensor, label: Tensor, ratio: Tensor | None = None) -> Tensor:
+    """Mean bits of an image's latents under the prior. z_hat: (batch, *code); label: (batch,).
+
+    ratio: (batch,), of the step each is coded with to the model's: one density serves all, with cells as wide as that.
+    """
+    return needed(model.prior, "prior").bits(z_hat.float() / model.config.step, label, ratio).mean()
 
 
 def judge(model: Model, x: Tensor, label: Tensor, *, is_learning: bool = True) -> Tensor:

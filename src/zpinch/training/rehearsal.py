@@ -28,7 +28,7 @@ class Cost(NamedTuple):
 
     quiet_seconds: float
     playing_seconds: float
-    prior_seconds: float  # of a step of the autoregressive prior, which follows
+    prior_seconds: float  # of the autoregressive priors, which follow, for a step of the model
     precision: str
     peak_mib: float  # of the process so far: the step is in it
 
@@ -53,7 +53,8 @@ def rehearse(model: Model, images: ImageCollection, objective: Objective, schedu
     if objective.adversarial:
         playing = _seconds(model, images, objective.model_copy(update={"critic_start": 0.0}), schedule, precision)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Cost(quiet, playing, schedule.prior_share * prior_seconds(model), precision, peak)
+    others = schedule.quality_share * (len(model.config.qualities) - 1)
+    return Cost(quiet, playing, schedule.prior_share * (1 + others) * prior_seconds(model), precision, peak)
 
 
 def prior_seconds(model: Model) -> float:

@@ -13,14 +13,15 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from zpinch.errors import QualityError, UsageError
 from zpinch.images import ImageCollection
-from zpinch.model.bottleneck import dequantise
-from zpinch.model.model import Model
+from zpinch.model.bottleneck import DEFAULT_QUALITY, dequantise, quantise
+from zpinch.model.model import Coders, Model
 from zpinch.model.prior.autoregressive import BATCH, fit_autoregressive
-from zpinch.model.prior.factorised import fit_density, tables_from_codes
+from zpinch.model.prior.factorised import FactorisedPrior, fit_density, tables_from_codes
 from zpinch.model.prior.sampler import fit_mixture
 from zpinch.training import stopping
 from zpinch.training.checkpoint import save_run
@@ -163,36 +164,63 @@ def state_of(model: Model) -> dict[str, Tensor]:
 def finish(model: Model, training: ImageCollection, plan: Plan, *, steps: int, listener: Listener) -> None:
     """Give a trained model what coding and generating need, from the training codes: a prior that does both.
 
-    The tables are always there, and the autoregressive prior where it codes unseen images in fewer bits. Without it a
-    mixture draws the samples. steps: how many the model was trained for.
+    One for each quality, the default's fitted longest: it also draws the samples. Where it is none but the tables, a
+    mixture does. steps: how many the model was trained for.
     """
     model.eval()
     if model.encoder is None or model.prior is None:
         return
     listener.entered("encoding the training images")
-    codes = model.encode(training.pixels)
+    latents = torch.from_numpy(model.latents(training.pixels))
     labels = training.labels if model.config.labels else None
+    codes = quantise(latents, model.config.step)
     listener.entered("fitting the prior's tables")
-    fit_density(model.prior, codes, labels, seed=plan.seed)
-    model.tables = tables_from_codes(model.prior, codes, labels)
-    fit = fit_autoregressive(
-        codes,
-        labels,
-        known_labels=model.config.labels,
-        steps=prior_steps(steps, plan.schedule, codes.shape),
-        seed=plan.seed,
-        progress=lambda done, of: listener.entered(f"fitting the autoregressive prior: step {done:,} of {of:,}"),
-    )
-    if fit is not None:
-        unseen = codes[fit.held_out], None if labels is None else labels[fit.held_out]
-        if fit.prior.bits(*unseen).mean() < model.tables.bits(*unseen).mean():
-            model.autoregressive = fit.prior
-            return
+    fit_density(model.prior, codes.numpy(), labels, seed=plan.seed)
+    most = prior_steps(steps, plan.schedule, codes.shape)
+    for quality in model.config.known_qualities:
+        model.coders[quality] = fit_coders(
+            model.prior,
+            quantise(latents, model.config.step_of(quality)).numpy(),
+            labels,
+            ratio=model.config.ratio(quality),
+            steps=most if quality == DEFAULT_QUALITY else round(plan.schedule.quality_share * most),
+            seed=plan.seed,
+            listener=listener,
+        )
+    if model.autoregressive is not None:
+        return
     listener.entered("fitting the sampler")
-    latent = dequantise(torch.from_numpy(codes), model.config.step).numpy()
+    latent = dequantise(codes, model.config.step).numpy()
     model.sampler = fit_mixture(
         latent, labels, labels=model.config.labels, candidates=MIXTURE_CANDIDATES, seed=plan.seed
     )
+
+
+def fit_coders(
+    density: FactorisedPrior,
+    codes: NDArray[np.int32],
+    labels: NDArray[np.int64] | None,
+    *,
+    ratio: float,
+    steps: int,
+    seed: int,
+    listener: Listener,
+) -> Coders:
+    """Tables for the codes of one quality, and the autoregressive prior where it codes unseen images in fewer bits."""
+    tables = tables_from_codes(density, codes, labels, width=ratio)
+    fit = fit_autoregressive(
+        codes,
+        labels,
+        known_labels=density.config.labels,
+        steps=steps,
+        seed=seed,
+        progress=lambda done, of: listener.entered(f"fitting the autoregressive prior: step {done:,} of {of:,}"),
+    )
+    if fit is None:
+        return Coders(tables)
+    unseen = codes[fit.held_out], None if labels is None else labels[fit.held_out]
+    is_better = fit.prior.bits(*unseen).mean() < tables.bits(*unseen).mean()
+    return Coders(tables, fit.prior if is_better else None)
 
 
 def prior_steps(steps: int, schedule: Schedule, codes: tuple[int, ...]) -> int:

@@ -34,22 +34,26 @@ class FactorisedPrior(nn.Module):
         self.log_scale = nn.Parameter(torch.full(shape, 0.5))
         self.log_weight = nn.Parameter(torch.zeros(shape))
 
-    def bits(self, y: Tensor, label: Tensor) -> Tensor:
-        """-log2 P of y = z / s (or of integer codes): (batch, channels, h, w), label (batch,) -> (batch,) bits."""
+    def bits(self, y: Tensor, label: Tensor, width: Tensor | None = None) -> Tensor:
+        """-log2 P of y = z / s (or of integer codes): (batch, channels, h, w), label (batch,) -> (batch,) bits.
+
+        width: (batch,), of the cells that y is rounded to; 1 without.
+        """
         y = y.flatten(2).transpose(1, 2)  # (batch, positions, channels)
         mean, log_scale, log_weight = (p[label][:, None] for p in (self.mean, self.log_scale, self._log_weight()))
-        return interval_bits(y, mean, log_scale.clamp(min=-4.0), log_weight).sum((1, 2))
+        cell = 1.0 if width is None else width[:, None, None]
+        return interval_bits(y, mean, log_scale.clamp(min=-4.0), log_weight, cell).sum((1, 2))
 
     def _log_weight(self) -> Tensor:
         return torch.log_softmax(self.log_weight, dim=-1)
 
     @torch.no_grad()
-    def log_mass(self, values: Tensor) -> Tensor:
-        """log2 P_i(v | label) at integer values: (count,) -> (labels + 1, channels, count), in double precision."""
+    def log_mass(self, values: Tensor, width: float = 1.0) -> Tensor:
+        """log2 P_i(v | label), cells around values: (count,) -> (labels + 1, channels, count), in double precision."""
         mean, log_scale, log_weight = (
             p.double()[:, :, None, :] for p in (self.mean, self.log_scale.clamp(min=-4.0), self._log_weight())
         )
-        return -interval_bits(values.double()[None, None, :], mean, log_scale, log_weight)
+        return -interval_bits(values.double()[None, None, :], mean, log_scale, log_weight, width)
 
 
 @torch.no_grad()
@@ -92,12 +96,15 @@ def fit_density(
     prior.requires_grad_(False)
 
 
-def tables_from_codes(prior: FactorisedPrior, codes: np.ndarray, labels: np.ndarray | None) -> CodeTables:
+def tables_from_codes(
+    prior: FactorisedPrior, codes: np.ndarray, labels: np.ndarray | None, *, width: float = 1.0
+) -> CodeTables:
     """The integer tables of the archive: counts of the training codes, smoothed by the prior's density.
 
-    codes: (n, channels, h, w) int32; labels: (n,) or None. Each table is a Dirichlet posterior mean: `strength`
-    imaginary codes drawn from the density, then the real ones counted. Values never seen keep the density's tail;
-    values outside the range of the training codes (and a margin) go through the escape.
+    codes: (n, channels, h, w) int32; labels: (n,) or None. width: of a step of the codes, in steps of the density. Each
+    table is a Dirichlet posterior mean: `strength` imaginary codes drawn from the density, then the real ones counted.
+    Values never seen keep the density's tail; values outside the range of the training codes (and a margin) go through
+    the escape.
     """
     channels = codes.shape[1]
     flat = codes.transpose(1, 0, 2, 3).reshape(channels, -1)
@@ -111,7 +118,7 @@ def tables_from_codes(prior: FactorisedPrior, codes: np.ndarray, labels: np.ndar
     strength = 64.0
     low, high = int(first.min()), int(first.max()) + size
     values = torch.arange(low, high)
-    density = np.exp2(prior.log_mass(values).numpy())
+    density = np.exp2(prior.log_mass(values * width, width).numpy())
     pmf = np.zeros((classes + 1, channels, size + 1))
     for channel in range(channels):
         offset = int(first[channel]) - low
