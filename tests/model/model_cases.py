@@ -11,6 +11,7 @@ from zpinch.images import ImageCollection, open_images
 from zpinch.model.design import design
 from zpinch.model.model import Model, ModelConfig
 from zpinch.training.learner import Plan
+from zpinch.training.measure import Yardstick
 from zpinch.training.progress import Silent
 from zpinch.training.recipes import RECIPES
 from zpinch.training.rehearsal import Cost
@@ -76,7 +77,7 @@ def finished_model(
     config = small_config(images.shape, classes=classes, recipe=recipe, backbone=backbone)
     model = new_model(config.model_copy(update={"class_names": images.class_names}), seed=seed)
     plan = Plan(prior_steps, RECIPES[recipe].objective, RECIPES[recipe].schedule, seed=seed)
-    finish(model, images, plan, steps=prior_steps, listener=Silent())
+    finish(model, images, Yardstick(images, None), plan, steps=prior_steps, listener=Silent())
     return model.eval()
 
 

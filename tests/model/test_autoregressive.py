@@ -21,7 +21,7 @@ def inputs_of(net: AutoregressivePrior, count: int, seed: int = 0):
 
 def made(code, *, labels: int = 2, entries: int = 6) -> AutoregressivePrior:
     torch.manual_seed(1)
-    net = AutoregressivePrior(code, labels=labels, entries=entries)
+    net = AutoregressivePrior(code, labels=labels, entries=entries).eval()
     for layer in net.dense:
         torch.nn.init.normal_(layer.bias, std=0.1)
     return net

@@ -15,6 +15,7 @@ from zpinch.model.model import Model
 from zpinch.model.storage import CONFIG, identities, load, load_config
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import drawn_ratios, training_steps
+from zpinch.training.measure import Yardstick
 from zpinch.training.progress import Silent
 from zpinch.training.recipes import RECIPES, Schedule
 from zpinch.training.session import finish
@@ -36,7 +37,7 @@ def learned() -> Model:
     learner = Learner(new_model(config), plan)
     for _ in training_steps(learner, images, plan):
         pass
-    finish(learner.average, images, plan, steps=0, listener=Silent())
+    finish(learner.average, images, Yardstick(images, None), plan, steps=0, listener=Silent())
     return learner.average
 
 
@@ -115,7 +116,9 @@ def test_each_quality_has_parts_of_its_own(tmp_path: Path):
     assert {f"prior{end}" for end in ("", "-1", "-2", "-4", "-5")} <= set(identities(model))
     for quality in QUALITIES:
         codes = model.encode(IMAGES.pixels, quality)
-        before, after = (m.require_codes("compress", quality=quality).bits(codes, IMAGES.labels) for m in (model, found))
+        before, after = (
+            m.require_codes("compress", quality=quality).bits(codes, IMAGES.labels) for m in (model, found)
+        )
         np.testing.assert_array_equal(before, after)
         np.testing.assert_array_equal(model.decode(codes, quality=quality), found.decode(codes, quality=quality))
 

@@ -17,7 +17,7 @@ def card_files(model: Model, identities: Mapping[str, str]) -> dict[str, bytes]:
         CARD: card(model, identities).encode(),
         METRICS: "".join(json.dumps(row) + "\n" for row in model.history).encode(),
     }
-    if model.sampler is not None:
+    if model.can_sample:
         classes = model.config.labels
         columns = classes or 10
         label = np.arange(8 * columns) % classes if classes else np.zeros(8 * columns, np.int64)

@@ -5,8 +5,8 @@
             contraction        rate  └ prior codes k, and ┘  critic: real or not
                                        draws new k
 
-A prior that predicts codes well makes files smaller and samples better: `autoregressive` both codes archives and draws
-new codes. `tables` and `sampler` do one each, where it is missing or not better, and for archives written with them.
+A prior that predicts codes well makes files smaller and samples better: the autoregressive one both codes archives and
+draws new codes. `tables` and `sampler` do one each, where it is missing or theirs is better.
 This file joins the parts and runs them on NumPy images; storing them is storage.py, training them is training/.
 """
 
@@ -179,12 +179,16 @@ class Model(nn.Module):
             raise ModelError(f"this model has no exact layer to {verb} with: it was trained without. Train it again.")
         return self.exact
 
+    @property
+    def can_sample(self) -> bool:
+        return self.sampler is not None or self.autoregressive is not None
+
     def require_sampler(self) -> Sampler:
-        if self.autoregressive is not None:
-            return AutoregressiveSampler(self.autoregressive, self.config.step)
-        if self.sampler is None:
+        if self.sampler is not None:
+            return self.sampler
+        if self.autoregressive is None:
             raise ModelError("this model's training has not finished: it has no sampler. Train it with --resume.")
-        return self.sampler
+        return AutoregressiveSampler(self.autoregressive, self.config.step)
 
     @torch.inference_mode()
     def latents(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

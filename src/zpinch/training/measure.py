@@ -68,8 +68,7 @@ def measure(
         if reference:
             check = check._replace(rfcd=score_reconstructions(reference, held_out.pixels, rebuilt).rfcd_ratio)
     if model.sampler is not None and reference:
-        label = np.full(len(held_out), model.config.labels) if held_out.labels is None else held_out.labels
-        samples = score_samples(reference, model.sample(label, seed=seed))
+        samples = score_samples(reference, model.sample(labels_to_draw(model, held_out), seed=seed))
         check = check._replace(
             fcd=samples.fcd_ratio,
             precision=samples.precision_ratio,
@@ -78,6 +77,20 @@ def measure(
             top_class=max(samples.class_share) if samples.class_share else None,
         )
     return check
+
+
+def labels_to_draw(model: Model, held_out: ImageCollection) -> np.ndarray:
+    """As many of each class as were held out."""
+    return np.full(len(held_out), model.config.labels) if held_out.labels is None else held_out.labels
+
+
+def sample_distance(model: Model, yardstick: Yardstick, *, seed: int) -> float:
+    """How far samples are from held-out images, as a multiple of the floor; 0 where there is no telling."""
+    if yardstick.reference is None:
+        return 0.0
+    return score_samples(
+        yardstick.reference, model.sample(labels_to_draw(model, yardstick.held_out), seed=seed)
+    ).fcd_ratio
 
 
 @torch.inference_mode()

@@ -22,12 +22,12 @@ from zpinch.model.bottleneck import DEFAULT_QUALITY, dequantise, quantise
 from zpinch.model.model import Coders, Model
 from zpinch.model.prior.autoregressive import BATCH, fit_autoregressive
 from zpinch.model.prior.factorised import FactorisedPrior, fit_density, tables_from_codes
-from zpinch.model.prior.sampler import fit_mixture
+from zpinch.model.prior.sampler import MixtureSampler, fit_mixture
 from zpinch.training import stopping
 from zpinch.training.checkpoint import save_run
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import Progress, training_steps
-from zpinch.training.measure import Check, Yardstick, measure
+from zpinch.training.measure import Check, Yardstick, measure, sample_distance
 from zpinch.training.recipes import Schedule
 
 CHECKS = 10  # a run looks at itself about this often
@@ -122,7 +122,7 @@ def run(
             "Learn more slowly: --set schedule.learning_rate=0.0003"
         )
     is_met = not until or (bool(history) and stopping.are_met(until, history[-1]))
-    finish(model, training, plan, steps=learner.step, listener=listener)
+    finish(model, training, yardstick, plan, steps=learner.step, listener=listener)
     return Outcome(model, tuple(history), kept_step, reason, is_met, is_interrupted, time.monotonic() - began)
 
 
@@ -161,11 +161,13 @@ def state_of(model: Model) -> dict[str, Tensor]:
     return {key: value.clone() for key, value in model.state_dict().items() if not key.startswith("sampler.")}
 
 
-def finish(model: Model, training: ImageCollection, plan: Plan, *, steps: int, listener: Listener) -> None:
-    """Give a trained model what coding and generating need, from the training codes: a prior that does both.
+def finish(
+    model: Model, training: ImageCollection, yardstick: Yardstick, plan: Plan, *, steps: int, listener: Listener
+) -> None:
+    """Give a trained model what coding and generating need, from the training codes: priors for each quality.
 
-    One for each quality, the default's fitted longest: it also draws the samples. Where it is none but the tables, a
-    mixture does. steps: how many the model was trained for.
+    The default's, fitted longest, draws the samples too, unless a mixture's are nearer to held-out images. steps: how
+    many the model was trained for.
     """
     model.eval()
     if model.encoder is None or model.prior is None:
@@ -187,13 +189,22 @@ def finish(model: Model, training: ImageCollection, plan: Plan, *, steps: int, l
             seed=plan.seed,
             listener=listener,
         )
-    if model.autoregressive is not None:
-        return
     listener.entered("fitting the sampler")
     latent = dequantise(codes, model.config.step).numpy()
-    model.sampler = fit_mixture(
-        latent, labels, labels=model.config.labels, candidates=MIXTURE_CANDIDATES, seed=plan.seed
-    )
+    mixture = fit_mixture(latent, labels, labels=model.config.labels, candidates=MIXTURE_CANDIDATES, seed=plan.seed)
+    choose_sampler(model, mixture, yardstick, seed=plan.seed)
+
+
+def choose_sampler(model: Model, mixture: MixtureSampler, yardstick: Yardstick, *, seed: int) -> None:
+    """Draw samples from the autoregressive prior, or from the mixture where there is none or its samples are nearer."""
+    model.sampler = None
+    if model.autoregressive is not None:
+        without = sample_distance(model, yardstick, seed=seed)
+        model.sampler = mixture
+        if without <= sample_distance(model, yardstick, seed=seed):
+            model.sampler = None
+    else:
+        model.sampler = mixture
 
 
 def fit_coders(

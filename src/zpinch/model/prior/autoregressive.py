@@ -27,7 +27,8 @@ MAX_CHANNELS = 256  # of a code; more are coded by the factorised tables alone
 UNITS = 768  # of an inner layer, shared out among the channels
 DEPTH = 2  # inner layers
 BATCH = 512  # positions in a step
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 6e-3
+DROPOUT = 0.1
 WEIGHT_DECAY = 0.01
 AVERAGE = 0.99  # decay of the averaged weights that are kept
 HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 2000  # images by which the best state is chosen
@@ -92,6 +93,7 @@ class AutoregressivePrior(nn.Module):
         for weight, layer in inner:
             h = F.linear(h, weight, layer.bias).clamp(0, MAX_ACTIVATION / ONE)
             h = h + (torch.round(h * ONE) / ONE - h).detach()
+        h = F.dropout(h, DROPOUT, self.training)
         return F.linear(h, last[0], last[1].bias).unflatten(1, (self.code[0], self.entries))
 
 
@@ -144,12 +146,28 @@ def fit_autoregressive(
         CHECKED, seed=seed, step=-1, hidden_share=0.0
     )
 
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # dropout draws from the global state
         torch.manual_seed(seed)
         net = AutoregressivePrior(code, labels=known_labels, entries=entries)
-    net.dense[-1].bias.data.copy_(log_shares(symbols, entries).flatten())
-    average = deepcopy(net)
-    kept, kept_bits, kept_step = deepcopy(net), math.inf, 0
+        net.dense[-1].bias.data.copy_(log_shares(symbols, entries).flatten())
+        kept, kept_step = learnt(net, training, testing, steps=steps, seed=seed, progress=progress)
+    shares = np.bincount(label.numpy(), minlength=known_labels)[:known_labels] + 1.0
+    prior = export(kept, first, integer_weights(shares / shares.sum()) if known_labels else None)
+    return Fit(prior, order[:held].numpy(), kept_step)
+
+
+def learnt(
+    net: AutoregressivePrior,
+    training: "_Codes",
+    testing: "_Batch",
+    *,
+    steps: int,
+    seed: int,
+    progress: Callable[[int, int], None],
+) -> tuple[AutoregressivePrior, int]:
+    """Train the network; its averaged weights at their best, and after how many steps that was."""
+    average = deepcopy(net).eval()
+    kept, kept_bits, kept_step = average, math.inf, 0
     optimiser = torch.optim.AdamW(
         net.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=WEIGHT_DECAY, fused=True
     )
@@ -171,9 +189,7 @@ def fit_autoregressive(
             kept, kept_bits, kept_step = deepcopy(average), bits, step
         elif step - kept_step >= PATIENCE * every:
             break
-    shares = np.bincount(label.numpy(), minlength=known_labels)[:known_labels] + 1.0
-    prior = export(kept, first, integer_weights(shares / shares.sum()) if known_labels else None)
-    return Fit(prior, order[:held].numpy(), kept_step)
+    return kept, kept_step
 
 
 class _Batch(NamedTuple):

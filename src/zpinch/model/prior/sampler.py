@@ -107,6 +107,32 @@ class MixtureSampler(nn.Module):
             x[rows] = mean[a, b] + noise[rows] @ factor[a, b].T
         return x.unflatten(1, self.config.code)
 
+    def bits(self, latent: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.float64]:
+        """-log2 density (n,) of latents (n, *code) given labels (n,), where `labels` means any class."""
+        share, weight, mean, factor = (
+            self.get_buffer(name).double().cpu() for name in ("share", "weight", "mean", "factor")
+        )
+        x = torch.from_numpy(latent).double().flatten(1)
+        by_class = torch.stack(
+            [
+                torch.logsumexp(
+                    torch.stack([w.log() + log_density(x, m, f) for w, m, f in zip(*cell, strict=True) if w > 0]), 0
+                )
+                for cell in zip(weight, mean, factor, strict=True)
+            ]
+        )
+        known = torch.from_numpy(label) < max(self.config.labels, 1)
+        chosen = by_class.gather(0, torch.from_numpy(label).clamp(max=len(by_class) - 1)[None])[0]
+        any_class = torch.logsumexp(by_class + share.log()[:, None], 0)
+        return (torch.where(known, chosen, any_class) / -np.log(2)).numpy()
+
+
+def log_density(x: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
+    """ln N(x; mean, factor factor^T) of rows of x: (n, d) -> (n,)."""
+    white = torch.linalg.solve_triangular(factor, (x - mean).T, upper=False)
+    volume = factor.diagonal().log().sum() + len(mean) / 2 * np.log(2 * np.pi)
+    return -white.square().sum(0) / 2 - volume
+
 
 def fit_mixture(
     latent: NDArray[np.float32],
