@@ -57,6 +57,7 @@ def open_parquet(path: Path, where: str) -> Generator[Any]:
         parquet: Any = importlib.import_module("pyarrow.parquet")
     except ImportError as error:
         raise MissingExtra("pyarrow", "parquet") from error
+    check_pages(path, where)
     with telling(where):
         # A buffer: otherwise a whole column of a row group is read at once.
         file = parquet.ParquetFile(path, buffer_size=1 << 16, pre_buffer=False, thrift_string_size_limit=1 << 26)
@@ -65,7 +66,6 @@ def open_parquet(path: Path, where: str) -> Generator[Any]:
             check_crowd(file.metadata.num_rows, path.stat().st_size, where)
             if file.metadata.num_columns > _MAX_COLUMNS:
                 raise LimitError(f"{where} has {file.metadata.num_columns:,} columns; the limit is {_MAX_COLUMNS:,}")
-            check_pages(path, file.metadata, where)
         yield file
     finally:
         file.close()

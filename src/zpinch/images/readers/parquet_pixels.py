@@ -113,7 +113,7 @@ def _read_form(file: Any, path: Path, source: str, size: tuple[int, int] | None)
         sides = need_sides(len(plain), source, size=size, last_name=names[-1])
         return Form(names, (), sides, any(types.is_floating(field.type) for field in plain))
     name, kind = lists[0].name, lists[0].type
-    _check_claims(path, file, name, source)
+    _check_claims(path, name, source)
     first = next(iter(batches(file, [name], 1, source)), None)
     if first is None:
         raise ImageError(f"{source} holds no images")
@@ -130,10 +130,9 @@ def _read_form(file: Any, path: Path, source: str, size: tuple[int, int] | None)
     return Form([name], tuple(lengths), sides, types.is_floating(kind))
 
 
-def _check_claims(path: Path, file: Any, name: str, source: str) -> None:
+def _check_claims(path: Path, name: str, source: str) -> None:
     """A long list of equal numbers packs into nothing: their number is limited before one is unpacked."""
-    with telling(source):
-        values, held = check_pages(path, file.metadata, source).get(name, 0), path.stat().st_size
+    values, held = check_pages(path, source).get(readable(name), 0), path.stat().st_size
     if values > max(_SMALL_VALUES, MAX_SWELLING * held):
         raise LimitError(f"{source} claims {values:,} pixels in {held:,} bytes: not read")
 
