@@ -14,12 +14,13 @@ import torch
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.prior.autoregressive import fit_autoregressive
+from zpinch.training.fit_exact import fit_exact
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import training_steps
 from zpinch.training.recipes import Objective, Schedule
 
 WARM_UP_STEPS = 3
-PRIOR_STEPS = 8
+LATER_STEPS = 8
 CHECKS_SHARE = 0.12  # of --minutes: checks, sampler fits and the finish (encoding the training set, fitting the prior)
 
 
@@ -28,7 +29,7 @@ class Cost(NamedTuple):
 
     quiet_seconds: float
     playing_seconds: float
-    prior_seconds: float  # of the autoregressive priors, which follow, for a step of the model
+    later_seconds: float  # of what is fitted afterwards, priors and exact layer, for a step of the model
     precision: str
     peak_mib: float  # of the process so far: the step is in it
 
@@ -39,9 +40,9 @@ class Cost(NamedTuple):
         return steps * self.step_seconds(objective) / (1 - CHECKS_SHARE) / 60
 
     def step_seconds(self, objective: Objective) -> float:
-        """What a step costs on average, with its share of the prior's."""
+        """What a step costs on average, with its share of what is fitted afterwards."""
         share = objective.critic_start if objective.adversarial else 1.0
-        return share * self.quiet_seconds + (1 - share) * self.playing_seconds + self.prior_seconds
+        return share * self.quiet_seconds + (1 - share) * self.playing_seconds + self.later_seconds
 
 
 def rehearse(model: Model, images: ImageCollection, objective: Objective, schedule: Schedule) -> Cost:
@@ -54,7 +55,16 @@ def rehearse(model: Model, images: ImageCollection, objective: Objective, schedu
         playing = _seconds(model, images, objective.model_copy(update={"critic_start": 0.0}), schedule, precision)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     others = schedule.quality_share * (len(model.config.qualities) - 1)
-    return Cost(quiet, playing, schedule.prior_share * (1 + others) * prior_seconds(model), precision, peak)
+    later = schedule.prior_share * (1 + others) * prior_seconds(model) + schedule.exact_share * exact_seconds(images)
+    return Cost(quiet, playing, later if model.encoder else 0.0, precision, peak)
+
+
+def exact_seconds(images: ImageCollection) -> float:
+    """A step of the exact layer."""
+    clock: list[float] = []
+    few = images[: min(len(images), 1000)]
+    fit_exact(few, steps=LATER_STEPS, seed=0, progress=lambda done, of: clock.append(time.perf_counter()))
+    return float(np.diff(clock).min())
 
 
 def prior_seconds(model: Model) -> float:
@@ -67,7 +77,7 @@ def prior_seconds(model: Model) -> float:
         codes,
         None,
         known_labels=model.config.labels,
-        steps=PRIOR_STEPS,
+        steps=LATER_STEPS,
         seed=0,
         progress=lambda done, of: clock.append(time.perf_counter()),
     )

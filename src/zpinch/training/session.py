@@ -25,6 +25,7 @@ from zpinch.model.prior.factorised import FactorisedPrior, fit_density, tables_f
 from zpinch.model.prior.sampler import MixtureSampler, fit_mixture
 from zpinch.training import stopping
 from zpinch.training.checkpoint import save_run
+from zpinch.training.fit_exact import fit_exact
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import Progress, training_steps
 from zpinch.training.measure import Check, Yardstick, measure, sample_distance
@@ -188,6 +189,13 @@ def finish(
             steps=most if quality == DEFAULT_QUALITY else round(plan.schedule.quality_share * most),
             seed=plan.seed,
             listener=listener,
+        )
+    if exact_steps := round(plan.schedule.exact_share * steps):
+        model.exact = fit_exact(
+            training,
+            steps=exact_steps,
+            seed=plan.seed,
+            progress=lambda done, of: listener.entered(f"fitting the exact layer: step {done:,} of {of:,}"),
         )
     listener.entered("fitting the sampler")
     latent = dequantise(codes, model.config.step).numpy()
