@@ -1,0 +1,70 @@
+"""Archives of pixels: --lossless and --max-error. No generator takes part, neither in writing nor in reading.
+
+What a lossless archive promises it promises of the images as the source holds them, so that a source whose pixels had
+to be converted on the way in is refused.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib.metadata import version
+
+from threadpoolctl import threadpool_limits
+
+from zpinch.codec.container import ArchiveHeader, images_per_block
+from zpinch.codec.exact import MAX_ERROR
+from zpinch.codec.exact_net import ExactNet
+from zpinch.errors import UsageError
+from zpinch.images import ImageCollection, ImageStream
+from zpinch.model.bottleneck import DEFAULT_QUALITY
+from zpinch.model.model import Model
+from zpinch.model.storage import identities
+from zpinch.tasks.locate import parts_of
+
+
+def asked_error(*, lossless: bool, max_error: int | None) -> int | None:
+    """By how many levels a pixel may be off; None when an archive of codes is asked for."""
+    if max_error is None:
+        return 0 if lossless else None
+    if not 0 <= max_error <= MAX_ERROR:
+        raise UsageError(f"--max-error must be 0 to {MAX_ERROR} levels, not {max_error}.")
+    if lossless and max_error:
+        raise UsageError(f"--lossless allows no error, --max-error {max_error} does. Choose one of them.")
+    return max_error
+
+
+def check_unconverted(source: ImageStream | ImageCollection) -> None:
+    """Refuse images that are not what their source holds."""
+    if source.losses:
+        raise UsageError(
+            f"--lossless keeps what is in {source.source}, but reading it already lost something: "
+            f"{' '.join(source.losses)} --allow-conversion keeps the images as they were converted."
+        )
+
+
+def pixel_header(source: ImageStream | ImageCollection, model: Model, max_error: int) -> ArchiveHeader:
+    """Unlike codes, pixels keep any labels, the model's own or not."""
+    shape = model.config.image
+    return ArchiveHeader(
+        image_shape=shape,
+        code_shape=shape,
+        step=2.0 * max_error + 1,
+        parts=parts_of(identities(model), ExactNet.coder, DEFAULT_QUALITY),
+        coder=ExactNet.coder,
+        layers=("exact",),
+        model_name=model.name,
+        block_images=images_per_block(shape, shape),
+        has_labels=bool(source.class_names),
+        has_names=source.has_names if isinstance(source, ImageStream) else source.names is not None,
+        class_names=source.class_names,
+        created_by=f"zpinch {version('zpinch')}",
+    )
+
+
+@contextmanager
+def threads_for(header: ArchiveHeader) -> Generator[None]:
+    """The exact layer shares its work out itself: threads of BLAS beside its own would only wait for each other."""
+    if header.is_exact:
+        with threadpool_limits(1, user_api="blas"):
+            yield
+    else:
+        yield
