@@ -17,14 +17,14 @@ import numpy as np
 import zpinch
 from record import record
 from zpinch.model.bottleneck import QUALITIES, STEP_RATIOS
-from zpinch.model.model import ModelConfig
+from zpinch.model.design import Backbone
+from zpinch.model.model import Coders, ModelConfig
+from zpinch.model.prior.factorised import fit_density, tables_from_codes
 from zpinch.tasks import preparation
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import training_steps
-from zpinch.training.progress import Silent
-from zpinch.training.session import finish
 
-SETTINGS = ("objective.adversarial=0", "schedule.prior_share=0")
+SETTINGS = ("objective.adversarial=0",)
 
 
 def with_qualities(config: ModelConfig, ratios: tuple[float, ...]) -> ModelConfig:
@@ -32,13 +32,15 @@ def with_qualities(config: ModelConfig, ratios: tuple[float, ...]) -> ModelConfi
     return config.model_copy(update={"qualities": ratios, "generator": generator})
 
 
-def trained(images: zpinch.ImageCollection, ratios: tuple[float, ...], *, steps: int, seed: int) -> zpinch.Model:
+def trained(
+    images: zpinch.ImageCollection, ratios: tuple[float, ...], *, backbone: Backbone, steps: int, seed: int
+) -> zpinch.Model:
     """The default recipe without its critic, its averaged weights after `steps`, with tables."""
     design = preparation.design
     preparation.design = lambda *given, **options: with_qualities(design(*given, **options), ratios)
     try:
         model, objective, schedule = preparation.build(
-            images, "fusion", "conv", None, SETTINGS, seed=seed, device="cpu"
+            images, "fusion", backbone, None, SETTINGS, seed=seed, device="cpu"
         )
     finally:
         preparation.design = design
@@ -46,8 +48,13 @@ def trained(images: zpinch.ImageCollection, ratios: tuple[float, ...], *, steps:
     learner = Learner(model, plan)
     for _ in training_steps(learner, images, plan):
         pass
-    finish(learner.average, images, plan, steps=steps, listener=Silent())
-    return learner.average.eval()
+    model = learner.average.eval()
+    assert model.prior is not None
+    fit_density(model.prior, model.encode(images.pixels), images.labels, seed=seed)
+    for quality in model.config.known_qualities:
+        codes, ratio = model.encode(images.pixels, quality), model.config.ratio(quality)
+        model.coders[quality] = Coders(tables_from_codes(model.prior, codes, images.labels, width=ratio))
+    return model
 
 
 def curve(model: zpinch.Model, test: zpinch.ImageCollection) -> list[dict[str, float]]:
@@ -73,13 +80,15 @@ def main() -> None:
     parser.add_argument("--data", default="digits")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--backbone", choices=["conv", "mlp"], default="conv")
     asked = parser.parse_args()
     training, test = (zpinch.open_images(asked.data, split=split) for split in ("train", "test"))
     rows = []
     for seed in range(asked.seeds):
         began = time.perf_counter()
-        one = curve(trained(training, (1.0,), steps=asked.steps, seed=seed), test)[0]
-        five = curve(trained(training, STEP_RATIOS, steps=asked.steps, seed=seed), test)
+        how = {"backbone": asked.backbone, "steps": asked.steps, "seed": seed}
+        one, five = (curve(trained(training, ratios, **how), test) for ratios in ((1.0,), STEP_RATIOS))
+        one = one[0]
         rows.append({"seed": seed, "one": one, "five": five, "price": price(one, five)})
         print(json.dumps(rows[-1]), f"{time.perf_counter() - began:.0f} s", flush=True)
     mean = float(np.mean([row["price"] for row in rows]))
@@ -88,7 +97,7 @@ def main() -> None:
     print(f"at the default quality {mse:.3f} x the mse, {bits:.3f} x the bits; {mean:.3f} x the bits at equal mse")
     record(
         "qualities",
-        f"python bench/qualities.py --steps {asked.steps} --seeds {asked.seeds}",
+        f"python bench/qualities.py --steps {asked.steps} --seeds {asked.seeds} --backbone {asked.backbone}",
         data=Path(asked.data).name,
         steps=asked.steps,
         price=mean,

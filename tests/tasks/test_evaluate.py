@@ -65,6 +65,23 @@ def test_prior_rows_are_ideal_lengths(evaluated: Evaluated, trained: Path, held_
     assert evaluated.result.archive.bits_per_image > ideal  # and names, checksums, header
 
 
+def test_the_curve_is_of_real_codes_and_passes_through_the_archive(
+    evaluated: Evaluated, trained: Path, held_digits: ImageCollection
+):
+    model, rates = load(trained), evaluated.result.rates
+    assert [row.quality for row in rates] == [1, 2, 3, 4, 5]
+    assert rates[2].mse == pytest.approx(evaluated.result.archive.reconstruction.mse)
+    for row in rates:
+        codes = model.encode(held_digits.pixels, row.quality)
+        best = model.require_codes("evaluate", quality=row.quality)
+        assert row.bits_per_image == pytest.approx(best.bits(codes, held_digits.labels).mean())
+        assert row.mse == pytest.approx(
+            np.mean((model.decode(codes, quality=row.quality) / 255 - held_digits.pixels / 255) ** 2), rel=1e-6
+        )
+    assert "Rate as a choice" in evaluated.page.read_text("utf-8")
+    assert any(line.startswith("quality 5") for line in evaluated.result.lines())
+
+
 def test_decoder_bytes_are_what_decoding_needs(trained: Path):
     model = load(trained)
     parameters = sum(p.numel() for p in model.generator.parameters())

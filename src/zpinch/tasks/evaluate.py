@@ -8,15 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.errors import ImageError
 from zpinch.evaluation.baselines import lossless_sizes, lossy_anchor, pca_score
 from zpinch.evaluation.features import Extractor
-from zpinch.evaluation.fidelity import Reference, SampleScore, score_reconstructions, score_samples
-from zpinch.evaluation.report import PriorRow, write_report
+from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
+from zpinch.evaluation.report import PriorRow, RatePoint, write_report
 from zpinch.images import ImageCollection
 from zpinch.images.writers.atomic import check_free
+from zpinch.model.bottleneck import quantise
 from zpinch.model.model import Model
 from zpinch.model.prior.factorised import sample_tables
 from zpinch.model.prior.sampler import MixtureSampler
@@ -65,15 +66,17 @@ def measured(
     """The figures, and the test images as the archive gives them back."""
     phase("measuring real against real")
     reference = Reference.fit(Extractor.fit(training), training.pixels, test.pixels)
-    archive, rebuilt = None, None
+    archive, rebuilt, rates = None, None, ()
     if model.encoder is not None:
         phase("compressing and decompressing")
         archive, rebuilt = through_archive(model, test, reference)
+        phase("coding at every quality")
+        rates = rate_points(model, test, reference)
     phase("generating")
     label = np.zeros(len(test), np.int64) if test.labels is None else test.labels
     label = label if model.config.class_names == test.class_names else np.full(len(test), model.config.labels)
-    samples = score_samples(reference, model.sample(label, seed=seed)) if model.sampler is not None else None
-    priors = prior_rows(model, test, reference, samples, seed=seed) if model.encoder is not None else ()
+    samples = score_samples(reference, model.sample(label, seed=seed)) if model.can_sample else None
+    priors = prior_rows(model, test, reference, seed=seed) if model.encoder is not None else ()
     phase("compressing with PNG, WebP and xz")
     sizes = lossless_sizes(test.pixels)
     if archive is not None:
@@ -91,6 +94,7 @@ def measured(
         sizes=sizes,
         model_bytes=decoder_bytes(model),
         pca=pca,
+        rates=rates,
     )
     return result, rebuilt
 
@@ -127,30 +131,50 @@ def through_archive(model: Model, test: ImageCollection, reference: Reference) -
     return Archive(written.bits_per_image, score, written.images_per_second, read.images_per_second), rebuilt
 
 
-def prior_rows(
-    model: Model, test: ImageCollection, reference: Reference, samples: SampleScore | None, *, seed: int
-) -> tuple[PriorRow, ...]:
+def rate_points(model: Model, test: ImageCollection, reference: Reference) -> tuple[RatePoint, ...]:
+    """Bits and likeness at each quality: exact lengths of codes and of labels, where stored, no container."""
+    points: list[RatePoint] = []
+    labels = known_labels(model, test)
+    for quality in model.config.known_qualities:
+        codes = model.encode(test.pixels, quality)
+        rebuilt = model.decode(codes, quality=quality)
+        bits = float(model.require_codes("evaluate", quality=quality).bits(codes, labels).mean())
+        score = score_reconstructions(reference, test.pixels, rebuilt)
+        points.append(RatePoint(quality, bits, score.mse, score.rfcd_ratio))
+    return tuple(points)
+
+
+def known_labels(model: Model, test: ImageCollection) -> np.ndarray | None:
+    """The labels an archive of these images would hold."""
+    return test.labels if model.config.labels and model.config.class_names == test.class_names else None
+
+
+def prior_rows(model: Model, test: ImageCollection, reference: Reference, *, seed: int) -> tuple[PriorRow, ...]:
     """Each prior's bits on the test codes beside the quality of its samples: what zpinch is built on, measured."""
-    best, tables = model.require_codes("evaluate"), model.tables
-    labels = test.labels if model.config.labels and model.config.class_names == test.class_names else None
-    codes = model.encode(test.pixels)
+    labels = known_labels(model, test)
+    codes, rng = model.encode(test.pixels), np.random.default_rng(seed)
+    wanted = np.full(len(test), model.config.labels) if labels is None else labels
+
+    def scored(drawn: np.ndarray) -> float:
+        return score_samples(reference, model.decode(drawn, realism=1.0)).fcd_ratio
+
     rows: list[PriorRow] = []
-    if tables is not None:
+    if (tables := model.tables) is not None:
         drawn = sample_tables(tables, len(test), model.config.code[1:], labels, seed=seed)
-        score = score_samples(reference, model.decode(drawn, realism=1.0))
         bits = float(tables.bits(codes, labels).mean())
-        rows.append(PriorRow("factorised, coordinates independent given the class", bits, score.fcd_ratio))
-    if samples is None:
-        return tuple(rows)
-    if isinstance(best, IntegerPrior):
-        bits = float(best.bits(codes, labels).mean())
-        rows.append(PriorRow("autoregressive, each coordinate given those before it", bits, samples.fcd_ratio))
-    elif isinstance(model.sampler, MixtureSampler):
+        rows.append(PriorRow("factorised, coordinates independent given the class", bits, scored(drawn)))
+    if (network := model.autoregressive) is not None:
+        bits = float(network.bits(codes, labels).mean())
+        name = "autoregressive, each coordinate given those before it"
+        rows.append(PriorRow(name, bits, scored(network.sample(wanted, rng))))
+    if isinstance(mixture := model.sampler, MixtureSampler):
         label_bits = float(np.log2(max(model.config.labels, 1))) if labels is not None else 0.0
-        d = int(np.prod(model.config.code))
         # A density is no code length: its value at the code times the volume of a cell, step^d, is about its mass.
-        bits = model.sampler.config.held_out_bits - d * float(np.log2(model.config.step)) + label_bits
-        rows.append(PriorRow("mixture of Gaussians a class, held-out codes, ideal", bits, samples.fcd_ratio))
+        bits = mixture.bits(codes * np.float32(model.config.step), wanted) - codes[0].size * np.log2(model.config.step)
+        drawn = mixture.sample(torch.from_numpy(wanted), torch.Generator().manual_seed(seed))
+        name = "mixture of Gaussians a class, ideal: it codes nothing"
+        codes_drawn = quantise(drawn, model.config.step).numpy()
+        rows.append(PriorRow(name, float(bits.mean()) + label_bits, scored(codes_drawn)))
     return tuple(rows)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from zpinch.evaluation.baselines import SizeRow
 from zpinch.evaluation.fidelity import ReconstructionScore, SampleScore
-from zpinch.evaluation.report import PriorRow
+from zpinch.evaluation.report import PriorRow, RatePoint
 
 
 class Evaluation(NamedTuple):
@@ -22,6 +22,7 @@ class Evaluation(NamedTuple):
     sizes: tuple[SizeRow, ...]
     model_bytes: int
     pca: ReconstructionScore | None
+    rates: "tuple[RatePoint, ...]" = ()  # a point for each quality
 
     def as_dict(self) -> dict[str, Any]:
         return plain(self)
@@ -31,6 +32,11 @@ class Evaluation(NamedTuple):
         found: list[str] = []
         if self.archive is not None:
             found += self._archive_lines(self.archive)
+            found += [
+                f"quality {row.quality}    {row.bits_per_image:6.1f} bits an image for its codes, mse {row.mse:.4f}, "
+                f"rFCD {row.rfcd_ratio:.2f} x floor"
+                for row in self.rates
+            ]
         if (samples := self.samples) is not None:
             found.append(
                 f"samples      FCD {samples.fcd_ratio:.1f} x floor, precision {samples.precision_ratio:.2f} and recall "

@@ -31,7 +31,7 @@ def report_of(
 ) -> ReportData:
     classes = model.config.class_names
     label = np.repeat(np.arange(max(len(classes), 1)), SAMPLES_A_CLASS)[: 40 * SAMPLES_A_CLASS]
-    drawn = model.sample(label, seed=seed) if model.sampler is not None else None
+    drawn = model.sample(label, seed=seed) if model.can_sample else None
     spread = np.linspace(0, len(test) - 1, min(PAIRS, len(test))).astype(int)
     sizes = None
     if result.archive is not None:
@@ -45,6 +45,7 @@ def report_of(
         pairs=None if rebuilt is None else Pairs(test.pixels[spread], rebuilt[spread]),
         samples=None if drawn is None else Samples(drawn, label if classes else None, classes),
         priors=result.priors,
+        rates=result.rates,
         sizes=sizes,
         curves=curves(model),
         kept_step=model.facts.get("steps"),

@@ -1,6 +1,6 @@
 """The report: one self-contained HTML page about one model on one set of images."""
 
-from zpinch.evaluation.report.data import Curve, Number, Pairs, PriorRow, ReportData, Samples, SizeComparison
+from zpinch.evaluation.report.data import Curve, Number, Pairs, PriorRow, RatePoint, ReportData, Samples, SizeComparison
 from zpinch.evaluation.report.report import render, write_report
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "Number",
     "Pairs",
     "PriorRow",
+    "RatePoint",
     "ReportData",
     "Samples",
     "SizeComparison",

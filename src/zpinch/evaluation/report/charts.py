@@ -1,4 +1,4 @@
-"""Two charts as inline SVG: a measure over steps, and bits beside sample distance. Colours are the page's (CSS).
+"""Charts as inline SVG: a measure over steps, error over bits, bits beside sample distance. Colours are the page's (CSS).
 
 Drawn by hand because a plotting library would be a dependency larger than zpinch, and its output ten times the page.
 """
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from zpinch.evaluation.report.data import Curve, PriorRow
+from zpinch.evaluation.report.data import Curve, PriorRow, RatePoint
 
 WIDTH, HEIGHT = 360, 220
 LEFT, RIGHT, TOP, BOTTOM = 46, 348, 14, 180
@@ -56,6 +56,19 @@ def prior_chart(rows: Sequence[PriorRow]) -> Markup:
         shift, anchor = (-9, "end") if is_right else (9, "start")
         parts.append(_text("value", place_x + shift, place_y + 4, row.name[:40], anchor))
     return _svg("bits per image beside sample distance, for each prior", parts)
+
+
+def rate_chart(rows: Sequence[RatePoint]) -> Markup:
+    """Error over bits, a point for each quality. Towards the origin is better."""
+    x = _Scale([0, *(row.bits_per_image for row in rows)], LEFT, RIGHT, may_be_log=False)
+    y = _Scale([0, *(row.mse for row in rows)], BOTTOM, TOP, may_be_log=False)
+    places = [(x(row.bits_per_image), y(row.mse)) for row in rows]
+    path = " ".join(f"{px:.1f},{py:.1f}" for px, py in places)
+    parts = [_axes(x, y, "bits per image", "mse"), Markup('<polyline class="curve" points="{}"/>').format(path)]
+    for row, (place_x, place_y) in zip(rows, places, strict=True):
+        parts.append(Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="4"/>').format(place_x, place_y))
+        parts.append(_text("value", place_x, place_y - 9, str(row.quality), "middle"))
+    return _svg("mean squared error over bits per image, for each quality", parts)
 
 
 def readable(value: float) -> str:

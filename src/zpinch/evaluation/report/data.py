@@ -65,6 +65,16 @@ class PriorRow:
 
 
 @dataclass(frozen=True)
+class RatePoint:
+    """One quality: what a code costs, and how like the image it is that comes back."""
+
+    quality: int
+    bits_per_image: float
+    mse: float
+    rfcd_ratio: float
+
+
+@dataclass(frozen=True)
 class SizeComparison:
     """Our archives beside other formats, for the same images, without and with the model that reads them."""
 
@@ -100,6 +110,7 @@ class ReportData:
     pairs: Pairs | None = None
     samples: Samples | None = None
     priors: tuple[PriorRow, ...] = ()
+    rates: tuple[RatePoint, ...] = ()
     sizes: SizeComparison | None = None
     curves: tuple[Curve, ...] = ()
     kept_step: int | None = None  # the checkpoint that was kept

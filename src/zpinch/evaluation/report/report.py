@@ -14,7 +14,7 @@ import jinja2
 import numpy as np
 
 from zpinch.errors import UsageError
-from zpinch.evaluation.report.charts import line_chart, prior_chart, readable
+from zpinch.evaluation.report.charts import line_chart, prior_chart, rate_chart, readable
 from zpinch.evaluation.report.data import Pairs, ReportData, Samples, SizeComparison
 from zpinch.evaluation.report.glossary import GLOSSARY
 from zpinch.evaluation.report.pictures import affordable, data_uri, error_uri, shown_width
@@ -60,6 +60,7 @@ def render(data: ReportData) -> str:
         size_rows=_size_rows(data.sizes) if data.sizes else [],
         charts=[(curve.name, line_chart(curve, data.kept_step)) for curve in data.curves],
         prior_chart=prior_chart(data.priors) if len(data.priors) > 1 else "",
+        rate_chart=rate_chart(data.rates) if len(data.rates) > 1 else "",
         glossary=GLOSSARY,
     )
 

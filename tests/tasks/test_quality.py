@@ -1,0 +1,54 @@
+"""Archives of every quality: they come back without being told which, and say which they are."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trained_models import Spots
+from zpinch.codec.container import ArchiveReader
+from zpinch.errors import UsageError, WrongModel
+from zpinch.images import open_images
+from zpinch.tasks.archive import open_archive
+from zpinch.tasks.compress import compress
+from zpinch.tasks.decompress import decompress
+from zpinch.tasks.find import find
+from zpinch.tasks.inspect import info
+
+
+@pytest.mark.parametrize("quality", [1, 2, 3, 4, 5])
+def test_round_trip(quality: int, spots: Spots, tmp_path: Path):
+    made = compress(spots.images, spots.model, tmp_path / "a.zpn", quality=quality)
+    codes = spots.model.encode(spots.images.pixels, quality)
+    expected = spots.model.decode(codes, quality=quality)
+    decompress(tmp_path / "a.zpn", tmp_path / "a.npz", model=spots.folder)
+    np.testing.assert_array_equal(open_images(tmp_path / "a.npz").pixels, expected)
+    assert made.mse == pytest.approx(np.square(expected / 255 - spots.images.pixels / 255).mean())
+    archive = open_archive(tmp_path / "a.zpn", model=spots.model)
+    np.testing.assert_array_equal(archive.codes, codes)
+    np.testing.assert_array_equal(archive[5], expected[5])
+    assert find(tmp_path / "a.zpn", spots.images.pixels[7], 1, model=spots.model)[0].distance == 0
+    said = info(tmp_path / "a.zpn")
+    assert said.data["statistics"]["quality"] == quality
+    assert ("quality", f"{quality} of 1 to 5") in said.rows
+    assert said.data["step"] == spots.model.config.step * [2, 1.5, 1, 0.75, 0.5][quality - 1]
+    assert set(said.data["parts"]) == {"generator", "prior" if quality == 3 else f"prior-{quality}"}
+
+
+def test_an_unknown_quality_writes_nothing(spots: Spots, tmp_path: Path):
+    with pytest.raises(UsageError, match="--quality is 1"):
+        compress(spots.images, spots.model, tmp_path / "a.zpn", quality=6)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_step_the_model_does_not_know_is_refused(spots: Spots, tmp_path: Path):
+    from dataclasses import replace
+
+    from zpinch.codec.container import ArchiveWriter
+
+    with spots.path.open("rb") as file:
+        header = ArchiveReader(file).header
+    with (tmp_path / "a.zpn").open("wb") as file:
+        ArchiveWriter(file, replace(header, step=0.3), spots.model.tables).finish({})
+    with pytest.raises(WrongModel, match="another shape or step"):
+        decompress(tmp_path / "a.zpn", tmp_path / "out", model=spots.model)
