@@ -108,6 +108,9 @@ def parquet_shelf(path: Path, source: str, *, split: str, skip_bad: bool, own_la
         column = read_labels(file, source, skip_bad=skip_bad) if own_labels else UNLABELLED
         names = _read_names(file, leaf, source)
         count = file.metadata.num_rows
+    for what, held in (("labels", column.labels), ("names", names)):
+        if held is not None and len(held) != count:
+            raise CorruptImage(f"{source} claims {count:,} rows and has {len(held):,} {what}")
     without_label = {problem.name for problem in column.problems}
     labels = np.full(count, -1) if column.labels is None else column.labels
     places = [
