@@ -56,7 +56,7 @@ class Recipe(Frozen):
 FUSION = Recipe(
     name="fusion",
     meaning="contractive autoencoder, critic and prior as one model: compresses and generates",
-    objective=Objective(rate=0.025, contraction=2e-4, adversarial=0.005),
+    objective=Objective(rate=0.025, contraction=7e-5, adversarial=0.005),
 )
 AUTOENCODER = Recipe(
     name="autoencoder",
