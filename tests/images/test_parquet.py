@@ -84,7 +84,8 @@ def test_files_of_hugging_face(path: Path) -> None:
 def test_lists(path: Path, column: Any, note: tuple[str, ...]) -> None:
     images = open_images(save(path, image=column, label=LABELS, other=["x"] * 5))
     np.testing.assert_array_equal(images.pixels[:, 0], GREY)
-    assert (images.class_names, images.names, images.notes) == (("0", "1", "2"), None, note)
+    assert (images.class_names, images.names) == (("0", "1", "2"), None)
+    assert images.notes == images.losses == note
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.int16])

@@ -73,7 +73,7 @@ def plan_removal(
     elif path.suffix.lower() == ".zip":
         contents = Contents((seen(path),), ())
         with zipfile.ZipFile(path) as archive:
-            check_all_read(source, [m.filename for m in archive.infolist() if not m.is_dir()], stream)
+            check_all_read(source, [m.filename for m in archive.infolist() if not m.filename.endswith("/")], stream)
     elif is_image(path.name):
         contents = Contents((seen(path),), ())
     else:

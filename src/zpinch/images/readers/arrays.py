@@ -51,7 +51,8 @@ class Rows:
 class Table(NamedTuple):
     """Rows of images with what is known of each.
 
-    problems: rows that were left out; is_kept: (rows of the source,) which were not, None when all were kept
+    problems: rows that were left out; is_kept: (rows of the source,) which were not, None when all were kept;
+    losses: those of the notes that say what the reader lost of the pixels
     """
 
     rows: Rows
@@ -61,6 +62,7 @@ class Table(NamedTuple):
     notes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     is_kept: npt.NDArray[np.bool_] | None = None
+    losses: tuple[str, ...] = ()
 
 
 def rows_of(array: npt.NDArray[Any], where: str) -> Rows:
@@ -108,7 +110,7 @@ def stream_table(table: Table, source: str, *, size: tuple[int, int] | None) -> 
     channel_axis = _channel_axis(rows)
     shape, changes = _settle(rows, channel_axis, size)
     notes = (*notes, *changes)
-    losses = tuple(change for change in changes if not change.endswith(f"{_UNHARMED}."))
+    losses = (*table.losses, *(change for change in changes if not change.endswith(f"{_UNHARMED}.")))
     count = len(rows)
     if labels is not None and len(labels) != count:
         raise ImageError(f"{source} holds {count_images(count)}, but there are {len(labels):,} labels")

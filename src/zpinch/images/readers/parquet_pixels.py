@@ -82,7 +82,7 @@ def parquet_table(path: Path, source: str, *, size: tuple[int, int] | None, skip
     told = (f"{count_images(count)} held floats in [0, 1]: times 255, rounded.",) if form.is_float else ()
     is_flat = not form.lists or len(form.lists) == 1
     notes = (*told, *(colour_note(form.sides, count) if is_flat else ()), *left_out(problems))
-    return Table(rows, labels, column.class_names, None, notes, tuple(problems), usable if problems else None)
+    return Table(rows, labels, column.class_names, None, notes, tuple(problems), usable if problems else None, told)
 
 
 def _read_form(file: Any, path: Path, source: str, size: tuple[int, int] | None) -> Form:
