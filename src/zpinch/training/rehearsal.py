@@ -20,7 +20,7 @@ from zpinch.training.loop import training_steps
 from zpinch.training.recipes import Objective, Schedule
 
 WARM_UP_STEPS = 3
-LATER_STEPS = 8
+LATER_STEPS = 24  # so many that not each of them is followed by a look at held-out codes
 CHECKS_SHARE = 0.12  # of --minutes: checks, sampler fits and the finish (encoding the training set, fitting the prior)
 
 
