@@ -22,7 +22,7 @@ from zpinch.images import ImageCollection
 from zpinch.model.exact import ExactConfig, ExactNetwork
 
 RATE = 2e-3  # of AdamW, decayed to nothing
-WARM_UP_STEPS = 100
+WARM_UP_STEPS = 100  # a tenth of the steps where those are few
 BATCH = 4096  # pixels
 EMPTY_SHARE = 1 / 8  # of a batch, where only background is in sight
 ROUNDED_FROM = 0.7  # of the steps
@@ -149,11 +149,11 @@ def exact_steps(
 ) -> Iterator[Tensor]:
     """Learn, yielding the bits a pixel took in each step."""
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
-    channels = source.shape[0]
+    channels, warm_up = source.shape[0], min(WARM_UP_STEPS, steps // 10 + 1)
     for step in range(steps):
         rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
         for group in optimiser.param_groups:
-            group["lr"] = RATE * min(1.0, (step + 1) / WARM_UP_STEPS) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+            group["lr"] = RATE * min(1.0, (step + 1) / warm_up) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         draws = [source.draw(BATCH // channels, channel, rng) for channel in range(channels)]
         rounded = step >= rounded_from * steps
         costs = [(bits(network, draw, c, rounded=rounded) * draw.share).sum() for c, draw in enumerate(draws)]
