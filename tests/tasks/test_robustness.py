@@ -140,7 +140,7 @@ def test_interrupted_before_the_first_step_nothing_is_written(phase: str, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("phase", ["training", "encoding the training images", "fitting the prior"])
+@pytest.mark.parametrize("phase", ["training", "encoding the training images", "fitting the prior of quality 4"])
 def test_interrupted_while_finishing_it_is_finished_by_resuming(phase: str, tmp_path: Path):
     with pytest.raises(KeyboardInterrupt):
         quick(recipe="fusion", out=tmp_path / "m", listener=Presses(phase))

@@ -53,6 +53,10 @@ class ProgressLine(Silent):
             self.bar.remove_task(self.task)
         self.task = self.bar.add_task(phase, total=None, step="", now="")
 
+    def advanced(self, done: int, of: int) -> None:
+        if self.task is not None and (done % REFRESH_STEPS == 0 or done == of):
+            self.bar.update(self.task, total=of, completed=done, step=f"step {done:,}/{of:,}")
+
     def stepped(self, progress: Step, of: int) -> None:
         if self.task is None or (progress.step % REFRESH_STEPS and progress.step != of):
             return
@@ -101,6 +105,10 @@ class Together(Silent):
     def entered(self, phase: str) -> None:
         for listener in self.listeners:
             listener.entered(phase)
+
+    def advanced(self, done: int, of: int) -> None:
+        for listener in self.listeners:
+            listener.advanced(done, of)
 
     def stepped(self, progress: Step, of: int) -> None:
         for listener in self.listeners:

@@ -42,6 +42,9 @@ class Listener(Protocol):
     def entered(self, phase: str) -> None:
         """A part of the run begins."""
 
+    def advanced(self, done: int, of: int) -> None:
+        """So far is the part that was entered."""
+
     def stepped(self, progress: Progress, of: int) -> None:
         """A step of so many was taken."""
 
@@ -181,6 +184,7 @@ def finish(
     fit_density(model.prior, codes.numpy(), labels, seed=plan.seed)
     most = prior_steps(steps, plan.schedule, codes.shape)
     for quality in model.config.known_qualities:
+        listener.entered(f"fitting the prior of quality {quality}")
         model.coders[quality] = fit_coders(
             model.prior,
             quantise(latents, model.config.step_of(quality)).numpy(),
@@ -191,12 +195,8 @@ def finish(
             listener=listener,
         )
     if exact_steps := round(plan.schedule.exact_share * steps):
-        model.exact = fit_exact(
-            training,
-            steps=exact_steps,
-            seed=plan.seed,
-            progress=lambda done, of: listener.entered(f"fitting the exact layer: step {done:,} of {of:,}"),
-        )
+        listener.entered("fitting the exact layer")
+        model.exact = fit_exact(training, steps=exact_steps, seed=plan.seed, progress=listener.advanced)
     listener.entered("fitting the sampler")
     latent = dequantise(codes, model.config.step).numpy()
     mixture = fit_mixture(latent, labels, labels=model.config.labels, candidates=MIXTURE_CANDIDATES, seed=plan.seed)
@@ -233,7 +233,7 @@ def fit_coders(
         known_labels=density.config.labels,
         steps=steps,
         seed=seed,
-        progress=lambda done, of: listener.entered(f"fitting the autoregressive prior: step {done:,} of {of:,}"),
+        progress=listener.advanced,
     )
     if fit is None:
         return Coders(tables)
