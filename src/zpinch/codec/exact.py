@@ -7,9 +7,9 @@ are one walk, which differs only in where a symbol comes from. exact_net.py has 
 Threads share the work a place each: they gain where BLAS itself is kept to one (tasks do that).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ MAX_ERROR = 127
 Pixels: TypeAlias = NDArray[np.uint8]
 Symbols: TypeAlias = NDArray[np.int32]
 Weights: TypeAlias = NDArray[np.uint32]
+Share: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]  # `map`, maybe over threads
 Coder: TypeAlias = Callable[[Symbols, Weights], Symbols]  # symbols (n,), ignored in decoding, and a table for each
 
 
@@ -118,13 +119,15 @@ def walk(net: ExactNet, canvas: Canvas, code: Coder, max_error: int, pool: Threa
     channels, height, width = net.image_shape
     for places in wavefront(height, width):
         rows, columns = np.array(places).T
+        # A few pixels are done sooner than they are handed to another thread.
+        share: Share = pool.map if len(places) * canvas.image.shape[-1] > CHUNK else map
         for channel in range(channels):
-            sight = look(net, canvas, places, channel, pool)
+            sight = look(net, canvas, places, channel, share)
             known = canvas.image[channel, rows, columns].astype(np.int32)  # (places, n)
             if max_error:
-                found = code_bins(net, sight, known, code, max_error, pool)
+                found = code_bins(net, sight, known, code, max_error, share)
             else:
-                found = code_nibbles(net, sight, known, code, pool)
+                found = code_nibbles(net, sight, known, code, share)
             canvas.image[channel, rows, columns] = found
 
 
@@ -143,7 +146,7 @@ class Sight(NamedTuple):
     pieces: list[Piece]
 
 
-def look(net: ExactNet, canvas: Canvas, places: list[Place], channel: int, pool: ThreadPoolExecutor) -> Sight:
+def look(net: ExactNet, canvas: Canvas, places: list[Place], channel: int, share: Share) -> Sight:
     first = net.first[channel]
     scale = np.int32(1) << (first.shift.astype(np.int32) - OFFSET_BITS)
     offsets = [(net.rows[place.row].astype(np.int32) + net.columns[place.column]) * scale for place in places]
@@ -160,7 +163,7 @@ def look(net: ExactNet, canvas: Canvas, places: list[Place], channel: int, pool:
 
     nothing = np.full((net.inputs(channel), 1), net.background, np.uint8)
     empty = glance(nothing, np.stack(offsets, axis=1))
-    return Sight(empty, [piece for pieces in pool.map(see, range(len(places))) for piece in pieces])
+    return Sight(empty, [piece for pieces in share(see, range(len(places))) for piece in pieces])
 
 
 def features(window: Pixels, background: int) -> NDArray[np.float32]:
@@ -171,7 +174,7 @@ def features(window: Pixels, background: int) -> NDArray[np.float32]:
     return a
 
 
-def code_nibbles(net: ExactNet, sight: Sight, known: Symbols, code: Coder, pool: ThreadPoolExecutor) -> Symbols:
+def code_nibbles(net: ExactNet, sight: Sight, known: Symbols, code: Coder, share: Share) -> Symbols:
     """Pixels (places, n), the upper nibbles of all before the lower ones."""
     weights = np.empty((*known.shape, NIBBLE), np.uint32)
 
@@ -179,7 +182,7 @@ def code_nibbles(net: ExactNet, sight: Sight, known: Symbols, code: Coder, pool:
         weights[piece.place, piece.images] = high_tables(net, piece.sums)
 
     weights[:] = high_tables(net, sight.empty)[:, None]
-    list(pool.map(fill_high, sight.pieces))
+    list(share(fill_high, sight.pieces))
     high = code((known >> 4).ravel(), weights.reshape(-1, NIBBLE)).reshape(known.shape)
 
     def fill_low(piece: Piece) -> None:
@@ -188,14 +191,12 @@ def code_nibbles(net: ExactNet, sight: Sight, known: Symbols, code: Coder, pool:
     each = np.arange(NIBBLE)
     for place, sums in enumerate(sight.empty.T):
         weights[place] = low_tables(net, sums[:, None].repeat(NIBBLE, 1), each)[high[place]]
-    list(pool.map(fill_low, sight.pieces))
+    list(share(fill_low, sight.pieces))
     low = code((known & 15).ravel(), weights.reshape(-1, NIBBLE)).reshape(known.shape)
     return high * NIBBLE + low
 
 
-def code_bins(
-    net: ExactNet, sight: Sight, known: Symbols, code: Coder, max_error: int, pool: ThreadPoolExecutor
-) -> Symbols:
+def code_bins(net: ExactNet, sight: Sight, known: Symbols, code: Coder, max_error: int, share: Share) -> Symbols:
     """Pixels (places, n) that are multiples of 2 max_error + 1, or 255, with one table for all of them."""
     step = 2 * max_error + 1
     size = (255 + max_error) // step + 1
@@ -205,7 +206,7 @@ def code_bins(
         weights[piece.place, piece.images] = bin_tables(net, piece.sums, max_error)
 
     weights[:] = bin_tables(net, sight.empty, max_error)[:, None]
-    list(pool.map(fill, sight.pieces))
+    list(share(fill, sight.pieces))
     symbols = code(((known + max_error) // step).ravel(), weights.reshape(-1, size)).reshape(known.shape)
     return np.minimum(symbols * step, 255)
 

@@ -1,0 +1,126 @@
+"""--lossless and --max-error from images to archive and back: what is promised is what comes back."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from model_cases import finished_model
+from PIL import Image
+
+from zpinch.errors import ModelError, UsageError, WrongModel
+from zpinch.images import ImageCollection, open_images, open_stream
+from zpinch.model.model import Model
+from zpinch.model.storage import load
+from zpinch.tasks.archive import open_archive
+from zpinch.tasks.compress import compress
+from zpinch.tasks.decompress import decompress
+from zpinch.tasks.decompress import test_archive as check_archive
+from zpinch.tasks.find import find
+from zpinch.tasks.inspect import info
+from zpinch.training.fit_exact import fit_exact
+
+
+@pytest.fixture(scope="module")
+def without(train_digits: ImageCollection, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of a training that made no exact layer."""
+    return finished_model(train_digits).save(tmp_path_factory.mktemp("plain") / "digits")
+
+
+@pytest.fixture(scope="module")
+def model(without: Path, train_digits: ImageCollection, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    whole = load(without)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zpinch.training.fit_exact.BATCH", 512)
+        whole.exact = fit_exact(train_digits, steps=60, seed=0, hidden=16)
+    return load(whole.save(tmp_path_factory.mktemp("exact") / "digits"))
+
+
+@pytest.mark.parametrize("max_error", [0, 3])
+def test_pixels_labels_and_names_come_back(
+    model: Model, held_digits: ImageCollection, tmp_path: Path, max_error: int
+) -> None:
+    images = ImageCollection(held_digits.pixels[:20], held_digits.labels[:20], held_digits.class_names)
+    made = compress(images, model, tmp_path / "a.zpn", max_error=max_error)
+    assert made.max_error == max_error
+    assert made.bytes < images.pixels.size / 2  # of a layer that has hardly learned
+    decompress(tmp_path / "a.zpn", tmp_path / "out.npz", model=model)
+    back = open_images(tmp_path / "out.npz", split="all")
+    assert np.abs(back.pixels.astype(int) - images.pixels).max() == max_error
+    assert np.array_equal(back.labels, images.labels)
+    assert check_archive(tmp_path / "a.zpn", model=model).are_codes_checked
+    with open_archive(tmp_path / "a.zpn", model) as archive:
+        assert np.array_equal(archive[17], back.pixels[17])
+        assert archive.header.is_lossless == (max_error == 0)
+        with pytest.raises(UsageError, match="not codes"):
+            _ = archive.codes
+    with pytest.raises(UsageError, match="not codes"):
+        find(tmp_path / "a.zpn", images.pixels[0], model=model)
+    rows = dict(info(tmp_path / "a.zpn").rows)
+    assert rows["pixels"] == (
+        "each within 3 of 255 levels of the original" if max_error else "the very same as the originals'"
+    )
+
+
+def test_lossless_and_no_error_are_the_same_archive(model: Model, held_digits: ImageCollection, tmp_path: Path) -> None:
+    compress(held_digits, model, tmp_path / "a.zpn", lossless=True)
+    compress(held_digits, model, tmp_path / "b.zpn", max_error=0, check=False)
+    same = [(tmp_path / name).read_bytes()[:-200] for name in ("a.zpn", "b.zpn")]
+    assert same[0][:1000] == same[1][:1000]
+    with pytest.raises(UsageError, match="Choose one"):
+        compress(held_digits, model, tmp_path / "c.zpn", lossless=True, max_error=2)
+    with pytest.raises(UsageError, match="0 to 127"):
+        compress(held_digits, model, tmp_path / "c.zpn", max_error=128)
+
+
+def test_the_layer_has_an_identity_of_its_own(
+    model: Model, without: Path, held_digits: ImageCollection, tmp_path: Path
+) -> None:
+    compress(held_digits, model, tmp_path / "a.zpn", lossless=True)
+    with pytest.raises(ModelError, match="no exact layer"):
+        compress(held_digits, without, tmp_path / "b.zpn", lossless=True)
+    with pytest.raises(WrongModel, match="no exact"):
+        decompress(tmp_path / "a.zpn", tmp_path / "out.npz", model=without)
+    # Archives of codes do not mind that the layer was added.
+    compress(held_digits, without, tmp_path / "codes.zpn")
+    decompress(tmp_path / "codes.zpn", tmp_path / "codes.npz", model=model)
+
+
+def test_what_was_converted_is_refused(model: Model, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    deep = rng.integers(0, 1 << 16, (3, 28, 28)).astype(np.uint16)
+    np.save(tmp_path / "deep.npy", deep)
+    (tmp_path / "mixed").mkdir()
+    Image.fromarray(deep[0].astype(np.uint8)).save(tmp_path / "mixed" / "plain.png")
+    Image.fromarray(rng.integers(0, 256, (28, 28, 2)).astype(np.uint8), "LA").save(tmp_path / "mixed" / "alpha.png")
+    Image.fromarray(rng.integers(0, 256, (30, 30)).astype(np.uint8)).save(tmp_path / "large.png")
+    for source, size, reason in (
+        ("deep.npy", None, "16 bits"),
+        ("mixed", None, "alpha"),
+        ("large.png", 28, "stretched"),
+    ):
+        stream = open_stream(tmp_path / source, split="all", size=size)
+        with pytest.raises(UsageError, match=reason):
+            compress(stream, model, tmp_path / "a.zpn", lossless=True)
+        assert not (tmp_path / "a.zpn").exists()
+        compress(stream, model, tmp_path / "b.zpn", lossless=True, allow_conversion=True, force=True)
+        compress(stream, model, tmp_path / "b.zpn", max_error=1, force=True)
+
+
+def test_a_source_goes_only_for_its_own_pixels(model: Model, held_digits: ImageCollection, tmp_path: Path) -> None:
+    def folder(name: str) -> Path:
+        (tmp_path / name).mkdir()
+        for number, image in enumerate(held_digits.pixels[:4]):
+            Image.fromarray(image[0]).save(tmp_path / name / f"{number}.png")
+        return tmp_path / name
+
+    source = folder("kept")
+    with pytest.raises(UsageError, match="--rm needs"):
+        compress(open_stream(source, split="all"), model, tmp_path / "a.zpn", max_error=1, remove=source)
+    assert source.exists()
+    source = folder("gone")
+    made = compress(open_stream(source, split="all"), model, tmp_path / "b.zpn", lossless=True, remove=source)
+    assert made.removed_files == 4
+    assert not source.exists()
+    with open_archive(tmp_path / "b.zpn", model) as archive:
+        assert np.array_equal(archive[:].pixels, held_digits.pixels[:4])
+        assert archive.names == ("0.png", "1.png", "2.png", "3.png")
