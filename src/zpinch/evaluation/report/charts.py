@@ -1,4 +1,4 @@
-"""Charts as inline SVG: a measure over steps, error over bits, bits beside sample distance. Colours are the page's (CSS).
+"""Charts as inline SVG: a measure over steps, error over bits, bits beside sample distance. Colours are the page's.
 
 Drawn by hand because a plotting library would be a dependency larger than zpinch, and its output ten times the page.
 """
