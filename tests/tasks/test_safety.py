@@ -17,10 +17,11 @@ from zpinch.tasks.compress import compress
 from zpinch.tasks.decompress import decompress
 
 SLOW = """
-import sys, time
+import signal, sys, time
 import zpinch
 from zpinch.model.model import Model
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
 stage, data, folder, out = sys.argv[1:]
 model = zpinch.load(folder)
 
