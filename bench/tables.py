@@ -32,6 +32,10 @@ HOW = {  # what makes a result that is not there yet
     "contraction": "python bench/contraction.py",
     "codec": "python bench/codec.py MODEL --data mnist",
     "ablation": "python bench/ablation.py",
+    **{
+        f"archives-{name}": f"python bench/archives.py DATA --name {name} --model MODEL"
+        for name in ("mnist", "fashion-mnist", "colour")
+    },
     "ablation-contraction": "python bench/ablation.py --table ablation-contraction",
 }
 
@@ -267,6 +271,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "codec": codec,
     "ablation": ablation,
     "contraction_cost": contraction_cost,
+    "archives": archives,
+    "codes": codes,
 }
 
 
