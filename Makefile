@@ -11,8 +11,8 @@ TORCH_ANY := torch>=2.6,<3
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 # Further arguments for pytest: make test ARGS='-k archive -x'
 ARGS ?=
-# The models of the tests are tiny: a second thread waits more than it works, most of all on a busy machine.
-ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+# The models of the tests are tiny: a second thread waits more than it works. Two processes share the files instead.
+PYTEST = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -29,7 +29,7 @@ demo: $(VENV)/.installed  ## train on real digits, compress, verify, generate; e
 	$(RUN) examples/demo.py
 
 test: $(VENV)/.installed-dev  ## run every test (ARGS='-k archive -x' for some of them)
-	$(ONE_THREAD) $(RUN) -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 format: $(VENV)/.installed-dev  ## put every file into our layout
 	$(RUN) -m ruff format .
@@ -47,7 +47,7 @@ bench: $(VENV)/.installed-bench  ## measure our speed beside pythae's; results i
 	$(RUN) bench/speed.py
 
 docs: $(VENV)/.installed-dev  ## run every example of README.md and docs/
-	$(ONE_THREAD) $(RUN) -m pytest tests/test_docs.py $(ARGS)
+	$(PYTEST) tests/test_docs.py $(ARGS)
 
 clean:  ## remove .venv, demo/, dist/ and every cache (runs/ stays)
 	rm -rf $(VENV) demo dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache

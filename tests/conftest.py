@@ -1,7 +1,7 @@
 """What holds for every test: the person's own models and caches stay out of sight, and a long run says how long."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import hypothesis
 import pytest
@@ -34,15 +34,22 @@ class TimeLeft:
         self.started = self.spoken = time.monotonic()
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.expect([item.nodeid for item in session.items])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        """The same of a worker of xdist, which collects for this process."""
+        self.expect(ids)
+
+    def expect(self, names: Sequence[str]) -> None:
         known: dict[str, float] = self.config.cache.get("zpinch/seconds", {}) if self.config.cache else {}
         typical = sum(known.values()) / len(known) if known else 1.0
-        self.expected = {item.nodeid: known.get(item.nodeid, typical) + 0.001 for item in session.items}
+        self.expected = {name: known.get(name, typical) + 0.001 for name in names}
         self.started = self.spoken = time.monotonic()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
         now = time.monotonic()
-        # Under xdist the collector is another process: nothing is expected here, and nothing is said.
         if self.expected and report.when == "teardown" and now - self.spoken > self.every_seconds:
             self.spoken = now
             done = sum(self.expected[name] for name in self.seconds)
@@ -59,4 +66,5 @@ class TimeLeft:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(TimeLeft(config), "time-left")
+    if not hasattr(config, "workerinput"):  # a worker of xdist has nobody to tell
+        config.pluginmanager.register(TimeLeft(config), "time-left")
