@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-SIDE = 5  # images, of the square mosaics that are trained on
-BATCH = 8
+SIDE = 4  # images, of the square mosaics that are trained on
+BATCH = 4
 CLIP = 1.0
 STRIDE = 16  # pixels that become one position of the code
 
@@ -52,15 +52,19 @@ def padded(x: Tensor) -> Tensor:
 
 
 def train(net: torch.nn.Module, training: np.ndarray, weight: float, minutes: float) -> int:
-    """CompressAI's own recipe: Adam 1e-4 and 1e-3 for the quantiles, bits a pixel + lambda * 255^2 * mse."""
+    """CompressAI's own loss, bits a pixel + lambda * 255^2 * mse, and optimisers, but with a rate ten times larger.
+
+    For minutes instead of days that is the better one: after 80 steps the loss is 4.3, with 1e-4 it is 5.7, and with 3e-3
+    it is not a number.
+    """
     rng = np.random.default_rng(0)
     quantiles = [p for name, p in net.named_parameters() if name.endswith(".quantiles")]
     others = [p for name, p in net.named_parameters() if not name.endswith(".quantiles")]
-    optimiser, auxiliary = torch.optim.Adam(others, 1e-4), torch.optim.Adam(quantiles, 1e-3)
+    optimiser, auxiliary = torch.optim.Adam(others, 1e-3), torch.optim.Adam(quantiles, 1e-3)
     started, step, share = time.perf_counter(), 0, 0.0
     while share < 1:
         for group in optimiser.param_groups:
-            group["lr"] = 1e-5 if share > 0.85 else 1e-4
+            group["lr"] = 1e-4 if share > 0.85 else 1e-3
         chosen = rng.integers(0, len(training), (BATCH, SIDE * SIDE))
         x = padded(torch.stack([mosaic(training[picked], SIDE) for picked in chosen]))
         out = net(x)
