@@ -30,7 +30,7 @@ from zpinch.images import ImageCollection
 
 RESULTS = Path(__file__).parent / "results"
 COMPRESSAI = Path(__file__).parent / "peers" / "compressai_factorized.py"
-EACH = 2_000  # images for the rows of a file an image
+SAMPLED = 2_000  # images for files of single images and for lossy formats
 OURS: dict[str, dict[str, Any]] = {
     "zpinch quality 1": {"quality": 1},
     "zpinch quality 3": {"quality": 3},
@@ -110,9 +110,9 @@ def our_rows(images: ImageCollection, model: Path) -> list[Row]:
 # --- One row ------------------------------------------------------------------------------------------------------
 
 
-def measured(row: Row, pixels: np.ndarray, *, each: int, is_timed: bool = False) -> Measured:
+def measured(row: Row, pixels: np.ndarray, *, sampled: int, is_timed: bool = False) -> Measured:
     """Pack, unpack, compare."""
-    some = evenly(pixels, each) if row.is_each else pixels
+    some = evenly(pixels, sampled) if row.is_sampled else pixels
     codec = row.codec
     ready = codec.loaded if isinstance(codec, Zpinch) else getattr(codec, "side_bytes", 0)  # not on the clock
     started = time.perf_counter()
@@ -166,7 +166,7 @@ def peak_mib() -> float:
 
 def timed(name: str, asked: argparse.Namespace) -> Measured:
     """The same row in a process of its own, with its clock and its memory."""
-    command = [sys.executable, __file__, asked.data, "--child", name, "--each", str(asked.each)]
+    command = [sys.executable, __file__, asked.data, "--child", name, "--sampled", str(asked.sampled)]
     if asked.model:
         command += ["--model", str(asked.model)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
@@ -231,7 +231,7 @@ def main() -> None:
     parser.add_argument("--rows", default="", help="only those whose name has this in it")
     parser.add_argument("--again", action="store_true", help="make rows again that are there")
     parser.add_argument("--timing", action="store_true", help="time the table's rows; on an idle machine only")
-    parser.add_argument("--each", type=int, default=EACH, help="images for the rows of a file an image")
+    parser.add_argument("--sampled", type=int, default=SAMPLED, help="images for the rows that are slow")
     parser.add_argument("--compressai", type=Path, help="the Python of a venv that has CompressAI")
     parser.add_argument("--minutes", type=float, default=15, help="of training, for each of CompressAI's models")
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -243,7 +243,7 @@ def main() -> None:
     rows = rows_of(training) + (our_rows(images, asked.model) if asked.model else [])
     if asked.child:
         row = next(row for row in rows if row.name == asked.child)
-        print(json.dumps(asdict(measured(row, test.pixels, each=asked.each, is_timed=True))))
+        print(json.dumps(asdict(measured(row, test.pixels, sampled=asked.sampled, is_timed=True))))
         return
     Bench(asked, training, images, rows).run()
 
@@ -270,7 +270,7 @@ class Bench:
     def run(self) -> None:
         for row in self.rows:
             if self.wants(row.name, row.settings):
-                self.keep(row.name, lambda row=row: measured(row, self.images.pixels, each=self.asked.each))
+                self.keep(row.name, lambda row=row: measured(row, self.images.pixels, sampled=self.asked.sampled))
         for row in self.rows:
             if not isinstance(row.codec, Zpinch) or "quality" not in row.codec.options or row.name in self.skipped:
                 continue

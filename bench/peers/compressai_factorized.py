@@ -54,7 +54,7 @@ def padded(x: Tensor) -> Tensor:
 def train(net: torch.nn.Module, training: np.ndarray, weight: float, minutes: float) -> int:
     """CompressAI's own loss, bits a pixel + lambda * 255^2 * mse, and optimisers, but with a rate ten times larger.
 
-    For minutes instead of days that is the better one: after 80 steps the loss is 4.3, with 1e-4 it is 5.7, and with 3e-3
+    For minutes instead of days that is the better one: after 80 steps the loss is 4.3, with 1e-4 it is 5.7, with 3e-3
     it is not a number.
     """
     rng = np.random.default_rng(0)
