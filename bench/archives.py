@@ -311,10 +311,10 @@ class Bench:
     def write(self) -> None:
         from record import record
 
-        model = f" --model {self.asked.model}" if self.asked.model else ""
+        command = f"python bench/archives.py {self.asked.data} --name {self.name} --model {self.asked.model}"
         record(
             f"archives-{self.name}",
-            f"python bench/archives.py {self.asked.data} --name {self.name}{model}",
+            command if self.asked.model else self.same.get("command", command),
             data={"name": self.name, "images": len(self.images), "sha256": self.digest},
             pixels_per_image=int(np.prod(self.images.shape[1:])),
             channels=self.images.shape[0],

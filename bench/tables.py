@@ -320,11 +320,11 @@ def groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def archive_line(row: Row, rows: Sequence[Row]) -> Sequence[str]:
-    side = row["side_bytes"]
+    side, images = row["side_bytes"], max(row["images"] for row in rows)
     return [
         f"**{row['name']}**" if is_ours(row) else row["name"],
         shown(row["bytes_per_image"], ",.1f"),
-        shown(row["bytes_per_image"] + side / row["images"], ",.1f") if side else NONE,
+        shown(row["bytes_per_image"] + side / images, ",.1f") if side else NONE,
         shown(row["mse"], ".5f") if row["worst"] else "0",
         shown(row["worst"]),
         smaller_from(row, rows) if is_ours(row) else "",
