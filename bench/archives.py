@@ -7,7 +7,8 @@
 The test split is packed, unpacked and compared; the training split trains zstd's dictionary and CompressAI. Rows that
 are there from an earlier run, with the same images and settings, are not made again (--again makes them). --timing runs
 the rows of the table each in a process of its own, one after another: on an idle machine only. The colour set is what
-bench/make_colour.py makes. Results: bench/results/archives-NAME.json, then `python bench/tables.py`.
+bench/make_colour.py makes. CompressAI runs where --compressai names its Python.
+Results: bench/results/archives-NAME.json, then `python bench/tables.py`.
 """
 
 import argparse
@@ -184,6 +185,8 @@ def compressai(weight: float, training: np.ndarray, test: np.ndarray, asked: arg
             subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout.splitlines()[-1]
         )
         mse, worst = errors(test, np.load(folder / "back.npy"))
+    if not asked.timing:
+        found = {key: value for key, value in found.items() if not key.endswith("per_second")}
     return Measured(
         name=compressai_name(weight),
         settings=compressai_settings(asked),

@@ -1,6 +1,6 @@
 """What everybody has, as codecs of a whole collection: image formats, file by file and as one mosaic, and byte packers.
 
-`FORMATS` is the list: each row with the best setting that is still sensible and the reason for it. A codec turns images
+`rows_of` is the list: each row with the best setting that is still sensible and the reason for it. A codec turns images
 (n, channels, height, width) into files and files into images. Nothing here knows zpinch.
 """
 
