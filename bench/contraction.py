@@ -76,7 +76,7 @@ def measure(encoder: MlpEncoder, x: Tensor, repeats: int) -> dict[str, list[floa
 
 
 def compare(asked: argparse.Namespace) -> None:
-    from zpinch.images import open_images
+    from zpinch import open_images
 
     torch.manual_seed(0)
     encoder = MlpEncoder(MlpEncoderConfig(image=(1, 28, 28), code=(32, 1, 1), hidden=(128, 64), activation="sigmoid"))

@@ -106,7 +106,7 @@ def measure(side: str, images: Path, batch: int, epochs: int) -> Measurement:
 def compare(asked: argparse.Namespace) -> None:
     if find_spec("pythae") is None:
         sys.exit("pythae is not installed here. Run: make bench, or pip install -e '.[bench]'")
-    from zpinch.images import open_images
+    from zpinch import open_images
 
     pixels = open_images(asked.data).pixels[: asked.limit]
     runs: dict[str, dict[int, list[Measurement]]] = {

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from trained_models import Spots
-from zpinch import cli
+from zpinch import cli, open_images
 from zpinch.codec.container import ArchiveReader
-from zpinch.images import open_images, save_images
+from zpinch.images import save_images
 
 
 def zpinch(*words: object, data: bytes = b"", folder: Path | None = None) -> subprocess.CompletedProcess[bytes]:

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from zpinch import cli
-from zpinch.images import ImageCollection, open_images, save_images
+from zpinch import cli, open_images
+from zpinch.images import ImageCollection, save_images
 from zpinch.model.storage import load
 
 

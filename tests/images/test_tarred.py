@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from zpinch import open_images
 from zpinch.errors import CorruptImage, ImageError, LimitError, ZpinchError
-from zpinch.images import check_source, open_images, open_stream, splits_of
+from zpinch.images import check_source, open_stream, splits_of
 from zpinch.images.readers import packed, tarred
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}

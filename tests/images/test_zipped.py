@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from zpinch import open_images
 from zpinch.errors import CorruptImage, ImageError, LimitError
-from zpinch.images import check_source, open_images, splits_of
+from zpinch.images import check_source, splits_of
 from zpinch.images.readers import packed, zipped
 
 

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 import zpinch
+from zpinch import open_images
 from zpinch.codec.container import ArchiveReader
 from zpinch.errors import ArchiveError, CorruptArchive, ImageError, ModelError, UsageError, WrongModel, ZpinchError
-from zpinch.images import ImageCollection, open_images
+from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.storage import load
 from zpinch.tasks import decompress as decompressing
