@@ -301,7 +301,7 @@ class Bench:
 
     def time(self) -> None:
         """Each row of the table that has a codec here, in a process of its own."""
-        from tables import archive_rows
+        from archive_tables import archive_rows
 
         shown = {row["name"] for row in archive_rows([asdict(row) for row in self.made.values()])}
         chosen = [row.name for row in self.rows if row.name in shown and self.asked.rows.lower() in row.name.lower()]
