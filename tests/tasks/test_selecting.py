@@ -31,7 +31,7 @@ class CountingFile(io.BytesIO):
 
 
 def numbers(source, spots: Spots, selection: Selection) -> list[int]:
-    reader = ArchiveReader(source, tables=spots.model.tables)
+    reader = ArchiveReader(source, coder=spots.model.tables)
     return [piece.first + int(i) for piece in selection.pieces(reader) for i in piece.which]
 
 
