@@ -314,7 +314,9 @@ class Bench:
     def write(self) -> None:
         from record import record
 
-        command = f"python bench/archives.py {self.asked.data} --name {self.name} --model {self.asked.model}"
+        command = f"python bench/archives.py {Path(self.asked.data).name} --name {self.name}"
+        if self.asked.model:
+            command += f" --model {self.asked.model.name}"
         record(
             f"archives-{self.name}",
             command if self.asked.model else self.same.get("command", command),

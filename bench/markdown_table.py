@@ -5,9 +5,7 @@ A value that has not been measured is a dash. Under each table stand its command
 
 import json
 import math
-import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from record import RESULTS
@@ -87,9 +85,7 @@ def foot(names: Iterable[str]) -> str:
             continue
         data = found.get("data")
         words = {
-            "data": data
-            if not isinstance(data, dict)
-            else f"{Path(str(data['name'])).name}, {data['images']:,} images",
+            "data": data if not isinstance(data, dict) else f"{data['name']}, {data['images']:,} images",
             "seed": found.get("seed"),
             "steps": found.get("steps"),
             "machine": machine(found.get("machine")),
@@ -101,7 +97,7 @@ def foot(names: Iterable[str]) -> str:
             for key, value in words.items()
             if value not in (None, "")
         )
-        said.append(f"`{public(found['command'])}`; {told}.")
+        said.append(f"`{found['command']}`; {told}.")
     return "\n" + "\n\n".join(said) + "\n"
 
 
@@ -119,13 +115,4 @@ def machine(found: Any) -> str:
             vectors,
         )
         if part
-    )
-
-
-def public(command: str) -> str:
-    """A command without the folders of the machine it ran on: --data ../data/mnist becomes --data mnist."""
-    return re.sub(
-        r"(?<=\s)(?:\S*/)?([^\s/]+)/?(?=\s|$)",
-        lambda word: word[0] if word[0].startswith("bench/") else word[1],
-        command,
     )
