@@ -301,7 +301,7 @@ class Bench:
 
     def time(self) -> None:
         """Each row of the table that has a codec here, in a process of its own."""
-        from tables import archive_rows
+        from archive_tables import archive_rows
 
         shown = {row["name"] for row in archive_rows([asdict(row) for row in self.made.values()])}
         chosen = [row.name for row in self.rows if row.name in shown and self.asked.rows.lower() in row.name.lower()]
@@ -314,7 +314,9 @@ class Bench:
     def write(self) -> None:
         from record import record
 
-        command = f"python bench/archives.py {self.asked.data} --name {self.name} --model {self.asked.model}"
+        command = f"python bench/archives.py {Path(self.asked.data).name} --name {self.name}"
+        if self.asked.model:
+            command += f" --model {self.asked.model.name}"
         record(
             f"archives-{self.name}",
             command if self.asked.model else self.same.get("command", command),

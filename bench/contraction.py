@@ -11,16 +11,16 @@ The table and bench/results/contraction.json hold milliseconds at each batch siz
 
 import argparse
 import os
-import shlex
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from record import record
+from record import record, typed
 from zpinch.losses import contraction_exact
 from zpinch.model.encoder import MlpEncoder, MlpEncoderConfig
 
@@ -76,7 +76,7 @@ def measure(encoder: MlpEncoder, x: Tensor, repeats: int) -> dict[str, list[floa
 
 
 def compare(asked: argparse.Namespace) -> None:
-    from zpinch.images import open_images
+    from zpinch import open_images
 
     torch.manual_seed(0)
     encoder = MlpEncoder(MlpEncoderConfig(image=(1, 28, 28), code=(32, 1, 1), hidden=(128, 64), activation="sigmoid"))
@@ -99,9 +99,9 @@ def compare(asked: argparse.Namespace) -> None:
             })  # fmt: skip
     path = record(
         "contraction",
-        shlex.join(["python", "bench/contraction.py", *sys.argv[1:]]),
+        typed(asked.data),
         net="784-128-64-32, sigmoid, float32; the penalty and its gradients to all weights and biases",
-        data=asked.data,
+        data=Path(asked.data).name,
         repeats=asked.repeats,
         load_at_the_end=round(os.getloadavg()[0], 2),
         rows=rows,

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zpinch.images import ImageCollection, open_images
+from zpinch import open_images
+from zpinch.images import ImageCollection
 
 COUNTS = {"train": 15_000, "test": 3_000}
 FILTERS = [

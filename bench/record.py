@@ -4,6 +4,8 @@ import datetime
 import json
 import os
 import platform
+import shlex
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,12 @@ def record(name: str, command: str, **figures: Any) -> Path:
     }
     path.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def typed(data: str) -> str:
+    """The command as it was typed, with the name of its data instead of where they lie on this machine."""
+    words = [word.replace(data, Path(data).name) for word in sys.argv[1:]]
+    return shlex.join(["python", f"bench/{Path(sys.argv[0]).name}", *words])
 
 
 def processor() -> str:

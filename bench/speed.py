@@ -15,7 +15,6 @@ import datetime
 import json
 import os
 import platform
-import shlex
 import statistics
 import subprocess
 import sys
@@ -29,6 +28,8 @@ from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
+
+from record import typed
 
 HERE = Path(__file__).parent
 BATCHES = (64, 128, 256, 512, 1024)
@@ -106,7 +107,7 @@ def measure(side: str, images: Path, batch: int, epochs: int) -> Measurement:
 def compare(asked: argparse.Namespace) -> None:
     if find_spec("pythae") is None:
         sys.exit("pythae is not installed here. Run: make bench, or pip install -e '.[bench]'")
-    from zpinch.images import open_images
+    from zpinch import open_images
 
     pixels = open_images(asked.data).pixels[: asked.limit]
     runs: dict[str, dict[int, list[Measurement]]] = {
@@ -152,12 +153,12 @@ def report(asked: argparse.Namespace, n: int, runs: dict[str, dict[int, list[Mea
         print(f"| {name} | {' | '.join(cells)} |")
 
     result = {
-        "command": shlex.join(["python", *sys.argv]),
+        "command": typed(asked.data),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "versions": {name: version(name) for name in ("zpinch", "pythae", "torch", "numpy")},
         "net": "784-128-64-32-64-128-784, sigmoid, squared error, Adam 1e-3",
-        "data": {"name": asked.data, "images": n},
+        "data": {"name": Path(asked.data).name, "images": n},
         "epochs_timed": asked.epochs,
         "repeats": asked.repeats,
         "images_per_second_median": medians,

@@ -3,65 +3,25 @@
     python bench/tables.py            fill in, and say which results are missing
     python bench/tables.py --check    change nothing; exit 1 when a table is not what the results say
 
-A page marks a table's place by two comments, `table: NAME` and `end`; what stands between them is replaced. A value
-that has not been measured is a dash. Under each table stand its command, data, seed, machine and date, from the JSON.
+A page marks a table's place by two comments, `table: NAME` and `end`; what stands between them is replaced.
 """
 
 import argparse
-import json
-import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from archive_tables import archives, codes
+from markdown_table import HOW, NONE, at, even, foot, free_table, result, shown, table
+from record import RESULTS
+
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "bench" / "results"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 REGION = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
-NONE = "\N{EN DASH}"
-WORDS = {"", "prior", "format", "method"}  # columns of words; the others are numbers
 SETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
-ARCHIVED = {**SETS, "colour": "emoji, 32x32 RGB"}
-HOW = {  # what makes a result that is not there yet
-    "quality-mnist": "python bench/quality.py mnist --minutes 15",
-    "quality-fashion-mnist": "python bench/quality.py fashion-mnist --minutes 15",
-    "speed-autoencoder": "python bench/speed.py --data mnist",
-    "contraction": "python bench/contraction.py",
-    "codec": "python bench/codec.py MODEL --data mnist",
-    "ablation": "python bench/ablation.py",
-    **{
-        f"archives-{name}": f"python bench/archives.py DATA --name {name} --model MODEL"
-        for name in ("mnist", "fashion-mnist", "colour")
-    },
-    "ablation-contraction": "python bench/ablation.py --table ablation-contraction",
-}
-
-Result = dict[str, Any] | None
-
-
-def result(name: str) -> Result:
-    """bench/results/NAME.json, or None when it has not been measured."""
-    path = RESULTS / f"{name}.json"
-    return json.loads(path.read_text("utf-8")) if path.is_file() else None
-
-
-def at(tree: Any, *path: str) -> Any:
-    """A value deep inside JSON, or None where the way ends."""
-    for key in path:
-        tree = tree.get(key) if isinstance(tree, dict) else None
-    return tree
-
-
-def shown(value: Any, spec: str = "", unit: str = "") -> str:
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return NONE
-    return format(value, spec) + unit
-
-
-# --- The tables ---------------------------------------------------------------------------------------------------
 
 
 def mnist() -> str:
@@ -114,6 +74,14 @@ def mnist() -> str:
         "minutes",
     ]
     return table(heads, rows) + foot(f"quality-{name}" for name in SETS)
+
+
+def smallest_lossy(figures: Any) -> float | None:
+    """Bytes an image of the smallest other format that is lossy, with no more error than ours."""
+    limit = at(figures, "archive", "reconstruction", "mse")
+    if limit is None:
+        return None
+    return min((r["bytes_per_image"] for r in at(figures, "sizes") or [] if 0 < r["mse"] <= limit), default=None)
 
 
 def priors() -> str:
@@ -221,47 +189,6 @@ def ablation(name: str = "ablation") -> str:
     return table(heads, rows) + foot([name])
 
 
-def archives() -> str:
-    """Everything that packs images, a table a data set: what gives the same pixels, nearly the same, and like ones."""
-    heads = [
-        "",
-        "bytes / image",
-        "with the model",
-        "mse",
-        "worst",
-        "smaller than any other from, images",
-        "packed / s",
-        "unpacked / s",
-        "threads",
-        "peak MiB",
-        "measured on",
-    ]
-    text = ""
-    for name, title in ARCHIVED.items():
-        found = result(f"archives-{name}")
-        rows = at(found, "rows") or []
-        lines: list[Sequence[str]] = []
-        for kind, group in groups(archive_rows(rows)).items():
-            lines.append([f"*{kind}*", *[""] * (len(heads) - 1)])
-            lines += [archive_line(row, rows) for row in group]
-        text += f"\n**{title}**\n\n" + table(heads, lines or [[NONE] * len(heads)]) + foot([f"archives-{name}"])
-        for left_out, reason in (at(found, "skipped") or {}).items():
-            text += f"\nLeft out: {left_out}: {reason}\n"
-    return text
-
-
-def codes() -> str:
-    """What packers of bytes make of the codes and labels in our archives."""
-    rows: list[Sequence[str]] = []
-    packers = ["xz -9e", "zstd -19 --long", "bzip2 -9"]
-    for name, title in ARCHIVED.items():
-        for ours, figures in (at(result(f"archives-{name}"), "codes") or {}).items():
-            cells = [shown(figures.get(key), ".1f") for key in ("zpinch", *packers)]
-            rows.append([title, ours, *cells])
-    heads = ["", "prior", "the whole archive", *(f"its codes, {packer}" for packer in packers)]
-    return table(heads, rows or [[NONE] * len(heads)])
-
-
 TABLES: dict[str, Callable[[], str]] = {
     "mnist": mnist,
     "priors": priors,
@@ -274,165 +201,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "archives": archives,
     "codes": codes,
 }
-
-
-# --- Their pieces -------------------------------------------------------------------------------------------------
-
-
-Row = dict[str, Any]  # of archives-NAME.json
-
-
-def is_ours(row: Row) -> bool:
-    return row["name"].startswith("zpinch")
-
-
-def is_bounded(row: Row) -> bool:
-    """Whether every pixel is near, not the mean of all."""
-    return row["worst"] <= 2
-
-
-def does_as_well(row: Row, ours: Row) -> bool:
-    """Whether a row does the job of one of ours: no more error, and where ours bounds the worst pixel, that too."""
-    return row["mse"] <= ours["mse"] and (not is_bounded(ours) or row["worst"] <= ours["worst"])
-
-
-def archive_rows(rows: Sequence[Row]) -> list[Row]:
-    """The rows that are shown: of formats tried at many qualities, the smallest that does as well as each of ours."""
-    ours = [row for row in rows if is_ours(row) and row["worst"] > 0]
-    chosen = [row for row in rows if not row["family"]]
-    for family in dict.fromkeys(row["family"] for row in rows if row["family"]):
-        members = [row for row in rows if row["family"] == family]
-        for target in ours:
-            fit = [row for row in members if does_as_well(row, target)]
-            best = min(fit, key=lambda row: row["bytes_per_image"], default=None)
-            if best is not None and best not in chosen:
-                chosen.append(best)
-    return sorted(chosen, key=lambda row: row["bytes_per_image"])
-
-
-def groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    found = {
-        "the same pixels": [row for row in rows if row["worst"] == 0],
-        "no pixel more than 2 of 255 levels off": [row for row in rows if row["worst"] and is_bounded(row)],
-        "lossy": [row for row in rows if not is_bounded(row)],
-    }
-    return {kind: group for kind, group in found.items() if group}
-
-
-def archive_line(row: Row, rows: Sequence[Row]) -> Sequence[str]:
-    side, images = row["side_bytes"], max(row["images"] for row in rows)
-    return [
-        f"**{row['name']}**" if is_ours(row) else row["name"],
-        shown(row["bytes_per_image"], ",.1f"),
-        shown(row["bytes_per_image"] + side / images, ",.1f") if side else NONE,
-        shown(row["mse"], ".5f") if row["worst"] else "0",
-        shown(row["worst"]),
-        smaller_from(row, rows) if is_ours(row) else "",
-        shown(row["encode_images_per_second"], ",.0f"),
-        shown(row["decode_images_per_second"], ",.0f"),
-        shown(row["threads"]),
-        shown(row["peak_mib"], ",.0f"),
-        shown(row["images"], ","),
-    ]
-
-
-def smaller_from(ours: Row, rows: Sequence[Row]) -> str:
-    """From how many images on one of ours, its model included, is smaller than the smallest other that does as well."""
-    fit = [row for row in rows if not is_ours(row) and does_as_well(row, ours)]
-    best = min(fit, key=lambda row: row["bytes_per_image"], default=None)
-    if best is None:
-        return NONE
-    count = even(ours["side_bytes"] - best["side_bytes"], best["bytes_per_image"], ours["bytes_per_image"])
-    return f"{count} ({best['name']})"
-
-
-def smallest_lossy(figures: Any) -> float | None:
-    """Bytes an image of the smallest other format that is lossy, with no more error than ours."""
-    limit = at(figures, "archive", "reconstruction", "mse")
-    if limit is None:
-        return None
-    return min((r["bytes_per_image"] for r in at(figures, "sizes") or [] if 0 < r["mse"] <= limit), default=None)
-
-
-def even(model_bytes: int | None, other: float | None, ours: float | None) -> str:
-    """From how many images on archive and decoder together are smaller than the other format."""
-    if None in (model_bytes, other, ours):
-        return NONE
-    assert model_bytes is not None
-    assert other is not None
-    assert ours is not None
-    return f"{math.ceil(model_bytes / (other - ours)):,}" if other > ours else "never"
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    rule = ["---" if head in WORDS else "---:" for head in heads]
-    lines = [heads, rule, *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
-
-
-def free_table(rows: Sequence[dict[str, Any]], known: Sequence[str]) -> str:
-    """Rows of JSON as they are, a column a key."""
-    heads = list(dict.fromkeys(key for row in rows for key in row)) or list(known)
-
-    def cell(value: Any) -> str:
-        return shown(value, ".3g") if isinstance(value, float) else NONE if value is None else f"{value}"
-
-    titles = [head.replace("_", " ") for head in heads]
-    return table(titles, [[cell(row.get(head)) for head in heads] for row in rows] or [[NONE] * len(heads)])
-
-
-def foot(names: Iterable[str]) -> str:
-    """Under a table: what made it, or what would."""
-    said: list[str] = []
-    for name in names:
-        found = result(name)
-        if found is None:
-            said.append(f"Not measured yet: `{HOW[name]}`.")
-            continue
-        data = found.get("data")
-        words = {
-            "data": data
-            if not isinstance(data, dict)
-            else f"{Path(str(data['name'])).name}, {data['images']:,} images",
-            "seed": found.get("seed"),
-            "steps": found.get("steps"),
-            "machine": machine(found.get("machine")),
-            "versions": ", ".join(f"{key} {value}" for key, value in (found.get("versions") or {}).items()),
-            "date": str(found.get("date"))[:10],
-        }
-        told = "; ".join(
-            f"{key} {value}" if key == "seed" else f"{key}: {value}"
-            for key, value in words.items()
-            if value not in (None, "")
-        )
-        said.append(f"`{public(found['command'])}`; {told}.")
-    return "\n" + "\n\n".join(said) + "\n"
-
-
-def machine(found: Any) -> str:
-    """Processor, cores, threads, whichever the result tells."""
-    if not isinstance(found, dict):
-        return str(found or "")
-    vectors = found.get("vectors") or found.get("vector_units")
-    return ", ".join(
-        str(part)
-        for part in (
-            found.get("processor"),
-            f"{found['cores']} cores" if found.get("cores") else None,
-            f"{found['threads']} threads" if found.get("threads") else None,
-            vectors,
-        )
-        if part
-    )
-
-
-def public(command: str) -> str:
-    """A command without the folders of the machine it ran on: --data ../data/mnist becomes --data mnist."""
-    return re.sub(
-        r"(?<=\s)(?:\S*/)?([^\s/]+)/?(?=\s|$)",
-        lambda word: word[0] if word[0].startswith("bench/") else word[1],
-        command,
-    )
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ def row(name: str, size: float, mse: float = 0.0, worst: int = 0, side: int = 0,
 
 
 def test_break_even_is_against_the_smallest_that_does_as_well() -> None:
-    import tables
+    import archive_tables
 
     ours = row("zpinch quality 3", 10, mse=0.005, worst=90, side=1001)
     others = [
@@ -29,17 +29,17 @@ def test_break_even_is_against_the_smallest_that_does_as_well() -> None:
         row("A 2", 30, mse=0.004, worst=120, family="A"),
         row("A 3", 40, mse=0.003, worst=70, family="A"),
     ]
-    assert tables.smaller_from(ours, [ours, *others]) == "51 (A 2)"  # 51 images save 20 bytes each: 1,020
-    assert [r["name"] for r in tables.archive_rows([ours, *others])] == ["zpinch quality 3", "A 2", "xz"]
-    assert tables.smaller_from(ours, [ours, row("B", 9, mse=0.005, worst=200)]) == "never (B)"
+    assert archive_tables.smaller_from(ours, [ours, *others]) == "51 (A 2)"  # 51 images save 20 bytes each: 1,020
+    assert [r["name"] for r in archive_tables.archive_rows([ours, *others])] == ["zpinch quality 3", "A 2", "xz"]
+    assert archive_tables.smaller_from(ours, [ours, row("B", 9, mse=0.005, worst=200)]) == "never (B)"
 
 
 def test_a_bound_on_the_worst_pixel_is_matched_by_a_bound() -> None:
-    import tables
+    import archive_tables
 
     ours = row("zpinch within 2 levels", 50, mse=2e-5, worst=2, side=200)
     others = [row("A 1", 51, mse=1e-5, worst=5), row("xz", 70), row("near 2", 60, mse=2e-5, worst=2)]
-    assert tables.smaller_from(ours, [ours, *others]) == "20 (near 2)"
+    assert archive_tables.smaller_from(ours, [ours, *others]) == "20 (near 2)"
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -1,8 +1,61 @@
-"""The cases in tests/model are imported by their plain name, and the models come from tests/trained_models.py."""
+"""The program in this process, and what it works on. Cases are imported by their plain name, also those of tests/model.
 
+The models come from tests/trained_models.py.
+"""
+
+import shutil
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "model")]
+import pytest
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "model")]
+
+from cli_cases import Ended, Zpinch  # noqa: E402
 
 from trained_models import *  # noqa: E402, F403 (pytest finds fixtures by the names in a conftest)
+from zpinch import cli  # noqa: E402
+from zpinch.images import ImageCollection, save_images  # noqa: E402
+
+
+@pytest.fixture
+def zpinch(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Zpinch:
+    """Run the command in this process, as the installed program would."""
+    monkeypatch.setenv("COLUMNS", "300")
+
+    def run(*words: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["zpinch", *map(str, words)])
+        capsys.readouterr()
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        ended = Ended(code, *capsys.readouterr())
+        assert "Traceback" not in ended.out + ended.err
+        return ended
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def model(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "model"))
+
+
+@pytest.fixture
+def data(held_digits: ImageCollection, tmp_path: Path) -> Path:
+    save_images(held_digits[:30], tmp_path / "data.npz")
+    return tmp_path / "data.npz"
+
+
+@pytest.fixture
+def archive(zpinch: Zpinch, model: Path, data: Path) -> Path:
+    assert zpinch("compress", data, "-m", model, "-o", "d.zpn", "--quiet").code == 0
+    return Path("d.zpn")

@@ -2,59 +2,43 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
+from cli_cases import Zpinch
 
 from trained_models import Spots
-from zpinch import cli
+from zpinch import open_images
 from zpinch.codec.container import ArchiveReader
-from zpinch.images import open_images, save_images
+from zpinch.images import save_images
+from zpinch.model.storage import load
 
 
-def zpinch(*words: object, data: bytes = b"", folder: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+def piped(*words: object, data: bytes = b"", folder: Path | None = None) -> subprocess.CompletedProcess[bytes]:
     """The program as it is installed, with real pipes."""
     command = [sys.executable, "-m", "zpinch", *map(str, words)]
     return subprocess.run(command, input=data, capture_output=True, cwd=folder, env=os.environ, check=False)
 
 
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """The same in this process, for what needs no pipe: (exit code, stdout, stderr)."""
-    monkeypatch.setenv("COLUMNS", "300")
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["zpinch", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 0
-        return code, *capsys.readouterr()
-
-    return run
-
-
 def test_through_pipes(spots: Spots, tmp_path: Path):
     save_images(spots.images, tmp_path / "data.zip")
-    packed = zpinch("compress", tmp_path / "data.zip", "-m", spots.folder, "-o", "-")
+    packed = piped("compress", tmp_path / "data.zip", "-m", spots.folder, "-o", "-")
     assert packed.returncode == 0, packed.stderr
     assert b"32 images" in packed.stderr
     (tmp_path / "a.zpn").write_bytes(packed.stdout)
     data = packed.stdout
     names = "".join(f"{i}\t{name}\n" for i, name in enumerate(open_names(tmp_path / "a.zpn")))
-    assert zpinch("list", "-", data=data).stdout.decode() == names
-    assert b"32 of 8x8, grey" in zpinch("info", "-", data=data).stdout
-    assert b"whole. 32 images" in zpinch("test", "-", "-m", spots.folder, data=data).stdout
-    back = zpinch("decompress", "-", "-m", spots.folder, "-o", "out.npz", data=data, folder=tmp_path)
+    assert piped("list", "-", data=data).stdout.decode() == names
+    assert b"32 of 8x8, grey" in piped("info", "-", data=data).stdout
+    assert b"whole. 32 images" in piped("test", "-", "-m", spots.folder, data=data).stdout
+    back = piped("decompress", "-", "-m", spots.folder, "-o", "out.npz", data=data, folder=tmp_path)
     assert back.returncode == 0, back.stderr
     assert len(open_images(tmp_path / "out.npz")) == 32
     for words in (("list", "-"), ("info", "-"), ("test", "-"), ("decompress", "-", "-o", "x.npz")):
-        cut = zpinch(*words, data=data[:-9], folder=tmp_path)
+        cut = piped(*words, data=data[:-9], folder=tmp_path)
         assert cut.returncode in (2, 3)  # 3: the model is not there, and is asked for first
         assert b"standard input" in cut.stderr
         assert b"Traceback" not in cut.stderr
@@ -75,83 +59,109 @@ def test_a_reader_that_leaves_fails_the_archive(spots: Spots, tmp_path: Path):
     assert "Traceback" not in ended.stderr
 
 
-def test_a_lone_dash_is_a_file_and_a_typing_mistake_is_not(run, spots: Spots):
+def test_a_lone_dash_is_a_file_and_a_typing_mistake_is_not(zpinch: Zpinch, spots: Spots):
     for words in (["list", "--jsn"], ["info", "-x"], ["compress", "x", "-m", "m", "-o", "--force"]):
-        code, out, err = run(*words)
+        code, out, err = zpinch(*words)
         assert code == 1
         assert "no option" in out + err
 
 
-def test_parts_of_an_archive(run, spots: Spots):
-    assert run("decompress", spots.path, "--range", "5:9", "-o", "four.npz")[0] == 0
+def test_parts_of_an_archive(zpinch: Zpinch, spots: Spots):
+    assert zpinch("decompress", spots.path, "--range", "5:9", "-o", "four.npz")[0] == 0
     assert len(open_images("four.npz")) == 4
-    code, out, _ = run("decompress", spots.path, "--names", "cat/*", "-o", "cats.npz", "--json")
+    code, out, _ = zpinch("decompress", spots.path, "--names", "cat/*", "-o", "cats.npz", "--json")
     assert (code, json.loads(out)["images"]) == (0, 7)
     assert json.loads(out)["lost"] is None
-    code, out, err = run("decompress", spots.path, "--range", "30:40", "-o", "x.npz")
+    code, out, err = zpinch("decompress", spots.path, "--range", "30:40", "-o", "x.npz")
     assert (code, out) == (1, "")
     assert "images 0 to 31" in err
 
 
-def test_salvage_ends_with_two_and_says_what_is_lost(run, spots: Spots):
+def test_salvage_ends_with_two_and_says_what_is_lost(zpinch: Zpinch, spots: Spots):
     data = bytearray(spots.path.read_bytes())
     with spots.path.open("rb") as file:
         data[ArchiveReader(file).footer.index[1].offset + 40] ^= 1
     Path("torn.zpn").write_bytes(data)
-    code, out, _ = run("decompress", "torn.zpn", "-m", spots.folder, "-o", "x.npz")
+    code, out, _ = zpinch("decompress", "torn.zpn", "-m", spots.folder, "-o", "x.npz")
     assert (code, out) == (2, "")
-    code, out, _ = run("decompress", "torn.zpn", "-m", spots.folder, "--salvage", "-o", "saved.npz")
+    code, out, _ = zpinch("decompress", "torn.zpn", "-m", spots.folder, "--salvage", "-o", "saved.npz")
     assert code == 2
     assert out.startswith("saved.npz: 25 images")
     assert out.endswith("lost: block 1, images 7 to 13\n")
     assert len(open_images("saved.npz")) == 25
-    code, out, _ = run("decompress", "torn.zpn", "-m", spots.folder, "--salvage", "-o", "s.npz", "--json")
+    code, out, _ = zpinch("decompress", "torn.zpn", "-m", spots.folder, "--salvage", "-o", "s.npz", "--json")
     gap = {"block": 1, "block_stop": 2, "image": 7, "image_stop": 14}
     assert json.loads(out)["lost"] == {"gaps": [gap], "images": 7, "expected": 32}
-    assert run("decompress", spots.path, "--salvage", "-o", "all.npz")[0] == 0
+    assert zpinch("decompress", spots.path, "--salvage", "-o", "all.npz")[0] == 0
 
 
-def test_find_prints_the_nearest_first(run, spots: Spots):
+def test_find_prints_the_nearest_first(zpinch: Zpinch, spots: Spots):
     save_images(spots.images[9:10], "q.zip")
-    code, out, _ = run("find", spots.path, "--like", "q.zip", "-k", 3, "-o", "sheet.png")
+    code, out, _ = zpinch("find", spots.path, "--like", "q.zip", "-k", 3, "-o", "sheet.png")
     rows = [line.split("\t") for line in out.splitlines()]
     assert code == 0
     assert len(rows) == 3
     assert "9" in [row[0] for row in rows if float(row[2]) == 0]
     assert Path("sheet.png").is_file()
-    code, out, _ = run("find", spots.path, "--like", "q.zip", "-k", 3, "--json")
+    code, out, _ = zpinch("find", spots.path, "--like", "q.zip", "-k", 3, "--json")
     assert [str(near["index"]) for near in json.loads(out)] == [row[0] for row in rows]
-    assert run("find", spots.path, "--like", "nowhere.png")[0] == 1
+    assert zpinch("find", spots.path, "--like", "nowhere.png")[0] == 1
 
 
-def test_likeness_is_shown_and_left_out(run, spots: Spots):
+def test_decompression_gives_what_the_model_decodes(zpinch: Zpinch, archive: Path, model: Path, data: Path):
+    assert zpinch("decompress", archive, "-m", model, "-o", "out.npz").code == 0
+    here, images = load(model), open_images(data)
+    np.testing.assert_array_equal(open_images("out.npz").pixels, here.decode(here.encode(images.pixels)))
+
+
+def test_list_and_info_read_without_a_model(zpinch: Zpinch, archive: Path, model: Path):
+    name, stored = model.name, open_images("data.npz").names
+    shutil.rmtree(model)
+    listed = zpinch("list", archive)
+    assert listed.out == "".join(f"{i}\t{name}\n" for i, name in enumerate(stored))
+    described = zpinch("info", archive)
+    assert f"with the model '{name}'" in described.out
+    assert "30 of 28x28, grey" in described.out
+    checked = zpinch("test", archive)
+    assert checked.code == 0
+    assert "checksums only" in checked.out
+
+
+def test_info_on_a_model(zpinch: Zpinch, model: Path):
+    found = zpinch("info", model)
+    assert found.code == 0
+    assert "fusion" in found.out
+    assert load(model).config.recipe == zpinch("info", model, "--json").json()["model"]["recipe"]
+
+
+def test_likeness_is_shown_and_left_out(zpinch: Zpinch, spots: Spots):
     save_images(spots.images, "d.npz")
-    code, out, _ = run("compress", "d.npz", "-m", spots.folder, "-o", "a.zpn")
+    code, out, _ = zpinch("compress", "d.npz", "-m", spots.folder, "-o", "a.zpn")
     assert code == 0
     assert "worst pixel" in out
-    assert "worst pixel" in run("info", "a.zpn")[1]
-    code, out, _ = run("compress", "d.npz", "-m", spots.folder, "-o", "b.zpn", "--no-check")
+    assert "worst pixel" in zpinch("info", "a.zpn")[1]
+    code, out, _ = zpinch("compress", "d.npz", "-m", spots.folder, "-o", "b.zpn", "--no-check")
     assert code == 0
-    assert "worst pixel" not in out + run("info", "b.zpn")[1]
+    assert "worst pixel" not in out + zpinch("info", "b.zpn")[1]
 
 
-def test_rm_needs_insistence(run, spots: Spots):
+def test_rm_needs_insistence(zpinch: Zpinch, spots: Spots):
     save_images(spots.images, "photos")
-    code, _, err = run("compress", "photos", "-m", spots.folder, "-o", "a.zpn", "--rm")
+    code, _, err = zpinch("compress", "photos", "-m", spots.folder, "-o", "a.zpn", "--rm")
     assert code == 1
     assert "--rm-lossy" in err
     assert not Path("a.zpn").exists()
-    code, out, _ = run("compress", "photos", "-m", spots.folder, "-o", "a.zpn", "--rm-lossy")
+    code, out, _ = zpinch("compress", "photos", "-m", spots.folder, "-o", "a.zpn", "--rm-lossy")
     assert code == 0
     assert "32 files" in out
     assert not Path("photos").exists()
 
 
-def test_a_short_text_is_no_archive(run):
+def test_a_short_text_is_no_archive(zpinch: Zpinch):
     Path("note.txt").write_text("hi")
     Path("empty").write_bytes(b"")
     for words in (["info", "note.txt"], ["list", "note.txt"], ["test", "note.txt"], ["info", "empty"]):
-        code, out, err = run(*words)
+        code, out, err = zpinch(*words)
         assert (code, out) == (2, "")
         assert "no zpinch archive" in err
         assert "truncated" not in err

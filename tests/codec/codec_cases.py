@@ -97,7 +97,7 @@ def write_archive(header: ArchiveHeader, tables: CodePrior, blocks: list[Block])
 
 
 def read_blocks(data: bytes, tables: CodeTables) -> list[Block]:
-    return list(ArchiveReader(io.BytesIO(data), tables=tables).blocks())
+    return list(ArchiveReader(io.BytesIO(data), coder=tables).blocks())
 
 
 def same_block(found: Block, wanted: Block) -> bool:

@@ -60,7 +60,7 @@ def test_round_trip_and_the_independent_reader(case: Case, size: int) -> None:
 
 
 def test_reader_offers_the_same_in_three_ways() -> None:
-    reader = ArchiveReader(io.BytesIO(SMALL.data), tables=SMALL.tables)
+    reader = ArchiveReader(io.BytesIO(SMALL.data), coder=SMALL.tables)
     assert reader.header == SMALL.header
     assert reader.footer.count == 14
     assert reader.footer.statistics == {"mse": 0.0123, "recipe": "fusion", "images": 7}
@@ -75,7 +75,7 @@ def test_reader_offers_the_same_in_three_ways() -> None:
 
 
 def test_blocks_may_be_read_while_others_are() -> None:
-    reader = ArchiveReader(io.BytesIO(SMALL.data), tables=SMALL.tables)
+    reader = ArchiveReader(io.BytesIO(SMALL.data), coder=SMALL.tables)
     walk = reader.blocks()
     first = next(walk)
     assert same_block(reader.read_block(2), SMALL.blocks[2])
@@ -122,7 +122,7 @@ def test_pipes() -> None:
         writer.write(block)
     writer.finish({"mse": 0.0123, "recipe": "fusion", "images": 7})
     assert bytes(pipe.data) == SMALL.data
-    reader = ArchiveReader(Pipe(SMALL.data), tables=SMALL.tables)
+    reader = ArchiveReader(Pipe(SMALL.data), coder=SMALL.tables)
     with pytest.raises(UsageError, match="pipe"):
         _ = reader.footer
     assert all(same_block(a, b) for a, b in zip(reader.blocks(), SMALL.blocks, strict=True))
@@ -134,7 +134,7 @@ def test_pipes() -> None:
 def test_an_archive_may_begin_anywhere_in_a_file() -> None:
     file = io.BytesIO(b"something else" + SMALL.data)
     file.seek(14)
-    reader = ArchiveReader(file, tables=SMALL.tables)
+    reader = ArchiveReader(file, coder=SMALL.tables)
     assert reader.footer.count == 14
     assert same_block(reader.read_block(1), SMALL.blocks[1])
     assert len(list(reader.blocks())) == 3
@@ -254,7 +254,7 @@ def test_the_wrong_model_is_named() -> None:
 def test_tables_of_another_shape_are_another_model(labels: int, channels: int) -> None:
     tables = make_tables(np.random.default_rng(0), labels, channels, 9, 1.0)
     with pytest.raises(WrongModel, match="digits"):
-        ArchiveReader(io.BytesIO(SMALL.data), tables=tables)
+        ArchiveReader(io.BytesIO(SMALL.data), coder=tables)
 
 
 def test_decoding_needs_tables() -> None:
@@ -264,7 +264,7 @@ def test_decoding_needs_tables() -> None:
         with pytest.raises(UsageError, match="digits"):
             act()
     with pytest.raises(UsageError, match="no block"):
-        ArchiveReader(io.BytesIO(SMALL.data), tables=SMALL.tables).read_block(3)
+        ArchiveReader(io.BytesIO(SMALL.data), coder=SMALL.tables).read_block(3)
 
 
 def test_a_header_reads_as_written() -> None:

@@ -53,7 +53,7 @@ def test_a_block_read_alone_is_right_or_corrupt() -> None:
         data[at] ^= 0x41
         for number in range(3):
             try:
-                block = ArchiveReader(io.BytesIO(data), tables=SMALL.tables).read_block(number)
+                block = ArchiveReader(io.BytesIO(data), coder=SMALL.tables).read_block(number)
             except CorruptArchive:
                 continue
             assert same_block(block, SMALL.blocks[number])
@@ -301,7 +301,7 @@ def test_claimed_lengths_take_no_memory(make: Callable[[], bytes]) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(CorruptArchive):
-            list(ArchiveReader(file, tables=ONE_CHANNEL).blocks())
+            list(ArchiveReader(file, coder=ONE_CHANNEL).blocks())
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -312,7 +312,7 @@ def test_claimed_lengths_take_no_memory(make: Callable[[], bytes]) -> None:
 
 
 def salvaged(data: bytes) -> dict[int, Block]:
-    return {found.number: found.block for found in ArchiveReader(io.BytesIO(data), tables=SMALL.tables).salvage()}
+    return {found.number: found.block for found in ArchiveReader(io.BytesIO(data), coder=SMALL.tables).salvage()}
 
 
 def test_whole_blocks_are_salvaged_whatever_happened_to_the_rest() -> None:
@@ -332,4 +332,4 @@ def test_salvage_ends() -> None:
     false_block = BLOCK.pack(BLOCK_SYNC, 0, 4096, 0, 8000, 0, bytes(8))
     file = io.BytesIO(WIDE.to_bytes() + false_block * 3000)
     with pytest.raises(CorruptArchive, match="false blocks"):
-        list(ArchiveReader(file, tables=ONE_CHANNEL).salvage())
+        list(ArchiveReader(file, coder=ONE_CHANNEL).salvage())

@@ -71,7 +71,7 @@ def test_float64_layers_code_the_same() -> None:
         for name, layer in (("second", net.second), ("high", net.high), ("low", net.low))
     }
     wide = replace(net, first=(replace(net.first[0], added=1 << 25),), **layers)
-    assert wide.second._factor.dtype == np.float64
+    assert wide.second.factor.dtype == np.float64
     assert encode(wide, images).tolist() == encode(net, images).tolist()
 
 

@@ -40,7 +40,7 @@ def test_there_are_golden_files() -> None:
 def test_golden_archives_read_as_ever(path: Path) -> None:
     arrays = expected(path)
     with path.open("rb") as file:
-        blocks = list(ArchiveReader(file, tables=prior_of(arrays)).blocks())
+        blocks = list(ArchiveReader(file, coder=prior_of(arrays)).blocks())
     assert np.array_equal(np.concatenate([block.codes for block in blocks]), arrays["codes"])
     assert np.array_equal(np.concatenate([block.labels for block in blocks]), arrays["labels"])
     assert [name for block in blocks for name in block.names] == arrays["names"].tolist()
@@ -74,6 +74,6 @@ def test_the_independent_reader_runs_alone() -> None:
 def test_damaged_archives_are_refused(path: Path) -> None:
     arrays = expected(LATENT)
     with path.open("rb") as file, pytest.raises(CorruptArchive, match=path.name):
-        list(ArchiveReader(file, tables=prior_of(arrays)).blocks())
+        list(ArchiveReader(file, coder=prior_of(arrays)).blocks())
     with pytest.raises((ValueError, UnicodeDecodeError)):
         read_archive(path.read_bytes(), arrays)

@@ -30,7 +30,7 @@ def expected(path: Path) -> dict[str, np.ndarray]:
 def test_golden_pixels_read_as_ever(path: Path) -> None:
     arrays = expected(path)
     with path.open("rb") as file:
-        reader = ArchiveReader(file, tables=exact_net(arrays))
+        reader = ArchiveReader(file, coder=exact_net(arrays))
         blocks = list(reader.blocks())
     assert np.array_equal(np.concatenate([block.codes for block in blocks]), arrays["pixels"])
     assert np.array_equal(np.concatenate([block.labels for block in blocks]), arrays["labels"])
@@ -56,7 +56,7 @@ def test_the_independent_reader_reads_pixels_too(path: Path) -> None:
 def test_damaged_pixels_are_refused(path: Path) -> None:
     arrays = expected(GOLDEN[0])
     with pytest.raises(CorruptArchive):
-        list(ArchiveReader(io.BytesIO(path.read_bytes()), tables=exact_net(arrays)).blocks())
+        list(ArchiveReader(io.BytesIO(path.read_bytes()), coder=exact_net(arrays)).blocks())
     with pytest.raises((ValueError, UnicodeDecodeError)):
         read_archive(path.read_bytes(), arrays)
 

@@ -42,7 +42,7 @@ def test_layers_equal_plain_integers(seed: int, inputs: int, outputs: int, count
 def test_float64_is_taken_where_float32_could_round(inputs: int, exact: type) -> None:
     weight = np.full((1, inputs), 127, np.int8)
     layer = IntegerLayer(weight, np.full(1, 1000, np.int32), np.zeros(1, np.uint8))
-    assert layer._factor.dtype == exact
+    assert layer.factor.dtype == exact
     a = np.full((3, inputs), 255, np.uint8)
     a[:, -1] = 254, 0, 1
     assert layer.forward(a)[:, 0].tolist() == [127 * int(row.sum(dtype=int)) + 1000 for row in a]

@@ -46,7 +46,7 @@ def test_pixels_labels_and_names_come_back(
     block = Block(pixels, labels, stored)
     header = pixel_header(block, max_error=max_error)
     archive = write_archive(header, net, [block, block])
-    reader = ArchiveReader(io.BytesIO(archive), tables=net)
+    reader = ArchiveReader(io.BytesIO(archive), coder=net)
     assert reader.header == header
     assert (reader.header.is_exact, reader.header.max_error) == (True, max_error)
     for found in reader.blocks():
@@ -68,7 +68,7 @@ def test_a_block_that_is_coded_badly_is_stored() -> None:
         assert np.array_equal(unpack_pixels(found, payload, 9, header, net)[0], pixels)
         archive = write_archive(header, net, [Block(pixels)])
         assert len(archive) <= pixels.size + 64 + len(header.to_bytes()) + 100  # statistics, index and end
-        assert np.array_equal(next(ArchiveReader(io.BytesIO(archive), tables=net).blocks()).codes, pixels)
+        assert np.array_equal(next(ArchiveReader(io.BytesIO(archive), coder=net).blocks()).codes, pixels)
 
 
 def test_payloads_that_lie_are_refused() -> None:
@@ -101,7 +101,7 @@ def test_flipped_bytes_and_short_files_are_noticed() -> None:
     flipped = (archive[:at] + bytes([archive[at] ^ 16]) + archive[at + 1 :] for at in range(0, len(archive), 3))
     for bad in itertools.chain(flipped, (archive[:length] for length in range(0, len(archive), 17))):
         with pytest.raises(CorruptArchive):
-            list(ArchiveReader(io.BytesIO(bad), tables=net).blocks())
+            list(ArchiveReader(io.BytesIO(bad), coder=net).blocks())
 
 
 def test_headers_that_make_no_sense_are_refused() -> None:
@@ -124,7 +124,7 @@ def test_another_model_is_refused() -> None:
     net, pixels = any_net(rng, SHAPE), within(any_images(rng, 2, SHAPE), 30)
     archive = write_archive(pixel_header(Block(pixels), max_error=30), net, [Block(pixels)])
     with pytest.raises(WrongModel, match="exact layer"):
-        ArchiveReader(io.BytesIO(archive), tables=any_net(rng, (1, 6, 4)))
+        ArchiveReader(io.BytesIO(archive), coder=any_net(rng, (1, 6, 4)))
     other = replace(net, given=net.given + np.int16(1))
     with pytest.raises(CorruptArchive):
-        list(ArchiveReader(io.BytesIO(archive), tables=other).blocks())
+        list(ArchiveReader(io.BytesIO(archive), coder=other).blocks())

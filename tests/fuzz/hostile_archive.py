@@ -36,7 +36,7 @@ class Golden:
         with np.load(GOLDEN.with_suffix(".npz")) as arrays:
             self.arrays = dict(arrays)
         self.tables = CodeTables(self.arrays["weights"], self.arrays["first"], self.arrays["label_weights"])
-        reader = ArchiveReader(io.BytesIO(self.data), tables=self.tables)
+        reader = ArchiveReader(io.BytesIO(self.data), coder=self.tables)
         self.blocks = list(reader.blocks())
         starts = [entry.offset for entry in reader.footer.index]
         self.footer_start = self.data.rindex(FOOTER_SYNC)
@@ -124,7 +124,7 @@ def read(path: Path, made: Input, rng: Random) -> None:
     blocks: list[Block] = []
     for way in (0, rng.randrange(1, 4)):
         try:
-            reader = ArchiveReader(io.BytesIO(data), tables=g.tables)
+            reader = ArchiveReader(io.BytesIO(data), coder=g.tables)
             if way == 0:
                 blocks = list(reader.blocks())
             elif way == 1:

@@ -19,7 +19,7 @@ import numpy as np
 from mutations import NUMBERS, mutated, word
 from PIL import Image
 
-from zpinch.images import open_images
+from zpinch import open_images
 
 HOSTILITY = (0.0, 0.002, 0.02, 0.3)  # how many of the words of a text are
 

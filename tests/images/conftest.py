@@ -1,5 +1,6 @@
-"""Real files made on the spot: pictures and sets of them."""
+"""Real files made on the spot: pictures and sets of them. Cases are imported by their plain name."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 from PIL import Image
 
 from zpinch.images import ImageCollection
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zpinch import open_images
 from zpinch.errors import CorruptImage, ImageError, LimitError, UsageError
-from zpinch.images import open_images, open_stream, splits_of
+from zpinch.images import open_stream, splits_of
 
 GREY = np.random.default_rng(0).integers(0, 256, (5, 8, 9), np.uint8)
 RGB = np.random.default_rng(1).integers(0, 256, (5, 8, 9, 3), np.uint8)

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from zpinch import open_images
 from zpinch.errors import CorruptImage, ImageError, UsageError
-from zpinch.images import BUILTIN_NAMES, builtin, check_source, open_images, open_stream, splits_of
+from zpinch.images import BUILTIN_NAMES, builtin, check_source, open_stream, splits_of
 
 
 def test_digits_ship_with_zpinch() -> None:

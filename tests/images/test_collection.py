@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from zpinch import open_images
 from zpinch.errors import ImageError, LimitError, UsageError
-from zpinch.images import ImageCollection, open_images, open_stream
+from zpinch.images import ImageCollection, open_stream
 from zpinch.images import collection as room
 
 

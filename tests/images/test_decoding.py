@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from zpinch import open_images
 from zpinch.errors import CorruptImage, ImageError, LimitError
-from zpinch.images import decoding, open_images
+from zpinch.images import decoding
 
 RAMP = (np.arange(64, dtype=np.uint8) * 4).reshape(8, 8)
 

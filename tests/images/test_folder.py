@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from zpinch import open_images
 from zpinch.errors import CorruptImage, ImageError, UsageError
-from zpinch.images import open_images, open_stream, splits_of
+from zpinch.images import open_stream, splits_of
 
 Picture = Callable[..., Path]
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zpinch import open_images
 from zpinch.errors import CorruptImage, ImageError, LimitError
-from zpinch.images import open_images, open_stream, splits_of
+from zpinch.images import open_stream, splits_of
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 9), np.uint8)
 LABELS = np.array([3, 1, 0, 2, 2, 1], np.uint8)

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zpinch import open_images
 from zpinch.errors import CorruptImage, ImageError
-from zpinch.images import check_source, open_images, splits_of
+from zpinch.images import check_source, splits_of
 from zpinch.images.readers.lines import MAX_LINE_BYTES
 from zpinch.images.readers.metadata import read_metadata
 

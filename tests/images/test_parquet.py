@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from zpinch import open_images
 from zpinch.errors import CorruptImage, ImageError, LimitError, MissingExtra, ZpinchError
-from zpinch.images import ImageCollection, check_source, open_images, open_stream, save_images
+from zpinch.images import ImageCollection, check_source, open_stream, save_images
 from zpinch.images.readers import packed, parquet_pixels
 from zpinch.images.readers.parquet_pages import check_pages
 

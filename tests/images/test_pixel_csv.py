@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zpinch import open_images
 from zpinch.errors import CorruptImage, ImageError, LimitError
-from zpinch.images import check_source, open_images, open_stream
+from zpinch.images import check_source, open_stream
 from zpinch.images.readers import packed
 
 GREY = np.random.default_rng(0).integers(0, 256, (3, 8, 8), np.uint8)

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from zpinch import open_images
 from zpinch.errors import ImageError, LimitError, MissingExtra, UsageError
-from zpinch.images import ImageCollection, contact_sheet, open_images, open_writer, save_images
+from zpinch.images import ImageCollection, contact_sheet, open_writer, save_images
 from zpinch.images.writers import parquet
 
 KINDS = ("folder", "a.zip", "a.npz")

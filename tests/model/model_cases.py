@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from zpinch.images import ImageCollection, open_images
+from zpinch import open_images
+from zpinch.images import ImageCollection
 from zpinch.model.design import design
 from zpinch.model.model import Model, ModelConfig
 from zpinch.training.learner import Plan

@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader
 
 import zpinch
 from trained_models import SPOTS_PER_BLOCK, Spots
+from zpinch import open_images
 from zpinch.codec.reader import ArchiveReader
 from zpinch.errors import ArchiveError, CorruptArchive, ModelError, UsageError, WrongModel
-from zpinch.images import open_images
 from zpinch.model.storage import load
 from zpinch.tasks.archive import Archive
 from zpinch.tasks.decompress import decompress

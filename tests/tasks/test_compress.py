@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 import zpinch
+from zpinch import open_images
 from zpinch.codec.container import ArchiveReader
 from zpinch.errors import ArchiveError, CorruptArchive, ImageError, ModelError, UsageError, WrongModel, ZpinchError
-from zpinch.images import ImageCollection, open_images
+from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.storage import load
 from zpinch.tasks import decompress as decompressing
@@ -43,7 +44,7 @@ def everything_in(folder: Path) -> set[str]:
 
 def test_an_archive_holds_the_codes(archived: Archived):
     with archived.path.open("rb") as file:
-        blocks = list(ArchiveReader(file, tables=archived.model.tables).blocks())
+        blocks = list(ArchiveReader(file, coder=archived.model.tables).blocks())
     codes = np.concatenate([block.codes for block in blocks])
     labels = np.concatenate([block.labels for block in blocks])
     np.testing.assert_array_equal(codes, archived.model.encode(archived.images.pixels))

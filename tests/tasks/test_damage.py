@@ -19,8 +19,8 @@ import pytest
 
 import zpinch
 from trained_models import Spots, write_spots
+from zpinch import open_images
 from zpinch.errors import CorruptArchive
-from zpinch.images import open_images
 from zpinch.tasks import decompress as decompressing
 from zpinch.tasks.decompress import decompress
 from zpinch.tasks.find import find

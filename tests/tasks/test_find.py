@@ -8,8 +8,9 @@ from PIL import Image
 
 import zpinch
 from trained_models import Pipe, Spots, write_spots
+from zpinch import open_images
 from zpinch.errors import ImageError, UsageError
-from zpinch.images import ImageCollection, open_images, save_images
+from zpinch.images import ImageCollection, save_images
 from zpinch.tasks.find import find
 
 

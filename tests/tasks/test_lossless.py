@@ -7,8 +7,9 @@ import pytest
 from model_cases import finished_model
 from PIL import Image
 
+from zpinch import open_images
 from zpinch.errors import ModelError, UsageError, WrongModel
-from zpinch.images import ImageCollection, open_images, open_stream
+from zpinch.images import ImageCollection, open_stream
 from zpinch.model.model import Model
 from zpinch.model.storage import load
 from zpinch.tasks.archive import open_archive

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from trained_models import Spots
+from zpinch import open_images
 from zpinch.codec.container import ArchiveReader
 from zpinch.errors import UsageError, WrongModel
-from zpinch.images import open_images
 from zpinch.tasks.archive import open_archive
 from zpinch.tasks.compress import compress
 from zpinch.tasks.decompress import decompress

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from trained_models import SPOTS_PER_BLOCK, Pipe, Spots
+from zpinch import open_images
 from zpinch.codec.container import ArchiveReader
 from zpinch.errors import CorruptArchive, UsageError
-from zpinch.images import open_images
 from zpinch.tasks.decompress import Decompressed, decompress
 from zpinch.tasks.salvage import Gap
 

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trained_models import Pipe, Spots
+from zpinch import open_images
 from zpinch.codec.reader import ArchiveReader
 from zpinch.errors import UsageError
-from zpinch.images import ImageCollection, open_images
+from zpinch.images import ImageCollection
 from zpinch.tasks.compress import compress
 from zpinch.tasks.decompress import decompress
 from zpinch.tasks.selecting import Selection, block_starts, parse_range
@@ -30,7 +31,7 @@ class CountingFile(io.BytesIO):
 
 
 def numbers(source, spots: Spots, selection: Selection) -> list[int]:
-    reader = ArchiveReader(source, tables=spots.model.tables)
+    reader = ArchiveReader(source, coder=spots.model.tables)
     return [piece.first + int(i) for piece in selection.pieces(reader) for i in piece.which]
 
 

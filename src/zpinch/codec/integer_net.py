@@ -22,7 +22,7 @@ FLOAT32_LIMIT = 1 << 24  # integers up to here are exact
 ACCUMULATOR_LIMIT = 1 << 31
 LOGITS_PER_BIT = 256  # logits come in units of 1/256 bit
 
-Float: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
+Float: TypeAlias = NDArray[np.float32 | np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +41,8 @@ class IntegerLayer:
     bias: NDArray[np.int32]
     shift: NDArray[np.uint8]
     added: int = 0
-    _factor: Float = field(init=False, repr=False)  # the same weights and biases, as BLAS takes them
-    _offset: Float = field(init=False, repr=False)
+    factor: Float = field(init=False, repr=False)  # the weights, (in, out), in a type whose sums are exact
+    offset: Float = field(init=False, repr=False)  # the biases likewise
 
     def __post_init__(self) -> None:
         check_array("weight", self.weight, np.int8, 2)
@@ -58,8 +58,8 @@ class IntegerLayer:
         if self.reach >= ACCUMULATOR_LIMIT:
             raise ModelError(f"an integer layer reaches {self.reach:,}: its accumulators would leave 32 bits")
         dtype = np.float32 if self.reach < FLOAT32_LIMIT else np.float64
-        object.__setattr__(self, "_factor", np.ascontiguousarray(self.weight.T, dtype=dtype))
-        object.__setattr__(self, "_offset", self.bias.astype(dtype))
+        object.__setattr__(self, "factor", np.ascontiguousarray(self.weight.T, dtype=dtype))
+        object.__setattr__(self, "offset", self.bias.astype(dtype))
         self._check_product()
 
     @property
@@ -72,14 +72,14 @@ class IntegerLayer:
 
     def forward(self, a: NDArray[np.uint8] | Float) -> NDArray[np.int32]:
         """Accumulators (n, out) of activations (n, in), which are integers 0 to 255 in any type."""
-        sums = a.astype(self._factor.dtype, copy=False) @ self._factor
-        sums += self._offset
+        sums = a.astype(self.factor.dtype, copy=False) @ self.factor
+        sums += self.offset
         return sums.astype(np.int32)
 
     def columns(self, a: NDArray[np.uint8] | Float) -> Float:
         """The same with an activation vector in each column: (in, n) -> (out, n), integers in floating point."""
-        sums = self._factor.T @ a.astype(self._factor.dtype, copy=False)
-        sums += self._offset[:, None]
+        sums = self.factor.T @ a.astype(self.factor.dtype, copy=False)
+        sums += self.offset[:, None]
         return sums
 
     def _check_product(self) -> None:
@@ -100,11 +100,19 @@ def requantise(accumulators: NDArray[np.int32], shift: NDArray[np.uint8]) -> NDA
     return np.clip((accumulators + wide) >> shift, 0, MAX_ACTIVATION).astype(np.uint8)
 
 
-def rescale_columns(sums: Float, shift: NDArray[np.uint8]) -> Float:
-    """Divide accumulators (out, n) by 2^shift in place, rounded half up: exact, since a layer's reach has the half."""
-    sums *= np.ldexp(np.ones(1, sums.dtype), -shift.astype(np.int32))[:, None]
-    sums += np.minimum(shift, 0.5).astype(sums.dtype)[:, None]
+def rescale(sums: Float, shift: NDArray[np.uint8]) -> Float:
+    """Divide accumulators by 2^shift in place, rounded half up: exact, since a layer's reach has the half.
+
+    shift: of a shape that broadcasts to theirs: (out,) when they are (n, out)
+    """
+    sums *= np.ldexp(np.ones(1, sums.dtype), -shift.astype(np.int32))
+    sums += np.minimum(shift, 0.5).astype(sums.dtype)
     return np.floor(sums, out=sums)
+
+
+def rescale_columns(sums: Float, shift: NDArray[np.uint8]) -> Float:
+    """The same of accumulators (out, n)."""
+    return rescale(sums, shift[:, None])
 
 
 def requantise_columns(sums: Float, shift: NDArray[np.uint8]) -> Float:

@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from zpinch.codec.integer_net import FLOAT32_LIMIT, MAX_ACTIVATION, IntegerLayer, weights_from_logits
+from zpinch.codec.integer_net import MAX_ACTIVATION, Float, IntegerLayer, rescale, weights_from_logits
 from zpinch.codec.range_coder import RangeDecoder, RangeEncoder
 from zpinch.codec.tables import ESCAPE_BITS, MAX_CODE, SCALE_BITS, check_array, check_weights, rows_of
 from zpinch.errors import LimitError, ModelError
@@ -29,7 +29,6 @@ NEIGHBOURS = ((0, -1), (-1, -1), (-1, 0), (-1, 1))  # (rows, columns) to each
 
 Shape = tuple[int, int, int]
 Symbols = NDArray[np.int32]
-Float = NDArray[np.floating]
 Place = tuple[slice, int, int, int]  # images, channel, row, column
 Choose = Callable[[NDArray[np.int32], Place], Symbols]  # logits (n, entries) and their place -> symbols (n,)
 
@@ -54,7 +53,6 @@ class IntegerPrior:
     label_weights: NDArray[np.uint32] | None
     layers: tuple[IntegerLayer, ...]
     coder: ClassVar[str] = "autoregressive-1"  # as the header of an archive names it
-    _factors: tuple[Float, ...] = field(init=False, repr=False)  # (in, out), by layer
     _steps: Float = field(init=False, repr=False)  # (channels of all places, entries, units): what a symbol adds
     _context: Float = field(init=False, repr=False)  # (labels + 1 + positions, units)
 
@@ -76,12 +74,11 @@ class IntegerPrior:
             raise LimitError(f"an autoregressive prior has 2 to {MAX_ENTRIES} entries a table, not {self.entries}")
         if (np.abs(self.first.astype(np.int64)) + self.entries > MAX_CODE).any():
             raise LimitError(f"an autoregressive prior reaches beyond ±{MAX_CODE:,}, which the format does not hold")
-        enter = as_float(self.layers[0]) * ONE
+        enter = self.layers[0].factor * ONE
         ends = channels * places(self.code) * (self.entries - 1)
         steps = enter[:ends].reshape(-1, self.entries - 1, units).cumsum(1, dtype=enter.dtype)
         object.__setattr__(self, "_steps", np.concatenate([np.zeros_like(steps[:, :1]), steps], 1))
         object.__setattr__(self, "_context", enter[ends:])
-        object.__setattr__(self, "_factors", tuple(as_float(layer) for layer in self.layers))
 
     @property
     def channels(self) -> int:
@@ -185,10 +182,7 @@ class IntegerPrior:
 
     def _begin(self, known: Symbols, rows: NDArray[np.intp], y: int, x: int) -> list[Float]:
         """Every layer's sums (n, out) before a symbol of this position is known."""
-        sums = [
-            np.tile(layer.bias.astype(f.dtype), (len(rows), 1))
-            for layer, f in zip(self.layers, self._factors, strict=True)
-        ]
+        sums = [np.tile(layer.offset, (len(rows), 1)) for layer in self.layers]
         sums[0] += self._context[rows]
         height, width = self.code[1:]
         if height * width == 1:
@@ -205,12 +199,12 @@ class IntegerPrior:
         """Logits (n, entries) of a channel, all before it being known; passes its units on to the sums above them."""
         own = slice(channel * self.units, (channel + 1) * self.units)
         for depth, layer in enumerate(self.layers[:-1]):
-            active = np.clip(rescaled(sums[depth][:, own], layer.shift[own]), 0, MAX_ACTIVATION)
-            factor = self._factors[depth + 1]
+            active = np.clip(rescale(sums[depth][:, own].copy(), layer.shift[own]), 0, MAX_ACTIVATION)
+            factor = self.layers[depth + 1].factor
             seeing = slice(channel * factor.shape[1] // self.channels, None)
             sums[depth + 1][:, seeing] += active.astype(factor.dtype, copy=False) @ factor[own, seeing]
         own = slice(channel * self.entries, (channel + 1) * self.entries)
-        return rescaled(sums[-1][:, own], self.layers[-1].shift[own]).astype(np.int32)
+        return rescale(sums[-1][:, own].copy(), self.layers[-1].shift[own]).astype(np.int32)
 
 
 def places(code: Shape) -> int:
@@ -222,15 +216,3 @@ def inputs(code: Shape, entries: int, labels: int) -> int:
     """How many inputs an autoregressive prior has."""
     positions = code[1] * code[2]
     return code[0] * places(code) * (entries - 1) + labels + 1 + (positions if positions > 1 else 0)
-
-
-def as_float(layer: IntegerLayer) -> Float:
-    """Weights as (in, out), in a type whose sums of this layer are exact."""
-    return np.ascontiguousarray(layer.weight.T, np.float32 if layer.reach < FLOAT32_LIMIT else np.float64)
-
-
-def rescaled(sums: Float, shift: NDArray[np.uint8]) -> Float:
-    """Accumulators (n, out) divided by 2^shift, rounded half up. Exact: a layer's reach includes the half."""
-    return np.floor(
-        sums * np.ldexp(np.ones(1, sums.dtype), -shift.astype(np.int32)) + np.minimum(shift, 0.5).astype(sums.dtype)
-    )

@@ -39,34 +39,34 @@ class Salvaged(NamedTuple):
 class ArchiveReader:
     """The archive that begins where `file` stands. header is known at once, footer when the file seeks or is read."""
 
-    def __init__(self, file: BinaryIO, *, tables: Coder | None = None) -> None:
+    def __init__(self, file: BinaryIO, *, coder: Coder | None = None) -> None:
         self._source = ByteSource(file)
         self.header, self._seed = read_header(self._source)
         self._blocks_start = self._source.position
         self._footer: Footer | None = None
-        self._tables: Coder | None = None
-        if tables:
-            self.use(tables)
+        self._coder: Coder | None = None
+        if coder:
+            self.use(coder)
 
-    def use(self, tables: Coder) -> None:
-        """Decode with these tables: the header, which says whose they must be, has been read."""
-        if isinstance(tables, ExactNet):
-            if tables.coder != self.header.coder or tables.image_shape != self.header.image_shape:
+    def use(self, coder: Coder) -> None:
+        """Decode with this coder: the header, which says whose it must be, has been read."""
+        if isinstance(coder, ExactNet):
+            if coder.coder != self.header.coder or coder.image_shape != self.header.image_shape:
                 raise WrongModel(
-                    f"{self.name}: is not an archive of {tables.image_shape} pixels, which this exact layer decodes. "
+                    f"{self.name}: is not an archive of {coder.image_shape} pixels, which this exact layer decodes. "
                     f"Pass -m with the model that wrote it, '{self.header.model_name}'."
                 )
         elif (
-            tables.coder != self.header.coder
-            or tables.channels != self.header.code_shape[0]
-            or (self.header.has_labels and not tables.labels)
+            coder.coder != self.header.coder
+            or coder.channels != self.header.code_shape[0]
+            or (self.header.has_labels and not coder.labels)
         ):
             raise WrongModel(
                 f"{self.name}: holds codes of {self.header.code_shape[0]} channels"
-                f"{' with labels' if self.header.has_labels else ''}, the model codes {tables.channels} channels and "
-                f"{tables.labels} labels. Pass -m with the model that wrote it, '{self.header.model_name}'."
+                f"{' with labels' if self.header.has_labels else ''}, the model codes {coder.channels} channels and "
+                f"{coder.labels} labels. Pass -m with the model that wrote it, '{self.header.model_name}'."
             )
-        self._tables = tables
+        self._coder = coder
 
     @property
     def name(self) -> str:
@@ -99,8 +99,8 @@ class ArchiveReader:
 
     def blocks(self) -> Iterator[Block]:
         """All blocks in order, each verified before it is given; the last step verifies the footer."""
-        tables = self._needed_tables()
-        return (self._unpack(frame, tables) for frame in self._frames())
+        coder = self._needed_coder()
+        return (self._unpack(frame, coder) for frame in self._frames())
 
     def scan(self) -> Iterator[BlockSummary]:
         """Check framing, checksums, names and footer without a model."""
@@ -108,14 +108,14 @@ class ArchiveReader:
 
     def read_block(self, number: int) -> Block:
         """One block of a file that seeks."""
-        tables = self._needed_tables()
+        coder = self._needed_coder()
         self._seek_block(number)
         frame = self._frame(number)
         if entry_of(frame) != self.footer.index[number]:
             raise self._source.damage(
                 f"block {number:,}", frame.offset, "is another block than the footer's index says"
             )
-        return self._unpack(frame, tables)
+        return self._unpack(frame, coder)
 
     def read_names(self, number: int) -> tuple[str, ...] | None:
         """The names in one block of a file that seeks. Its codes are not read, so only zlib's own checksum holds."""
@@ -135,7 +135,7 @@ class ArchiveReader:
 
         A number comes once; while the footer can be read, only as the block that it lists.
         """
-        tables, source, position = self._needed_tables(), self._source, self._blocks_start
+        coder, source, position = self._needed_coder(), self._source, self._blocks_start
         if not self.is_seekable:
             raise UsageError(f"{self.name}: a damaged archive is salvaged from a file, not from a pipe. Save it first")
         listed, given = self._listed_blocks(), set[int]()
@@ -148,7 +148,7 @@ class ArchiveReader:
                     raise CorruptArchive("is a copy, or has an impossible number")
                 if listed and listed.get(frame.number) != (frame.images, frame.checksum):
                     raise CorruptArchive("is another archive's")
-                block = unpack_block(frame, self.header, tables)
+                block = unpack_block(frame, self.header, coder)
             except CorruptArchive:
                 # Sync words by the thousand, each before a long false block, would be read for ever.
                 allowance -= source.position - found
@@ -167,10 +167,10 @@ class ArchiveReader:
         except CorruptArchive:
             return None
 
-    def _needed_tables(self) -> Coder:
-        if self._tables is None:
-            raise UsageError(f"{self.name}: its blocks decode with the tables of model '{self.header.model_name}'")
-        return self._tables
+    def _needed_coder(self) -> Coder:
+        if self._coder is None:
+            raise UsageError(f"{self.name}: its blocks decode with the coder of model '{self.header.model_name}'")
+        return self._coder
 
     def _seek_block(self, number: int) -> None:
         """Go to a block of a file that seeks, and read its sync word."""
@@ -206,9 +206,9 @@ class ArchiveReader:
             raise self._source.damage(f"block {number:,}", frame.offset, reason)
         return frame
 
-    def _unpack(self, frame: Frame, tables: Coder) -> Block:
+    def _unpack(self, frame: Frame, coder: Coder) -> Block:
         try:
-            return unpack_block(frame, self.header, tables)
+            return unpack_block(frame, self.header, coder)
         except CorruptArchive as error:
             raise self._source.damage(f"block {frame.number:,}", frame.offset, str(error)) from error
 

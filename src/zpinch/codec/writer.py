@@ -13,16 +13,16 @@ from zpinch.errors import LimitError, UsageError
 class ArchiveWriter:
     """Writes to any binary stream, a pipe included. Without finish() the archive counts as truncated."""
 
-    def __init__(self, file: BinaryIO, header: ArchiveHeader, tables: Coder, *, verify: bool = False) -> None:
+    def __init__(self, file: BinaryIO, header: ArchiveHeader, coder: Coder, *, verify: bool = False) -> None:
         """verify: decode each block again before it is written."""
-        if tables.channels != header.code_shape[0] or tables.coder != header.coder:
+        if coder.channels != header.code_shape[0] or coder.coder != header.coder:
             raise UsageError(
-                f"a prior of {tables.channels} channels for the coder {tables.coder} does not fit codes of "
+                f"a prior of {coder.channels} channels for the coder {coder.coder} does not fit codes of "
                 f"{header.code_shape} for {header.coder}"
             )
         self.header = header
         self._file = file
-        self._tables = tables
+        self._coder = coder
         self._verify = verify
         self._index: list[IndexEntry] = []
         self._position = 0
@@ -42,9 +42,9 @@ class ArchiveWriter:
             raise UsageError("the archive is finished: no block can follow its footer")
         if len(self._index) == BLOCKS:
             raise LimitError(f"an archive holds at most {BLOCKS:,} blocks. Begin another one")
-        packed = pack_block(block, len(self._index), self.header, self._seed, self._tables)
+        packed = pack_block(block, len(self._index), self.header, self._seed, self._coder)
         if self._verify:
-            check_decodes(packed, self.header, self._seed, self._tables)
+            check_decodes(packed, self.header, self._seed, self._coder)
         self._index.append(IndexEntry(self._position, len(block.codes), packed.checksum))
         self._append(packed.data)
         return packed.size

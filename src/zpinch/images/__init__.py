@@ -1,12 +1,12 @@
 """Images in and out: every format a person has, as uint8 channels-first arrays, and back to files.
 
-`open_images` and `open_stream` read; `open_writer` and `save_images` write. No torch here: NumPy and Pillow only.
+`open_stream` reads; `open_writer` and `save_images` write. No torch here: NumPy and Pillow only.
 """
 
 from zpinch.images.builtin import NAMES as BUILTIN_NAMES
 from zpinch.images.checking import CheckReport, check_source
 from zpinch.images.collection import ImageCollection, ImageStream
-from zpinch.images.opening import open_images, open_stream, splits_of
+from zpinch.images.opening import open_stream, splits_of
 from zpinch.images.writers import ImageWriter, contact_sheet, open_writer, save_images
 
 __all__ = [
@@ -17,7 +17,6 @@ __all__ = [
     "ImageWriter",
     "check_source",
     "contact_sheet",
-    "open_images",
     "open_stream",
     "open_writer",
     "save_images",

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from zpinch.errors import ImageError, UsageError
 from zpinch.images import builtin
-from zpinch.images.collection import ImageCollection, ImageStream, Labels
+from zpinch.images.collection import ImageStream, Labels
 from zpinch.images.decoding import SIDES, SUFFIXES
 from zpinch.images.layout import SPLITS, check_split
 from zpinch.images.naming import readable
@@ -37,25 +37,6 @@ class Options(NamedTuple):
     skip_bad: bool
 
 
-def open_images(
-    source: Source,
-    *,
-    split: str = "train",
-    labels: Source | None = None,
-    size: Size | None = None,
-    skip_bad: bool = False,
-) -> ImageCollection:
-    """Images in memory.
-
-    source: a path, a built-in name, or a NumPy array
-    split: "train", "test" or "all"; a source without splits gives everything for "train" and "all"
-    labels: an IDX or .npy file, or an array: one label an image in the source's order, instead of the source's own
-    size: side, or (height, width), to which every image is stretched
-    skip_bad: leave images out that cannot be used, and say so in `notes`, instead of raising
-    """
-    return open_stream(source, split=split, labels=labels, size=size, skip_bad=skip_bad).collect()
-
-
 def open_stream(
     source: Source,
     *,
@@ -64,7 +45,7 @@ def open_stream(
     size: Size | None = None,
     skip_bad: bool = False,
 ) -> ImageStream:
-    """The same, read batch by batch; arguments as in `open_images`."""
+    """Images read batch by batch; arguments as in `zpinch.open_images` (tasks/source.py), which reads archives too."""
     shown = shown_source(source)
     check_split(split, SPLITS, shown)
     options = Options(split, None if labels is None else _read_labels(labels), _read_size(size), skip_bad)
@@ -83,7 +64,7 @@ def open_stream(
 def open_table(
     table: arrays.Table, shown: str, *, split: str, labels: Source | None = None, size: Size | None = None
 ) -> ImageStream:
-    """Rows without splits as a stream; arguments as in `open_images`."""
+    """Rows without splits as a stream; arguments as in `open_stream`."""
     check_split(split, (), shown)
     options = Options(split, None if labels is None else _read_labels(labels), _read_size(size), skip_bad=False)
     return _stream_table(table, shown, options)

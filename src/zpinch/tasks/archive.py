@@ -62,7 +62,7 @@ class Archive:
         self._header = self._reader.header
         self._sizes = [entry.images for entry in self._reader.footer.index]
         self._starts = np.array(block_starts(self._sizes), np.int64)
-        self._has_tables = False
+        self._has_coder = False
 
     # --- What it says without a model -----------------------------------------------------------------------------
 
@@ -194,9 +194,9 @@ class Archive:
 
     def _block(self, number: int, *, keep: bool = True) -> Block:
         reader = self._here()
-        if not self._has_tables:
+        if not self._has_coder:
             reader.use(coder_for(self.model, self.header, "decompress"))
-            self._has_tables = True
+            self._has_coder = True
         if number in self._cache:
             self._cache.move_to_end(number)
             return self._cache[number]

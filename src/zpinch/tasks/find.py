@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from zpinch.codec.container import ArchiveHeader, Block
 from zpinch.errors import UsageError
-from zpinch.images import ImageCollection, open_images, open_writer
+from zpinch.images import ImageCollection, open_stream, open_writer
 from zpinch.model.model import Model, needed
 from zpinch.tasks.locate import quality_of
 from zpinch.tasks.opening import ArchiveSource, opened, ready
@@ -91,7 +91,7 @@ def one_image(like: ImageCollection | NDArray[np.uint8] | str | Path, size: int 
     if isinstance(like, np.ndarray):
         images = ImageCollection(like[None] if like.ndim == 3 else like, source="the query")
     else:
-        images = like if isinstance(like, ImageCollection) else open_images(like, split="all", size=size)
+        images = like if isinstance(like, ImageCollection) else open_stream(like, split="all", size=size).collect()
     if len(images) != 1:
         raise UsageError(f"{images.source} holds {len(images):,} images; --like takes one.")
     return images.pixels

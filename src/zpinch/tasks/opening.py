@@ -19,7 +19,7 @@ ArchiveSource: TypeAlias = str | Path | BinaryIO
 
 @contextmanager
 def opened(archive: ArchiveSource) -> Generator[ArchiveReader]:
-    """A reader of the archive, without tables yet. A file that was given open stays open."""
+    """A reader of the archive, without a coder yet. A file that was given open stays open."""
     if isinstance(archive, str | Path):
         with open_archive_file(Path(archive)) as file:
             yield ArchiveReader(file)
@@ -28,7 +28,7 @@ def opened(archive: ArchiveSource) -> Generator[ArchiveReader]:
 
 
 def ready(archive: ArchiveSource, reader: ArchiveReader, model: "Model | str | Path | None", verb: str) -> "Model":
-    """The model that wrote the archive, its tables handed to the reader. Raises WrongModel, ModelError."""
+    """The model that wrote the archive, its coder handed to the reader. Raises WrongModel, ModelError."""
     from zpinch.tasks.locate import coder_for, model_for
 
     beside = Path(archive) if isinstance(archive, str | Path) else None

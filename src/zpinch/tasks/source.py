@@ -1,7 +1,8 @@
 """Where a verb's DATA comes from: what zpinch.images opens, and archives, whose images a model has to decode.
 
-The same three questions as there (open_stream, open_images, check_source), so that an archive can be trained on,
-evaluated, compressed again by another model. Its own model is sought beside it and in $ZPINCH_MODELS.
+open_stream, splits_of and check_source answer as those there do, and open_images is `zpinch.open_images`, so that an
+archive can be trained on, evaluated, compressed again by another model. Its own model is sought beside it and in
+$ZPINCH_MODELS.
 """
 
 from __future__ import annotations

@@ -20,8 +20,9 @@ from zpinch.errors import CorruptImage, ImageError
 from zpinch.images.layout import SPLITS, check_split
 from zpinch.images.naming import readable
 from zpinch.images.readers.arrays import Rows, Table, join_rows, to_labels
+from zpinch.images.readers.packed import telling
 from zpinch.images.readers.records import RecordHeader, read_exactly, record_rows
-from zpinch.images.readers.zipped import open_entry, open_zip, unzipping
+from zpinch.images.readers.zipped import open_entry, open_zip
 
 _MAX_HEAD_BYTES = 1 << 14
 _TYPES = re.compile(r"[<>|=](b1|[iu][1248]|f[248]|U[0-9]{1,6})")
@@ -116,7 +117,7 @@ def _member_rows(path: Path, info: zipfile.ZipInfo) -> Rows:
 
     @contextmanager
     def open_file() -> Generator[BinaryIO]:
-        with unzipping(where), open_zip(path, where) as archive, open_entry(archive, info) as file:
+        with telling(where, "zip"), open_zip(path, where) as archive, open_entry(archive, info) as file:
             yield file
 
     return record_rows(where, open_file, lambda file: _read_head(file, where), held=info.file_size, is_packed=False)

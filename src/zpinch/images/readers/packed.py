@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from zpinch.errors import CorruptImage, ImageError, LimitError
+from zpinch.errors import CorruptImage, ImageError, LimitError, ZpinchError
+from zpinch.images.naming import readable
 
 MAX_SWELLING = 200  # unpacked over packed; whole sets of PNG are near 1, of blank BMP near 100
 SMALL_BYTES = 1 << 28  # below this a file may swell as it likes
+MAX_ENTRY_BYTES = 1 << 26  # of one encoded image
 
 _SMALL_CROWD = 1 << 16
 _BYTES_EACH = 16  # the smallest PNG has 67
@@ -42,6 +44,20 @@ def open_packed(path: Path, where: str, *, packed: bool) -> Generator[BinaryIO]:
         raise ImageError(f"{where} cannot be read: {error}") from error
 
 
+@contextmanager
+def telling(where: str, kind: str) -> Generator[None]:
+    """Libraries raise many things on damaged bytes; all leave as errors of ours. kind: zip, parquet"""
+    try:
+        yield
+    except ZpinchError:
+        raise
+    except MemoryError as error:
+        raise LimitError(f"{where} needs more memory than there is") from error
+    except Exception as error:
+        told = readable(str(error).strip().partition("\n")[0])
+        raise CorruptImage(f"{where}: damaged {kind} data: {told[:300]}") from error
+
+
 def most_unpacked(path: Path, *, packed: bool) -> int:
     """How many bytes of a file are read before it is refused as a bomb."""
     size = path.stat().st_size
@@ -51,6 +67,11 @@ def most_unpacked(path: Path, *, packed: bool) -> int:
 def check_unpacked(n_bytes: int, most: int, where: str) -> None:
     if n_bytes > most:
         raise LimitError(f"{where} unpacks to more than {most:,} bytes, over {MAX_SWELLING} times its size: not read")
+
+
+def check_entry(n_bytes: int, name: str, *, does: str = "has") -> None:
+    if n_bytes > MAX_ENTRY_BYTES:
+        raise LimitError(f"{name} {does} {n_bytes:,} bytes; the limit is {MAX_ENTRY_BYTES:,} an image")
 
 
 def check_crowd(count: int, held: int, where: str) -> None:

@@ -20,16 +20,15 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from zpinch.errors import CorruptImage, ImageError, LimitError, MissingExtra, ZpinchError
+from zpinch.errors import CorruptImage, ImageError, LimitError, MissingExtra
 from zpinch.images.collection import Labels
 from zpinch.images.layout import Place, Problem, check_split, set_aside
 from zpinch.images.naming import readable
 from zpinch.images.readers.arrays import MAX_CLASSES
 from zpinch.images.readers.encoded import Shelf
-from zpinch.images.readers.packed import check_crowd
+from zpinch.images.readers.packed import check_crowd, check_entry, telling
 from zpinch.images.readers.parquet_pages import check_pages
 from zpinch.images.readers.words import WordList, is_label_name
-from zpinch.images.readers.zipped import MAX_ENTRY_BYTES
 
 _IMAGE_NAMES = ("image", "img")
 _NAME_NAMES = ("name", "file_name", "filename")
@@ -58,11 +57,11 @@ def open_parquet(path: Path, where: str) -> Generator[Any]:
     except ImportError as error:
         raise MissingExtra("pyarrow", "parquet") from error
     check_pages(path, where)
-    with telling(where):
+    with telling(where, "parquet"):
         # A buffer: otherwise a whole column of a row group is read at once.
         file = parquet.ParquetFile(path, buffer_size=1 << 16, pre_buffer=False, thrift_string_size_limit=1 << 26)
     try:
-        with telling(where):
+        with telling(where, "parquet"):
             check_crowd(file.metadata.num_rows, path.stat().st_size, where)
             if file.metadata.num_columns > _MAX_COLUMNS:
                 raise LimitError(f"{where} has {file.metadata.num_columns:,} columns; the limit is {_MAX_COLUMNS:,}")
@@ -71,26 +70,12 @@ def open_parquet(path: Path, where: str) -> Generator[Any]:
         file.close()
 
 
-@contextmanager
-def telling(where: str) -> Generator[None]:
-    """pyarrow raises many things on damaged bytes; all leave as errors of ours."""
-    try:
-        yield
-    except ZpinchError:
-        raise
-    except MemoryError as error:
-        raise LimitError(f"{where} needs more memory than there is") from error
-    except Exception as error:
-        told = readable(str(error).strip().partition("\n")[0])
-        raise CorruptImage(f"{where}: damaged parquet data: {told[:300]}") from error
-
-
 def batches(file: Any, columns: list[str], rows: int, where: str) -> Iterator[Any]:
     """Record batches of at most `rows` rows of some columns."""
-    with telling(where):
+    with telling(where, "parquet"):
         found = file.iter_batches(batch_size=rows, columns=columns, use_threads=False)
     while True:
-        with telling(where):
+        with telling(where, "parquet"):
             batch = next(found, None)
         if batch is None:
             return
@@ -159,7 +144,7 @@ def read_labels(file: Any, source: str, *, skip_bad: bool) -> LabelColumn:
         raise ImageError(f"{source}: its labels must be whole numbers or words, not {str(kind)[:100]}")
     words, is_null = WordList(f"the labels of {source}"), array("b")
     for batch in batches(file, named, _WORDS_AT_ONCE, source):
-        with telling(source):
+        with telling(source, "parquet"):
             values: list[int | str | None] = batch.column(0).to_pylist()
         for value in values:
             is_null.append(value is None)
@@ -215,7 +200,7 @@ def _read_names(file: Any, leaf: str, source: str) -> list[str] | None:
         return None
     names: list[str] = []
     for batch in batches(file, [column], _WORDS_AT_ONCE, source):
-        with telling(source):
+        with telling(source, "parquet"):
             values: list[Any] = _leaf(batch.column(0), column).to_pylist()
         if not all(isinstance(value, str) and value for value in values):
             return None
@@ -227,7 +212,7 @@ def _read_names(file: Any, leaf: str, source: str) -> list[str] | None:
 
 def _cells(file: Any, leaf: str, source: str) -> Iterator[Any]:
     for batch in batches(file, [leaf], _IMAGES_AT_ONCE, source):
-        with telling(source):
+        with telling(source, "parquet"):
             column = _leaf(batch.column(0), leaf)
         yield from column
 
@@ -242,10 +227,9 @@ def _opened(cell: Any, name: str) -> BinaryIO:
         raise CorruptImage(f"{name}: the file has fewer rows than it claims")
     if not cell.is_valid:
         raise CorruptImage(f"{name} is null. Files that only name images cannot be read.")
-    with telling(name):
+    with telling(name, "parquet"):
         size = cell.as_buffer().size
-    if size > MAX_ENTRY_BYTES:
-        raise LimitError(f"{name} has {size:,} bytes; the limit is {MAX_ENTRY_BYTES:,} an image")
+    check_entry(size, name)
     return io.BytesIO(cell.as_py())
 
 

@@ -26,8 +26,8 @@ from zpinch.images.naming import readable
 from zpinch.images.readers.arrays import Rows, Table
 from zpinch.images.readers.encoded import count_images, left_out
 from zpinch.images.readers.flat import colour_note, need_sides
-from zpinch.images.readers.packed import MAX_SWELLING
-from zpinch.images.readers.parquet import UNLABELLED, batches, open_parquet, read_labels, row_name, telling
+from zpinch.images.readers.packed import MAX_SWELLING, telling
+from zpinch.images.readers.parquet import UNLABELLED, batches, open_parquet, read_labels, row_name
 from zpinch.images.readers.parquet_pages import check_pages
 from zpinch.images.readers.words import is_label_name
 
@@ -118,7 +118,7 @@ def _read_form(file: Any, path: Path, source: str, size: tuple[int, int] | None)
     if first is None:
         raise ImageError(f"{source} holds no images")
     column, lengths = first.column(0), list[int]()
-    with telling(source):
+    with telling(source, "parquet"):
         for _ in range(depth(kind)):
             lengths.append(len(column[0]) if len(column) and column[0].is_valid else 0)
             column = column.flatten()
@@ -176,7 +176,7 @@ def _kept(file: Any, form: Form, usable: npt.NDArray[np.bool_], source: str) -> 
 def _pixels(batch: Any, form: Form) -> Pixels:
     """(rows, *sides) of a batch, or CorruptImage with a reason but without a place."""
     compute: Any = importlib.import_module("pyarrow.compute")
-    with telling("it"):
+    with telling("it", "parquet"):
         if not form.lists:
             return np.stack([_levels(column) for column in batch.columns], axis=1).reshape(-1, *form.sides)
         column = batch.column(0)

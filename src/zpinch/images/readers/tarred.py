@@ -2,27 +2,25 @@
 
 The headers are read here, not by tarfile: what a header claims is compared with the file before anything is skipped
 or taken, and long names have a limit. Read are old, ustar, GNU and pax archives. Links, folders and devices are
-ignored; sparse files, a name given twice and a name that leaves the folder are bad images. An archive that does not
-end with its block of zeros is truncated.
+ignored, sparse files refused. An archive that does not end with its block of zeros is truncated. Which entries are
+images, and of what class, is decided in `entries`.
 """
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from zpinch.errors import CorruptImage, ImageError, LimitError
-from zpinch.images.layout import Layout, Place, read_layout
-from zpinch.images.naming import leaves, readable
-from zpinch.images.readers.encoded import Shelf, shelf_from
-from zpinch.images.readers.metadata import read_metadata
-from zpinch.images.readers.packed import check_crowd, check_unpacked, is_packed, most_unpacked, open_packed
+from zpinch.errors import CorruptImage, ImageError
+from zpinch.images.layout import Layout
+from zpinch.images.naming import readable
+from zpinch.images.readers.encoded import Shelf
+from zpinch.images.readers.entries import Entries, entries_shelf, read_entries
+from zpinch.images.readers.packed import check_crowd, check_entry, check_unpacked, is_packed, most_unpacked, open_packed
 from zpinch.images.readers.records import read_exactly
-from zpinch.images.readers.zipped import MAX_ENTRY_BYTES, shown_name, without_top
 
 _BLOCK = 512
 _FILES = b"0\0007"
@@ -46,19 +44,18 @@ def is_tar(path: Path) -> bool:
     return path.name.lower().endswith((".tar", ".tar.gz", ".tgz"))
 
 
-def read_tar(path: Path, source: str, *, skip_bad: bool) -> tuple[Layout, list[Entry]]:
+def read_tar(path: Path, source: str, *, skip_bad: bool) -> tuple[Layout, Entries]:
     packed = is_packed(path)
     with open_packed(path, source, packed=packed) as file:
-        entries = list(_entries(file, path, source, packed=packed))
-    names = without_top([shown_name(entry.name) for entry in entries], _stem(path))
+        found = list(_entries(file, path, source, packed=packed))
 
     @contextmanager
-    def open_file(position: int) -> Generator[BinaryIO]:
+    def unlock() -> Generator[Callable[[int], bytes]]:
         with open_packed(path, source, packed=packed) as file:
-            yield io.BytesIO(_read_entry(file, entries[position]))
+            yield lambda position: _read_entry(file, found[position])
 
-    labelled = read_metadata(names, source, open_file, skip_bad=skip_bad)
-    layout = read_layout(names, source, skip_bad=skip_bad, labelled=labelled)
+    entries = Entries([entry.name for entry in found], unlock)
+    layout = read_entries(entries, _stem(path), source, skip_bad=skip_bad)
     # Sorted by name, a packed archive would be unpacked from its start again for every image.
     places = {split: sorted(group, key=lambda place: place.position) for split, group in layout.places.items()}
     return layout._replace(places=places), entries
@@ -66,24 +63,7 @@ def read_tar(path: Path, source: str, *, skip_bad: bool) -> tuple[Layout, list[E
 
 def tar_shelf(path: Path, source: str, *, split: str, skip_bad: bool) -> Shelf:
     layout, entries = read_tar(path, source, skip_bad=skip_bad)
-    packed = is_packed(path)
-    first_at: dict[str, int] = {}
-    for position, entry in enumerate(entries):
-        first_at.setdefault(entry.name, position)
-
-    @contextmanager
-    def unlock() -> Generator[Callable[[Place], BinaryIO]]:
-        with open_packed(path, source, packed=packed) as file:
-
-            def open_place(place: Place) -> BinaryIO:
-                entry = entries[place.position]
-                if first_at[entry.name] != place.position:
-                    raise CorruptImage(f"{place.name} stands twice in {source}: the first one counts")
-                return io.BytesIO(_read_entry(file, entry))
-
-            yield open_place
-
-    return shelf_from(layout, source, split, unlock)
+    return entries_shelf(entries, layout, source, split)
 
 
 def _stem(path: Path) -> str:
@@ -92,10 +72,7 @@ def _stem(path: Path) -> str:
 
 def _read_entry(file: BinaryIO, entry: Entry) -> bytes:
     name = readable(entry.name)
-    if leaves(entry.name):
-        raise CorruptImage(f"{name}: a name that leaves the archive's folder")
-    if entry.size > MAX_ENTRY_BYTES:
-        raise LimitError(f"{name} has {entry.size:,} bytes; the limit is {MAX_ENTRY_BYTES:,} an image")
+    check_entry(entry.size, name)
     file.seek(entry.offset)
     return bytes(read_exactly(file, entry.size, name))
 

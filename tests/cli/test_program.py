@@ -1,4 +1,4 @@
-"""The commands as a person types them: what is printed where, how they end, and that nothing half-done is left."""
+"""The program as a person meets it: the whole line, what is printed where, and how it ends, nothing half-done left."""
 
 import json
 import os
@@ -6,84 +6,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import pytest
+from cli_cases import Zpinch, assert_fails, names_here
 
-from zpinch import cli
-from zpinch.images import ImageCollection, open_images, save_images
+from zpinch import open_images
+from zpinch.images import ImageCollection, save_images
 from zpinch.model.storage import load
-
-
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> dict:
-        return json.loads(self.out)
-
-
-Zpinch = Callable[..., Ended]
-
-
-@pytest.fixture
-def zpinch(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Zpinch:
-    """Run the command in this process, as the installed program would."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["zpinch", *map(str, words)])
-        capsys.readouterr()
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
-        ended = Ended(code, *capsys.readouterr())
-        assert "Traceback" not in ended.out + ended.err
-        return ended
-
-    return run
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def model(trained: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(trained, tmp_path / "model"))
-
-
-@pytest.fixture
-def data(held_digits: ImageCollection, tmp_path: Path) -> Path:
-    save_images(held_digits[:30], tmp_path / "data.npz")
-    return tmp_path / "data.npz"
-
-
-@pytest.fixture
-def archive(zpinch: Zpinch, model: Path, data: Path) -> Path:
-    assert zpinch("compress", data, "-m", model, "-o", "d.zpn", "--quiet").code == 0
-    return Path("d.zpn")
-
-
-def names_here() -> set[str]:
-    return {path.name for path in Path().iterdir()}
-
-
-def assert_fails(ended: Ended, code: int, *words: str) -> None:
-    """One message on stderr that names what is wrong, nothing on stdout."""
-    assert ended.code == code, ended
-    assert ended.out == ""
-    assert all(word in " ".join(ended.err.split()) for word in words), ended.err
-
-
-# --- The line, walked ---------------------------------------------------------------------------------------------
 
 
 def test_the_whole_line(zpinch: Zpinch, held_digits: ImageCollection):
@@ -120,67 +50,6 @@ def test_the_whole_line(zpinch: Zpinch, held_digits: ImageCollection):
     assert names_here() == {"photos", "m", "p.zpn", "back", "new.png"}
 
 
-def test_the_command_is_on_the_models_card(zpinch: Zpinch, data: Path):
-    zpinch("train", data, "-o", "m", "--backbone", "mlp", "--steps", "1", "--set", "schedule.batch=16", "--seed", "3")
-    card = Path("m/README.md").read_text()
-    assert f"zpinch train {data} -o m --backbone mlp --steps 1 --set schedule.batch=16 --seed 3" in card
-    assert load("m").facts["seed"] == 3
-
-
-def test_decompression_gives_what_the_model_decodes(zpinch: Zpinch, archive: Path, model: Path, data: Path):
-    assert zpinch("decompress", archive, "-m", model, "-o", "out.npz").code == 0
-    here, images = load(model), open_images(data)
-    np.testing.assert_array_equal(open_images("out.npz").pixels, here.decode(here.encode(images.pixels)))
-
-
-def test_generation_obeys_seed_label_and_temperature(zpinch: Zpinch, model: Path):
-    def drawn(*options: object) -> ImageCollection:
-        assert zpinch("generate", "-m", model, "-n", 6, "-o", "x.npz", "--force", *options).code == 0
-        return open_images("x.npz")
-
-    assert (drawn("--label", "7").labels == 7).all()
-    first = drawn("--seed", "1").pixels
-    np.testing.assert_array_equal(first, drawn("--seed", "1").pixels)
-    assert (first != drawn("--seed", "2").pixels).any()
-    assert (first != drawn("--seed", "1", "--temperature", "0.3").pixels).any()
-
-
-def test_list_and_info_read_without_a_model(zpinch: Zpinch, archive: Path, model: Path):
-    name, stored = model.name, open_images("data.npz").names
-    shutil.rmtree(model)
-    listed = zpinch("list", archive)
-    assert listed.out == "".join(f"{i}\t{name}\n" for i, name in enumerate(stored))
-    described = zpinch("info", archive)
-    assert f"with the model '{name}'" in described.out
-    assert "30 of 28x28, grey" in described.out
-    checked = zpinch("test", archive)
-    assert checked.code == 0
-    assert "checksums only" in checked.out
-
-
-def test_info_on_a_model(zpinch: Zpinch, model: Path):
-    found = zpinch("info", model)
-    assert found.code == 0
-    assert "fusion" in found.out
-    assert load(model).config.recipe == zpinch("info", model, "--json").json()["model"]["recipe"]
-
-
-def test_evaluation_prints_figures_and_writes_a_page(zpinch: Zpinch, model: Path, data: Path):
-    found = zpinch("evaluate", data, "-m", model, "-o", "r.html")
-    assert found.code == 0, found
-    assert "mse" in found.out
-    assert found.out.endswith("report: r.html\n")
-    assert "zpinch evaluate" in Path("r.html").read_text("utf-8")
-
-
-def test_data_commands(zpinch: Zpinch, data: Path):
-    assert "digits" in zpinch("data", "list").out
-    assert "30 images of 1x28x28" in zpinch("data", "check", data).out
-    Path("bad").mkdir()
-    Path("bad/x.png").write_bytes(b"no picture")
-    assert zpinch("data", "check", "bad").code == 2
-
-
 def test_json_is_one_value_on_stdout(zpinch: Zpinch, archive: Path, model: Path, data: Path):
     found = {
         "compress": zpinch("compress", data, "-m", model, "-o", "e.zpn", "--json").json(),
@@ -207,14 +76,6 @@ def test_json_is_one_value_on_stdout(zpinch: Zpinch, archive: Path, model: Path,
 def test_quiet_is_quiet(zpinch: Zpinch, model: Path, data: Path):
     assert zpinch("compress", data, "-m", model, "-o", "q.zpn", "--quiet").err == ""
     assert zpinch("train", data, "-o", "q", "--backbone", "mlp", "--steps", 2, "--quiet").err == ""
-
-
-def test_a_dry_run_writes_nothing(zpinch: Zpinch, data: Path):
-    before = names_here()
-    found = zpinch("train", data, "-o", "m", "--backbone", "mlp", "--steps", "7", "--dry-run")
-    assert found.code == 0
-    assert "would train 7 steps" in found.out
-    assert names_here() == before
 
 
 # --- How they end -------------------------------------------------------------------------------------------------

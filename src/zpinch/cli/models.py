@@ -1,0 +1,141 @@
+"""The verbs that make a model and try it: train, generate, evaluate."""
+
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from zpinch.cli.program import COMMON, READING, Common, ModelOption, OutOption, Reading, app, examples, tell, typed
+
+
+@app.command(
+    help_epilogue=examples(
+        "zpinch train digits -o model --minutes 3", "zpinch train photos/ -o cells --until 'rfcd<2,fcd<8'"
+    )
+)
+def train(
+    data: str,
+    *,
+    out: OutOption,
+    recipe: Annotated[str, Parameter(help="fusion, autoencoder, contractive or gan.")] = "fusion",
+    backbone: Annotated[
+        Literal["conv", "mlp"], Parameter(help="conv, or the dense nets of the classic papers.")
+    ] = "conv",
+    latent: Annotated[int | None, Parameter(help="Integers an image becomes; the default follows its size.")] = None,
+    minutes: Annotated[
+        float | None, Parameter(help="Train about this long; becomes a number of steps at the start.")
+    ] = None,
+    epochs: Annotated[float | None, Parameter(help="Train for this many passes over the images.")] = None,
+    steps: Annotated[int | None, Parameter(help="Train for this many steps.")] = None,
+    until: Annotated[str | None, Parameter(help="Stop when reached, e.g. 'rfcd<2,fcd<8'; exit 5 when not.")] = None,
+    resume: Annotated[bool, Parameter(negative="", help="Go on with the run that -o was interrupted in.")] = False,
+    dry_run: Annotated[bool, Parameter(negative="", help="Say time, memory and parameters; train nothing.")] = False,
+    settings: Annotated[
+        list[str] | None, Parameter(name="--set", negative="", help="e.g. objective.contraction=0.1; may be repeated.")
+    ] = None,
+    device: Annotated[str, Parameter(help="auto, cpu, cuda or mps.")] = "auto",
+    reading: Reading = READING,
+    common: Common = COMMON,
+) -> None:
+    """Train a model on images: a folder, .zip, .tar, IDX, .npz, .npy, pixel .csv, .parquet, .zpn, or a name (digits).
+
+    With none of --minutes, --epochs, --steps it stops by itself, when held-out quality no longer improves. Ctrl-C
+    leaves a usable model, and --resume goes on.
+    """
+    from zpinch.tasks.source import open_images
+    from zpinch.tasks.train import estimate
+    from zpinch.tasks.train import train as train_model
+    from zpinch.training.progress import ProgressLine, Together, tensorboard_listeners
+
+    console = common.console()
+    images = open_images(data, **reading.options("train"))
+    tell(console, images.notes)
+    chosen: dict[str, Any] = {
+        "recipe": recipe,
+        "backbone": backbone,
+        "latent": latent,
+        "minutes": minutes,
+        "epochs": epochs,
+        "steps": steps,
+        "settings": settings or (),
+        "seed": common.seed,
+        "device": device,
+    }
+    if dry_run:
+        found = estimate(images, **chosen)
+        common.show(found.as_dict(), *found.lines())
+        return
+    with ProgressLine(console) as line:
+        listener = Together(line, *tensorboard_listeners(out / "tensorboard"))
+        model = train_model(
+            images,
+            **chosen,
+            until=until,
+            out=out,
+            resume=resume,
+            force=common.force,
+            command=typed(),
+            listener=listener,
+        )
+    common.show(
+        {"model": str(out), "facts": model.facts},
+        f"{out}: {model.facts['reason']}",
+        *(f"  {name}: {value:.4g}" for name, value in model.facts.items() if name.startswith("held-out")),
+    )
+
+
+@app.command(
+    help_epilogue=examples(
+        "zpinch generate -m model -n 100 -o samples.png",
+        "zpinch generate -m model -n 500 --label 7 --temperature 0.8 -o sevens/",
+    )
+)
+def generate(
+    *,
+    model: ModelOption,
+    out: OutOption,
+    count: Annotated[int, Parameter(name=["--count", "-n"], help="How many images.")] = 64,
+    label: Annotated[str | None, Parameter(help="A class name; without it all classes in turn.")] = None,
+    temperature: Annotated[float, Parameter(help="Below 1 safer, above 1 bolder.")] = 1.0,
+    common: Common = COMMON,
+) -> None:
+    """Draw new images from the prior: a folder of PNG, .npz, .parquet, .zip or one .png sheet."""
+    from zpinch.tasks.generate import generate as generate_images
+    from zpinch.tasks.progress import progress_bar
+
+    with progress_bar(common.console(), "generating") as report:
+        made = generate_images(
+            model,
+            count,
+            label=label,
+            temperature=temperature,
+            seed=common.seed,
+            out=out,
+            force=common.force,
+            progress=report,
+        )
+    common.show({"out": str(out), "images": len(made)}, f"{out}: {len(made):,} new images")
+
+
+@app.command(
+    help_epilogue=examples(
+        "zpinch evaluate digits -m model -o report.html", "zpinch evaluate scans/ -m cells -o report.html --json"
+    )
+)
+def evaluate(data: str, *, model: ModelOption, out: OutOption, common: Common = COMMON) -> None:
+    """Measure a model on the test split of the images and write a report: one self-contained HTML page.
+
+    A source without splits is cut in two halves, and the report says so.
+    """
+    from zpinch.tasks.evaluate import evaluate as evaluate_model
+
+    with common.console().status("reading images") as status:
+        found = evaluate_model(
+            data,
+            model,
+            out,
+            seed=common.seed,
+            command=typed(),
+            force=common.force,
+            phase=lambda name: status.update(name),
+        )
+    common.show(found.as_dict(), *found.lines(), f"report: {out}")

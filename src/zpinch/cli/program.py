@@ -1,0 +1,116 @@
+"""What holds for every verb: the program they belong to, the options they share, and how it ends."""
+
+import json
+import os
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+
+from zpinch.errors import ZpinchError
+
+EXIT_INTERRUPTED = 130
+
+app = App(
+    name="zpinch",
+    help="One model, trained once on your own images, that compresses, decompresses and generates them.",
+    help_epilogue="Begin with: zpinch train digits -o model --minutes 3\n\n"
+    "Exit codes: 0 done, 1 usage or input/output, 2 corrupt input, 3 model missing or not the one that wrote the "
+    "archive, 4 a limit was hit, 5 a quality condition was not met.",
+    help_format="plaintext",
+    suppress_keyboard_interrupt=False,  # main() says what was left and what was not
+)
+app.register_install_completion_command()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Common:
+    """Options of every verb."""
+
+    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON, for machines.")] = (
+        False
+    )
+    quiet: Annotated[bool, Parameter(negative="", help="No progress and no messages.")] = False
+    seed: Annotated[int, Parameter(help="The same seed gives the same result on one machine.")] = 0
+    force: Annotated[bool, Parameter(negative="", help="Replace an output that is there already.")] = False
+
+    def console(self) -> Console:
+        return Console(stderr=True, quiet=self.quiet)
+
+    def show(self, data: Any, *lines: str) -> None:
+        """The result on stdout: plain data for machines, lines for people."""
+        print(json.dumps(data, default=str) if self.as_json else "\n".join(lines))
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Reading:
+    """How to read a source of images."""
+
+    split: Annotated[
+        Literal["train", "test", "all"] | None, Parameter(help="Which split, where the source has them.")
+    ] = None
+    labels: Annotated[Path | None, Parameter(help="Labels from a file of their own (IDX or .npy).")] = None
+    size: Annotated[int | None, Parameter(help="Resize every image to this side, in pixels.")] = None
+    skip_bad: Annotated[
+        bool, Parameter(negative="", help="Leave out images that cannot be read, named and counted.")
+    ] = False
+
+    def options(self, default_split: str) -> dict[str, Any]:
+        return {
+            "split": self.split or default_split,
+            "labels": self.labels,
+            "size": self.size,
+            "skip_bad": self.skip_bad,
+        }
+
+
+COMMON, READING = Common(), Reading()
+ModelOption = Annotated[Path, Parameter(name=["--model", "-m"], help="The model's folder.")]
+OutOption = Annotated[Path, Parameter(name=["--out", "-o"], help="Where to write.")]
+
+
+def examples(*commands: str) -> str:
+    return "\n\n".join(("Examples:", *commands))
+
+
+def tell(console: Console, notes: tuple[str, ...]) -> None:
+    for note in notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+
+
+def typed() -> str:
+    """The command as it was typed, for cards and reports."""
+    return shlex.join(["zpinch", *sys.argv[1:]])
+
+
+def main() -> None:
+    """The entry point: errors a person can cause end in one line and their exit code, never in a traceback."""
+    try:
+        app(sys.argv[1:], exit_on_error=False)
+    except CycloptsError:
+        sys.exit(1)  # it has said what could not be parsed; versions of it end with 1 or with 2
+    except ZpinchError as error:
+        fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        fail(
+            "interrupted; nothing partial was left under a final name, and a run that was kept goes on with --resume",
+            EXIT_INTERRUPTED,
+        )
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: `zpinch list | head`
+        sys.exit(0)
+    except MemoryError:
+        fail("out of memory. Take fewer or smaller images (--size).", 4)
+    except OSError as error:
+        fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 1)
+
+
+def fail(message: str, code: int) -> None:
+    Console(stderr=True).print(f"zpinch: {message}", style="bold", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(code)

@@ -1,0 +1,88 @@
+"""Archives of images, whatever packs them: which of their entries are images, and of what class.
+
+Of entries that have one name the first counts; the others, and one whose name leaves the folder (absolute, .., a
+drive), are bad images. One top folder that holds folders of images is looked through when it has the archive's own
+name, or train/ and test/ inside.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import BinaryIO, NamedTuple
+
+from zpinch.errors import CorruptImage
+from zpinch.images.layout import SPLITS, Layout, Place, is_image, read_layout
+from zpinch.images.naming import leaves, readable, safe_name
+from zpinch.images.readers.encoded import Shelf, shelf_from
+from zpinch.images.readers.metadata import KINDS as METADATA
+from zpinch.images.readers.metadata import read_metadata
+
+
+class Entries(NamedTuple):
+    """The files in an archive.
+
+    names: as the archive has them, folders left out
+    unlock: opens the archive; what it gives reads the entry at a position
+    """
+
+    names: Sequence[str]
+    unlock: Callable[[], AbstractContextManager[Callable[[int], bytes]]]
+
+
+def read_entries(entries: Entries, stem: str, source: str, *, skip_bad: bool) -> Layout:
+    """stem: the archive's own name, without its ending"""
+    names = _without_top([_shown(name) for name in entries.names], stem)
+
+    @contextmanager
+    def open_file(position: int) -> Generator[BinaryIO]:
+        with entries.unlock() as read:
+            yield _opened(entries, read, position)
+
+    labelled = read_metadata(names, source, open_file, skip_bad=skip_bad)
+    return read_layout(names, source, skip_bad=skip_bad, labelled=labelled)
+
+
+def entries_shelf(entries: Entries, layout: Layout, source: str, split: str) -> Shelf:
+    first_at: dict[str, int] = {}
+    for position, name in enumerate(entries.names):
+        first_at.setdefault(name, position)
+
+    @contextmanager
+    def unlock() -> Generator[Callable[[Place], BinaryIO]]:
+        with entries.unlock() as read:
+
+            def open_place(place: Place) -> BinaryIO:
+                if first_at[entries.names[place.position]] != place.position:
+                    raise CorruptImage(f"{place.name} stands twice in {source}: the first one counts")
+                return _opened(entries, read, place.position)
+
+            yield open_place
+
+    return shelf_from(layout, source, split, unlock)
+
+
+def _opened(entries: Entries, read: Callable[[int], bytes], position: int) -> BinaryIO:
+    name = entries.names[position]
+    if leaves(name):
+        raise CorruptImage(f"{readable(name)}: a name that leaves the archive's folder")
+    return io.BytesIO(read(position))
+
+
+def _shown(name: str) -> str:
+    """The name of an entry as a layout takes it."""
+    return safe_name(name) if leaves(name) else readable(name).replace("\\", "/")
+
+
+def _without_top(names: list[str], stem: str) -> list[str]:
+    """Names without the one top folder that all images are in, where that folder is no class."""
+    images = [name.split("/") for name in names if is_image(name)]
+    if not images or any(len(parts) < 2 or parts[0] != images[0][0] for parts in images):
+        return names
+    top = images[0][0]
+    has_folders = all(len(parts) > 2 for parts in images)
+    is_wrapping = has_folders and (top == stem or {parts[1] for parts in images} >= set(SPLITS))
+    if not is_wrapping and not any(f"{top}/{kind}" in names for kind in METADATA):
+        return names
+    return [name.removeprefix(f"{top}/") for name in names]

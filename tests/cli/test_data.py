@@ -1,0 +1,13 @@
+"""`zpinch data` on the command line."""
+
+from pathlib import Path
+
+from cli_cases import Zpinch
+
+
+def test_data_commands(zpinch: Zpinch, data: Path):
+    assert "digits" in zpinch("data", "list").out
+    assert "30 images of 1x28x28" in zpinch("data", "check", data).out
+    Path("bad").mkdir()
+    Path("bad/x.png").write_bytes(b"no picture")
+    assert zpinch("data", "check", "bad").code == 2

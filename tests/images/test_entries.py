@@ -1,0 +1,76 @@
+"""What holds for archives of images whatever packs them, honest and hostile."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from archive_cases import make_tar, make_zip
+
+from zpinch import open_images
+from zpinch.errors import CorruptImage, ImageError
+from zpinch.images import check_source, splits_of
+
+Pack = Callable[[list[str]], Path]
+
+
+@pytest.fixture(params=["zip", "tar", "tgz"])
+def pack(request: pytest.FixtureRequest, tmp_path: Path) -> Pack:
+    def make(names: list[str]) -> Path:
+        path = tmp_path / f"top.{request.param}"
+        if request.param != "zip":
+            return make_tar(path, names)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Duplicate name")
+            return make_zip(path, names)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("names", "expected", "classes"),
+    [
+        (["b.png", "a.png"], ["b.png", "a.png"], ()),
+        (["dog/1.png", "cat/1.png", "cat/.x.png"], ["dog/1.png", "cat/1.png"], ("cat", "dog")),
+        (["top/dog/1.png", "top/cat/1.png", "top/README.md"], ["dog/1.png", "cat/1.png"], ("cat", "dog")),
+        (["class/x/1.png", "class/y/2.png"], ["class/x/1.png", "class/y/2.png"], ("class",)),
+        (["only/1.png", "only/2.png"], ["only/1.png", "only/2.png"], ("only",)),
+        (["cat\\1.png"], ["cat/1.png"], ("cat",)),
+    ],
+)
+def test_layout_follows_the_rules_of_folders(
+    pack: Pack, names: list[str], expected: list[str], classes: tuple[str, ...]
+) -> None:
+    path = pack(names)
+    images = open_images(path)
+    assert images.names == tuple(sorted(expected) if path.suffix == ".zip" else expected)  # a .tar keeps its order
+    assert images.class_names == classes
+    assert dict(zip(images.names, images.pixels[:, 0, 0, 0].tolist(), strict=True)) == {
+        name: level for level, name in enumerate(expected)
+    }
+
+
+def test_splits_inside_an_archive(pack: Pack) -> None:
+    path = pack(["mnist/train/1/a.png", "mnist/test/0/b.png"])
+    assert splits_of(path) == ("train", "test")
+    assert open_images(path, split="test").names == ("0/b.png",)
+    both = open_images(path, split="all")
+    assert (both.names, both.class_names) == (("train/1/a.png", "test/0/b.png"), ("0", "1"))
+
+
+@pytest.mark.parametrize("name", ["/etc/x/a.png", "../x/a.png", "x/../../x/a.png", "C:/x/a.png", "..\\x/a.png"])
+def test_names_that_leave_the_folder_are_bad_images(pack: Pack, name: str) -> None:
+    with pytest.raises(ImageError):
+        open_images(pack(["x/z.png", name.replace("x/a", "a")]))
+    path = pack(["x/z.png", name])
+    with pytest.raises(CorruptImage, match="leaves the archive's folder"):
+        open_images(path)
+    assert open_images(path, skip_bad=True).pixels[:, 0, 0, 0].tolist() == [0]
+    assert [fault.what for fault in check_source(path).problems if "leaves" in fault.what]
+
+
+def test_a_name_given_twice_counts_once(pack: Pack) -> None:
+    path = pack(["a.png", "b.png", "a.png"])
+    with pytest.raises(CorruptImage, match=r"a\.png stands twice"):
+        open_images(path)
+    assert open_images(path, skip_bad=True).pixels[:, 0, 0, 0].tolist() == [0, 1]
