@@ -5,6 +5,7 @@ Muon does this in bfloat16, which is several times slower than float32 on a proc
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,9 +16,9 @@ A, B, C = 3.4445, -4.7750, 2.0315  # of s -> A s + B s^3 + C s^5, which drives s
 
 
 class Muon(torch.optim.Optimizer):
-    """For the weight matrices of inner layers; biases, embeddings and last layers are Adam's."""
+    """For weights of two and more dimensions, (outputs, inputs, ...); biases are Adam's."""
 
-    def __init__(self, weights: Iterable[Tensor], lr: float) -> None:
+    def __init__(self, weights: Iterable[Tensor] | Iterable[dict[str, Any]], lr: float) -> None:
         super().__init__(weights, {"lr": lr})
 
     @torch.no_grad()
@@ -28,9 +29,9 @@ class Muon(torch.optim.Optimizer):
                     continue
                 momentum = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
                 momentum.lerp_(weight.grad, 1 - MOMENTUM)
-                turned = orthogonal(weight.grad.lerp(momentum, MOMENTUM))
-                outputs, inputs = weight.shape
-                weight.add_(turned, alpha=-group["lr"] * max(1.0, outputs / inputs) ** 0.5)
+                turned = orthogonal(weight.grad.lerp(momentum, MOMENTUM).flatten(1))
+                outputs, inputs = turned.shape
+                weight.add_(turned.reshape(weight.shape), alpha=-group["lr"] * max(1.0, outputs / inputs) ** 0.5)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
