@@ -9,6 +9,7 @@ from torch import Tensor
 
 from zpinch.images import ImageCollection
 from zpinch.model.bottleneck import dequantise
+from zpinch.model.encoder import ConvEncoder
 from zpinch.model.model import Model, needed
 from zpinch.model.prior.sampler import fit_mixture
 from zpinch.training.muon import Muon
@@ -41,10 +42,11 @@ class Learner:
         fused = model.device.type in {"cpu", "cuda"}
         schedule = plan.schedule
         weights = [p for part in (model.encoder, model.generator) if part for p in part.parameters()]
-        # Convolutions by Muon: 16 % less error than by Adam after 500 steps. Not in a game: see below.
-        is_turned = model.encoder is not None and schedule.muon_rate > 0
-        kernels = [p for p in weights if p.ndim == 4 and is_turned]
-        others = [p for p in weights if not (p.ndim == 4 and is_turned)]
+        # Matrices by Muon: a sixth less error than by Adam after 500 steps. Not in the dense nets of the papers, whose
+        # steps would take twice as long, nor in a game alone: see below.
+        has_muon = isinstance(model.encoder, ConvEncoder) and schedule.muon_rate > 0
+        matrices = [p for p in weights if p.ndim > 1 and has_muon]
+        others = [p for p in weights if p.ndim == 1 or not has_muon]
         groups = [{"params": others, "peak": schedule.learning_rate}]
         if model.prior:
             groups.append({"params": list(model.prior.parameters()), "peak": schedule.prior_rate})
@@ -52,10 +54,9 @@ class Learner:
         self.optimiser = torch.optim.Adam(
             groups, lr=schedule.learning_rate, betas=(0.9 if model.encoder else 0.0, 0.99), fused=fused
         )
-        self.kernel_optimiser = None
-        if kernels:
-            group = {"params": kernels, "peak": schedule.muon_rate}
-            self.kernel_optimiser = Muon([group], lr=schedule.muon_rate)
+        self.matrix_optimiser = None
+        if matrices:
+            self.matrix_optimiser = Muon([{"params": matrices, "peak": schedule.muon_rate}], lr=schedule.muon_rate)
         self.critic_optimiser = None
         if model.critic:
             group = {"params": list(model.critic.parameters()), "peak": schedule.critic_rate}
@@ -71,13 +72,13 @@ class Learner:
 
     def optimisers(self) -> Iterator[tuple[str, torch.optim.Optimizer]]:
         yield "optimiser", self.optimiser
-        if self.kernel_optimiser:
-            yield "kernel-optimiser", self.kernel_optimiser
+        if self.matrix_optimiser:
+            yield "matrix-optimiser", self.matrix_optimiser
         if self.critic_optimiser:
             yield "critic-optimiser", self.critic_optimiser
 
     def descend(self, loss: Tensor) -> None:
-        optimisers = [o for o in (self.optimiser, self.kernel_optimiser) if o]
+        optimisers = [o for o in (self.optimiser, self.matrix_optimiser) if o]
         for optimiser in optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -35,7 +35,7 @@ class Schedule(Frozen):
 
     batch: PositiveInt = 64
     learning_rate: PositiveFloat = 2e-3  # of Adam
-    muon_rate: NonNegativeFloat = 2e-2  # of Muon, for the convolutions of encoder and generator; 0: Adam for those too
+    muon_rate: NonNegativeFloat = 2e-2  # of Muon, for the weights of a conv encoder and generator; 0: Adam
     critic_rate: PositiveFloat = 5e-4
     prior_rate: PositiveFloat = 1e-2
     prior_share: NonNegativeFloat = 1.0  # steps of the autoregressive prior, afterwards, for each step of the model
