@@ -26,6 +26,10 @@ TABLES = {
         "without contraction": ("objective.contraction=0",),
         "without critic": ("objective.adversarial=0",),
     },
+    "ablation-optimiser": {
+        "Muon for matrices (default)": ("objective.adversarial=0",),
+        "Adam for everything": ("objective.adversarial=0", "schedule.muon_rate=0"),
+    },
     "ablation-contraction": {  # without the critic: what contraction costs is paid in bits and error
         "contraction as by default": ("objective.adversarial=0",),
         "without": ("objective.adversarial=0", "objective.contraction=0"),
@@ -36,6 +40,7 @@ TABLES = {
         ),
     },
 }
+ALWAYS = ("schedule.exact_share=0",)  # lossless archives are not in question
 JACOBIAN_IMAGES, JACOBIAN_PROBES = 512, 16
 
 
@@ -58,7 +63,7 @@ def main() -> None:
     rows = []
     for name, settings in TABLES[asked.table].items():
         with ProgressLine(Console(stderr=True)) as line:
-            model = zpinch.train(training, steps=asked.steps, settings=settings, seed=asked.seed, listener=line)
+            model = zpinch.train(training, steps=asked.steps, settings=(*settings, *ALWAYS), seed=asked.seed, listener=line)
         codes = model.encode(test.pixels)
         rebuilt = score_reconstructions(reference, test.pixels, model.decode(codes))
         samples = score_samples(reference, model.sample(test.labels, seed=asked.seed))

@@ -24,6 +24,7 @@ HOW = {  # what makes a result that is not there yet
         for name in ("mnist", "fashion-mnist", "colour")
     },
     "ablation-contraction": "python bench/ablation.py --table ablation-contraction",
+    "ablation-optimiser": "python bench/ablation.py --table ablation-optimiser",
 }
 
 Result = dict[str, Any] | None

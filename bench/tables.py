@@ -169,10 +169,6 @@ def codec() -> str:
     return table(heads, rows) + foot(["codec"])
 
 
-def contraction_cost() -> str:
-    return ablation("ablation-contraction")
-
-
 def ablation(name: str = "ablation") -> str:
     found = at(result(name), "rows") or [{"name": "fusion (default)"}]
     specs = {
@@ -197,7 +193,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "contraction": contraction,
     "codec": codec,
     "ablation": ablation,
-    "contraction_cost": contraction_cost,
+    "contraction_cost": partial(ablation, "ablation-contraction"),
+    "optimiser": partial(ablation, "ablation-optimiser"),
     "archives": archives,
     "codes": codes,
 }
