@@ -32,7 +32,7 @@ def model(without: Path, train_digits: ImageCollection, tmp_path_factory: pytest
     whole = load(without)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zpinch.training.fit_exact.BATCH", 512)
-        whole.exact = fit_exact(train_digits, steps=60, seed=0, hidden=16)
+        whole.exact = fit_exact(train_digits, steps=150, seed=0, hidden=16)
     return load(whole.save(tmp_path_factory.mktemp("exact") / "digits"))
 
 
