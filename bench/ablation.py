@@ -61,14 +61,16 @@ def main() -> None:
     training, test = zpinch.open_images(asked.data, split="train"), zpinch.open_images(asked.data, split="test")
     reference = Reference.fit(Extractor.fit(training), training.pixels, test.pixels)
     rows = []
-    for name, settings in TABLES[asked.table].items():
+    for title, settings in TABLES[asked.table].items():
         with ProgressLine(Console(stderr=True)) as line:
-            model = zpinch.train(training, steps=asked.steps, settings=(*settings, *ALWAYS), seed=asked.seed, listener=line)
+            model = zpinch.train(
+                training, steps=asked.steps, settings=(*settings, *ALWAYS), seed=asked.seed, listener=line
+            )
         codes = model.encode(test.pixels)
         rebuilt = score_reconstructions(reference, test.pixels, model.decode(codes))
         samples = score_samples(reference, model.sample(test.labels, seed=asked.seed))
         row = {
-            "name": name,
+            "name": title,
             "mse": rebuilt.mse,
             "bits": float(model.require_codes("compress").bits(codes, test.labels).mean()),
             "rfcd": rebuilt.rfcd_ratio,
@@ -79,10 +81,11 @@ def main() -> None:
         }
         rows.append(row)
         print(json.dumps(row), flush=True)
+    name = Path(asked.data).name
     record(
         asked.table,
-        f"python bench/ablation.py --table {asked.table} --steps {asked.steps}",
-        data=Path(asked.data).name,
+        f"python bench/ablation.py --table {asked.table} --data {name} --steps {asked.steps} --seed {asked.seed}",
+        data=name,
         seed=asked.seed,
         steps=asked.steps,
         rows=rows,

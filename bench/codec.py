@@ -3,12 +3,14 @@
     python bench/codec.py runs/quality-mnist --data PATH/TO/THE/FOUR/FILES
 
 The images are MNIST's, repeated to the count, in one IDX file. Peak memory is the operating system's own figure for the
-finished process. Memory must not grow with the count. Results: bench/results/codec.json.
+finished process, refused where it may be the peak of this one, from which it begins. Memory must not grow with the
+count. Results: bench/results/codec.json.
 """
 
 import argparse
 import json
 import os
+import resource
 import shutil
 import struct
 import subprocess
@@ -42,6 +44,8 @@ def measured(*command: str) -> tuple[dict[str, Any], float]:
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"zpinch {' '.join(command)} ended with {process.returncode}")
+    if usage.ru_maxrss <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss:
+        raise SystemExit("the peak memory measured may be this process's own")
     return json.loads(printed), usage.ru_maxrss / 1024
 
 
@@ -81,7 +85,8 @@ def main() -> None:
     print(
         f"peak memory at {COUNTS[-1]:,} over {COUNTS[0]:,} images: compress {grown[0]:.2f}, decompress {grown[1]:.2f}"
     )
-    record("codec", "python bench/codec.py MODEL --data MNIST", data="mnist, repeated", rows=rows)
+    name = Path(asked.data).name
+    record("codec", f"python bench/codec.py MODEL --data {name}", data=f"{name}, repeated", rows=rows)
 
 
 if __name__ == "__main__":

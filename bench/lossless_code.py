@@ -89,8 +89,8 @@ def main() -> None:
         rows[name] = {"pixels": pixels, "code": code if codes[0] is not None else 0.0}
         print(f"{name} the code: {pixels:.4f} bits a pixel, {sum(rows[name].values()):.4f} with what the code takes")
     name = Path(asked.data).name
-    command = f"python bench/lossless_code.py --data {name} --model {asked.model} --steps {asked.steps}"
-    print(record(f"lossless-code-{name}", command, steps=asked.steps, seed=0, rows=rows))
+    command = f"python bench/lossless_code.py --data {name} --model MODEL --steps {asked.steps}"
+    print(record(f"lossless-code-{name}", command, data=name, steps=asked.steps, seed=0, rows=rows))
 
 
 def as_bytes(codes: np.ndarray) -> Tensor:

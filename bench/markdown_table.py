@@ -19,6 +19,9 @@ HOW = {  # what makes a result that is not there yet
     "contraction": "python bench/contraction.py",
     "codec": "python bench/codec.py MODEL --data mnist",
     "ablation": "python bench/ablation.py",
+    "lossless-code-mnist": "python bench/lossless_code.py --data mnist --model MODEL",
+    "qualities": "python bench/qualities.py",
+    **{f"lossless-{name}": f"python bench/lossless.py --data {name}" for name in ("mnist", "fashion-mnist")},
     **{
         f"archives-{name}": f"python bench/archives.py DATA --name {name} --model MODEL"
         for name in ("mnist", "fashion-mnist", "colour")

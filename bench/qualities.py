@@ -69,8 +69,13 @@ def curve(model: zpinch.Model, test: zpinch.ImageCollection) -> list[dict[str, f
 
 
 def price(one: dict[str, float], five: list[dict[str, float]]) -> float:
-    """Bits of the model of five over those of the model of one, at the latter's error; log(mse) between two points."""
+    """Bits of the model of five over those of the model of one, at the latter's error; log(mse) between two points.
+
+    Raises ValueError where that error is not on the curve.
+    """
     order = sorted(five, key=lambda row: row["mse"])
+    if not order[0]["mse"] <= one["mse"] <= order[-1]["mse"]:
+        raise ValueError(f"an mse of {one['mse']:.5f} is not on the curve: {[row['mse'] for row in order]}")
     bits = np.interp(np.log(one["mse"]), np.log([r["mse"] for r in order]), [r["bits"] for r in order])
     return float(bits / one["bits"])
 
@@ -95,10 +100,12 @@ def main() -> None:
     default = QUALITIES.index(one["quality"])
     mse, bits = (np.mean([row["five"][default][key] / row["one"][key] for row in rows]) for key in ("mse", "bits"))
     print(f"at the default quality {mse:.3f} x the mse, {bits:.3f} x the bits; {mean:.3f} x the bits at equal mse")
+    name = Path(asked.data).name
+    options = f"--data {name} --steps {asked.steps} --seeds {asked.seeds} --backbone {asked.backbone}"
     record(
         "qualities",
-        f"python bench/qualities.py --steps {asked.steps} --seeds {asked.seeds} --backbone {asked.backbone}",
-        data=Path(asked.data).name,
+        f"python bench/qualities.py {options}",
+        data=name,
         steps=asked.steps,
         price=mean,
         rows=rows,

@@ -10,6 +10,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,45 @@ def ablation(name: str = "ablation") -> str:
     return table(heads, rows) + foot([name])
 
 
+def exact_layer() -> str:
+    """bench/lossless.py: the coder alone, in memory."""
+    rows: list[Sequence[str]] = []
+    for name, title in SETS.items():
+        for row in at(result(f"lossless-{name}"), "rows") or [{"max_error": 0}]:
+            figures = [shown(row.get(f"bits_per_pixel{with_layer}"), ".3f") for with_layer in ("", "_with_layer")] + [
+                shown(row.get(f"{way}_images_per_second"), ",.0f") for way in ("encode", "decode")
+            ]
+            rows.append([title, shown(row["max_error"]), *figures])
+    heads = ["", "levels off", "bits / pixel", "with the layer inside", "encode, images/s", "decode, images/s"]
+    return table(heads, rows) + foot(f"lossless-{name}" for name in SETS)
+
+
+def exact_code() -> str:
+    """Whether the code of an image helps to predict its pixels: bench/lossless_code.py."""
+    rows: list[Sequence[str]] = []
+    for name, row in (at(result("lossless-code-mnist"), "rows") or {"without": {}, "with": {}}).items():
+        total = row["pixels"] + row["code"] if row else None
+        cells = [shown(value, ".3f") for value in (row.get("pixels"), row.get("code"), total)]
+        rows.append([f"MNIST, {name} the code", *cells])
+    return table(["", "bits / pixel", "of the code", "together"], rows) + foot(["lossless-code-mnist"])
+
+
+def qualities() -> str:
+    """What five qualities in one model cost the default one: bench/qualities.py."""
+    found = result("qualities")
+    rows: list[Sequence[str]] = []
+    for row in at(found, "rows") or []:
+        known = {"one quality": [row["one"]], "five, at": row["five"]}
+        for model, points in known.items():
+            for point in points:
+                name = model if model == "one quality" else f"{model} {point['quality']}"
+                is_first = model == "one quality"
+                price = shown(row["price"] - 1, "+.1%") if is_first else ""
+                rows.append([name, shown(point["mse"], ".5f"), shown(point["bits"], ".1f"), price])
+    heads = ["", "mse", "bits / image", "five beside one, bits at its mse"]
+    return table(heads, rows or [["", NONE, NONE, NONE]]) + foot(["qualities"])
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "mnist": mnist,
     "priors": priors,
@@ -195,7 +235,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "ablation": ablation,
     "contraction_cost": partial(ablation, "ablation-contraction"),
     "optimiser": partial(ablation, "ablation-optimiser"),
+    "qualities": qualities,
     "archives": archives,
+    "exact_layer": exact_layer,
+    "exact_code": exact_code,
     "codes": codes,
 }
 
