@@ -91,19 +91,24 @@ class _SquaredJacobian(torch.autograd.Function):
             before.append(rows)
             after.append(_scale_columns(rows, slopes[layer]))
             rows = after[-1] @ (weights[layer] if layer else weights[0] @ weights[0].T)
+        # One sum over the rows is both the value and, still without the slopes of layer 1, their gradient.
+        per_unit = None if slopes[0] is None else (rows * before[-1]).sum(1)
         ctx.depth = depth
-        ctx.save_for_backward(*tensors, *before[::-1], *after[::-1], rows)
-        return torch.dot(rows.flatten(), after[-1].flatten()) / len(rows)
+        ctx.save_for_backward(*tensors, *before[::-1], *after[::-1], rows, per_unit)
+        if per_unit is None:
+            return torch.dot(rows.flatten(), after[-1].flatten()) / len(rows)
+        return torch.dot(per_unit.flatten(), slopes[0].flatten()) / len(per_unit)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        depth, (*tensors, of_rows) = ctx.depth, ctx.saved_tensors
+        depth, (*tensors, of_rows, of_first_slopes) = ctx.depth, ctx.saved_tensors
         weights, slopes = tensors[:depth], tensors[depth : 2 * depth]
         before, after = tensors[2 * depth : 3 * depth - 1], tensors[3 * depth - 1 :]
-        of_weights, of_slopes = [after[0].flatten(0, 1).T @ after[0].flatten(0, 1) @ weights[0]], []
+        of_weights, of_slopes = [after[0].flatten(0, 1).T @ after[0].flatten(0, 1) @ weights[0]], [of_first_slopes]
         for layer in range(depth - 1):  # of_rows: half the gradient of after[layer]
-            of_slopes.append(None if slopes[layer] is None else (of_rows * before[layer]).sum(1))
+            if layer:
+                of_slopes.append(None if slopes[layer] is None else (of_rows * before[layer]).sum(1))
             of_rows = _scale_columns(of_rows, slopes[layer])
             if len(before[layer]) < len(of_rows):  # as long as no slope has come in, one matrix serves all images
                 of_rows = of_rows.sum(0, keepdim=True)
