@@ -91,13 +91,15 @@ class _SquaredJacobian(torch.autograd.Function):
             before.append(rows)
             after.append(_scale_columns(rows, slopes[layer]))
             rows = after[-1] @ (weights[layer] if layer else weights[0] @ weights[0].T)
-        # One sum over the rows is both the value and, still without the slopes of layer 1, their gradient.
-        per_unit = None if slopes[0] is None else (rows * before[-1]).sum(1)
+        per_unit, first = None, slopes[0]
+        if first is None:
+            total = torch.dot(rows.flatten(), after[-1].flatten())
+        else:  # one sum over the rows is the gradient of the first slopes, and times these the value
+            per_unit = (rows * before[-1]).sum(1)
+            total = torch.dot(per_unit.flatten(), first.flatten())
         ctx.depth = depth
         ctx.save_for_backward(*tensors, *before[::-1], *after[::-1], rows, per_unit)
-        if per_unit is None:
-            return torch.dot(rows.flatten(), after[-1].flatten()) / len(rows)
-        return torch.dot(per_unit.flatten(), slopes[0].flatten()) / len(per_unit)
+        return total / len(rows)
 
     @staticmethod
     @once_differentiable
