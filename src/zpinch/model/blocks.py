@@ -47,8 +47,8 @@ GAINS = {"sigmoid": 4.0}  # a sigmoid's slope at 0 is 1/4: with the gain of the 
 def preserve_signal(module: nn.Module, gain: float = 1.5) -> None:
     """Weights ~ N(0, (gain / sqrt(fan_in))^2), biases zero, residual blocks closed.
 
-    With PyTorch's default initialisation a norm-free network of this depth collapses to a constant image and never
-    comes back (tests/model/test_initialisation.py trains both).
+    With PyTorch's default initialisation a norm-free network of this depth collapses to a constant image, and by Adam
+    it never comes back (tests/model/test_initialisation.py trains both); Muon brings it back.
     """
     for part in module.modules():
         if isinstance(part, nn.Conv2d | nn.Linear):
