@@ -27,7 +27,10 @@ class Muon(torch.optim.Optimizer):
             for weight in group["params"]:
                 if weight.grad is None:
                     continue
-                momentum = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
+                state = self.state[weight]
+                if not state:
+                    state["momentum"] = torch.zeros_like(weight)
+                momentum = state["momentum"]
                 momentum.lerp_(weight.grad, 1 - MOMENTUM)
                 turned = orthogonal(weight.grad.lerp(momentum, MOMENTUM).flatten(1))
                 outputs, inputs = turned.shape
@@ -37,16 +40,17 @@ class Muon(torch.optim.Optimizer):
 def orthogonal(matrix: Tensor) -> Tensor:
     """U V^T for a matrix U S V^T, about: singular values end between 0.7 and 1.2 (Newton and Schulz's iteration).
 
-    All of it happens in the Gram matrix, as small as the shorter side: for wide matrices 2.5 times faster.
+    All of it happens in the Gram matrix, as small as the shorter side: far fewer products for wide matrices.
     """
     x = matrix / matrix.norm().clamp(min=1e-12)
     if is_tall := x.shape[0] > x.shape[1]:
         x = x.T
     gram = x @ x.T
-    total = identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    for _ in range(ITERATIONS):
+    identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    total = factor = A * identity + B * gram + C * gram @ gram
+    for _ in range(ITERATIONS - 1):
+        gram = factor @ gram @ factor
         factor = A * identity + B * gram + C * gram @ gram
         total = factor @ total
-        gram = factor @ gram @ factor
     x = total @ x
     return x.T if is_tall else x
