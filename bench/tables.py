@@ -212,15 +212,14 @@ def exact_code() -> str:
 def qualities() -> str:
     """What five qualities in one model cost the default one: bench/qualities.py."""
     found = result("qualities")
+
+    def figures(point: dict[str, float]) -> list[str]:
+        return [shown(point["mse"], ".5f"), shown(point["bits"], ".1f")]
+
     rows: list[Sequence[str]] = []
     for row in at(found, "rows") or []:
-        known = {"one quality": [row["one"]], "five, at": row["five"]}
-        for model, points in known.items():
-            for point in points:
-                name = model if model == "one quality" else f"{model} {point['quality']}"
-                is_first = model == "one quality"
-                price = shown(row["price"] - 1, "+.1%") if is_first else ""
-                rows.append([name, shown(point["mse"], ".5f"), shown(point["bits"], ".1f"), price])
+        rows.append(["one quality", *figures(row["one"]), shown(row["price"] - 1, "+.1%")])
+        rows += [[f"five, at {point['quality']}", *figures(point), ""] for point in row["five"]]
     heads = ["", "mse", "bits / image", "five beside one, bits at its mse"]
     return table(heads, rows or [["", NONE, NONE, NONE]]) + foot(["qualities"])
 
