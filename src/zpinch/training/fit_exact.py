@@ -23,7 +23,7 @@ from zpinch.model.exact import ExactConfig, ExactNetwork
 from zpinch.training.muon import Muon
 
 RATE = 4e-3  # of Adam; all rates are decayed to nothing
-MUON_RATE = 2e-2  # of weight matrices: at equal steps 3 % fewer bits than by Adam alone
+MUON_RATE = 2e-2  # of weight matrices: fewer bits at equal steps than by Adam alone
 WARM_UP_STEPS = 100  # a tenth of the steps where those are few
 BATCH = 4096  # pixels
 EMPTY_SHARE = 1 / 8  # of a batch, where only background is in sight
