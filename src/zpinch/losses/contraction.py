@@ -30,12 +30,13 @@ def contraction_exact(
     """
     slopes: list[Tensor | None] = []
     h = x
-    for weight, bias, activation in zip(weights, biases, activations, strict=True):
-        h = F.linear(h, weight, bias)
+    for layer, (weight, bias, activation) in enumerate(zip(weights, biases, activations, strict=True)):
         if activation is None:
             slopes.append(None)
+            if layer < len(weights) - 1:  # what the last layer gives is not needed, only its slopes
+                h = F.linear(h, weight, bias)
         else:
-            h, slope = _with_slope(activation, h)
+            h, slope = _with_slope(activation, F.linear(h, weight, bias))
             slopes.append(slope)
     if len(weights) == 1:
         return _scale_rows(weights[0], slopes[0]).square().sum((-2, -1)).mean()
