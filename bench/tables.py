@@ -224,6 +224,21 @@ def qualities() -> str:
     return table(heads, rows or [["", NONE, NONE, NONE]]) + foot(["qualities"])
 
 
+def realism() -> str:
+    """Error against likeness, one archive decoded five ways at three rates: bench/quality.py."""
+    rows: list[Sequence[str]] = []
+    for name, title in SETS.items():
+        figures = at(result(f"quality-{name}"), "evaluation")
+        bits = {row["quality"]: row["bits_per_image"] for row in at(figures, "rates") or []}
+        points = at(figures, "realisms") or []
+        for quality in sorted({point["quality"] for point in points}):
+            of_quality = [point for point in points if point["quality"] == quality]
+            cells = [f"{point['mse']:.5f} / {point['rfcd_ratio']:.3f}" for point in of_quality]
+            rows.append([title, str(quality), shown(bits.get(quality), ".1f"), *cells])
+    heads = ["", "quality", "bits / image", *(f"realism {beta}" for beta in ("0", "0.25", "0.5", "0.75", "1"))]
+    return table(heads, rows or [[NONE] * len(heads)]) + foot(f"quality-{name}" for name in SETS)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "mnist": mnist,
     "priors": priors,
@@ -235,6 +250,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "contraction_cost": partial(ablation, "ablation-contraction"),
     "optimiser": partial(ablation, "ablation-optimiser"),
     "qualities": qualities,
+    "realism": realism,
     "archives": archives,
     "exact_layer": exact_layer,
     "exact_code": exact_code,

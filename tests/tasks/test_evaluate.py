@@ -82,6 +82,19 @@ def test_the_curve_is_of_real_codes_and_passes_through_the_archive(
     assert any(line.startswith("quality 5") for line in evaluated.result.lines())
 
 
+def test_realism_points_are_of_the_same_codes(evaluated: Evaluated, trained: Path, held_digits: ImageCollection):
+    model, points = load(trained), evaluated.result.realisms
+    assert [(row.quality, row.realism) for row in points] == [
+        (q, b) for q in (1, 3, 5) for b in (0, 0.25, 0.5, 0.75, 1)
+    ]
+    assert points[5].mse == pytest.approx(evaluated.result.archive.reconstruction.mse)
+    for row in points:
+        rebuilt = model.decode(model.encode(held_digits.pixels, row.quality), row.realism, row.quality)
+        assert row.mse == pytest.approx(np.mean((rebuilt / 255 - held_digits.pixels / 255) ** 2), rel=1e-6)
+    assert "Realism as a choice" in evaluated.page.read_text("utf-8")
+    assert sum(line.startswith("realism") for line in evaluated.result.lines()) == 5
+
+
 def test_decoder_bytes_are_what_decoding_needs(trained: Path):
     model = load(trained)
     parameters = sum(p.numel() for p in model.generator.parameters())

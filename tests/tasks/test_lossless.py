@@ -62,6 +62,12 @@ def test_pixels_labels_and_names_come_back(
     )
 
 
+def test_pixels_have_no_realism(model: Model, held_digits: ImageCollection, tmp_path: Path) -> None:
+    compress(held_digits, model, tmp_path / "a.zpn", lossless=True)
+    with pytest.raises(UsageError, match="pixels themselves"):
+        decompress(tmp_path / "a.zpn", tmp_path / "a.npz", model=model, realism=0.5)
+
+
 def test_lossless_and_no_error_are_the_same_archive(model: Model, held_digits: ImageCollection, tmp_path: Path) -> None:
     compress(held_digits, model, tmp_path / "a.zpn", lossless=True)
     compress(held_digits, model, tmp_path / "b.zpn", max_error=0, check=False)

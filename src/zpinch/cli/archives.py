@@ -131,6 +131,7 @@ def compress(
         "zpinch decompress digits.zpn -m model -o digits.npz",
         "zpinch decompress scans.zpn --range 5000:5010 -o ten/",
         "zpinch decompress scans.zpn --names 'cat/*' -o cats/",
+        "zpinch decompress digits.zpn --realism 1 -o lifelike/",
         "zpinch decompress torn.zpn --salvage -o saved/",
     )
 )
@@ -144,6 +145,10 @@ def decompress(
     ] = None,
     names: Annotated[
         str | None, Parameter(help="Only images whose names fit a shell pattern; * matches / too.")
+    ] = None,
+    realism: Annotated[
+        float | None,
+        Parameter(help="0, the least error, to 1, what the critic accepts; the model's own is 0 unless it says else."),
     ] = None,
     salvage: Annotated[
         bool,
@@ -165,6 +170,7 @@ def decompress(
             model=model,
             images=images,
             names=names,
+            realism=realism,
             salvage=salvage,
             force=common.force,
             progress=report,

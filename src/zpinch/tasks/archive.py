@@ -22,7 +22,7 @@ from zpinch.images.collection import Labels, Pixels, Shape, require_memory
 from zpinch.model.model import Model
 from zpinch.tasks.locate import coder_for, model_for
 from zpinch.tasks.opening import open_archive_file
-from zpinch.tasks.restoring import pixels_of
+from zpinch.tasks.restoring import check_realism, pixels_of
 from zpinch.tasks.selecting import Piece, block_starts
 
 CACHE_BYTES = 64 << 20  # of decoded codes and names; a block of 28x28 images takes about 1 MiB
@@ -31,13 +31,16 @@ NAME_BYTES = 100  # what a name takes in memory, roughly
 Positions: TypeAlias = Sequence[int] | NDArray[np.integer]
 
 
-def open_archive(path: str | Path, model: Model | str | Path | None = None) -> "Archive":
+def open_archive(
+    path: str | Path, model: Model | str | Path | None = None, *, realism: float | None = None
+) -> "Archive":
     """Open an archive for reading anywhere in it.
 
     model: the model that wrote it, or its folder; without one it is sought beside the archive and in $ZPINCH_MODELS
-    when codes or pixels are first asked for. `len` and names need none. Raises ArchiveError, CorruptArchive.
+    when codes or pixels are first asked for. `len` and names need none. realism: 0, the least error, to 1, what the
+    critic accepts; None for the model's own. Raises ArchiveError, CorruptArchive, UsageError.
     """
-    return Archive(path, model)
+    return Archive(path, model, realism=realism)
 
 
 class Archive:
@@ -45,11 +48,15 @@ class Archive:
     ImageCollection with labels and names. A context manager. For one thread at a time.
     """
 
-    def __init__(self, path: str | Path, model: Model | str | Path | None = None) -> None:
+    def __init__(
+        self, path: str | Path, model: Model | str | Path | None = None, *, realism: float | None = None
+    ) -> None:
         self.path = Path(path).absolute()
         self._given = model
+        self._realism = realism
         self._header: ArchiveHeader | None = None
         self._open()
+        check_realism(realism, self.header)
 
     def _open(self) -> None:
         file = open_archive_file(self.path)
@@ -150,7 +157,7 @@ class Archive:
 
     def __iter__(self) -> Iterator[Pixels]:
         for block in self.blocks():
-            yield from pixels_of(self.model, self.header, block)
+            yield from pixels_of(self.model, self.header, block, realism=self._realism)
 
     def take(self, positions: Positions) -> ImageCollection:
         """Images by number, in the order asked for; negative ones count from the end, as everywhere in Python."""
@@ -164,7 +171,7 @@ class Archive:
             places = np.flatnonzero(owners == number)
             block, first = self._block(number), int(self._starts[number])
             piece = Piece(first, block, wanted[places] - first)
-            pixels[places] = pixels_of(self.model, self.header, block, piece.which)
+            pixels[places] = pixels_of(self.model, self.header, block, piece.which, self._realism)
             if labels is not None and block.labels is not None:
                 labels[places] = block.labels[piece.which]
             for place, name in zip(places.tolist(), piece.names, strict=True):
@@ -227,10 +234,11 @@ class Archive:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "given": self._given, "header": self._header}
+        return {"path": self.path, "given": self._given, "realism": self._realism, "header": self._header}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.path, self._given, self._header = state["path"], state["given"], state["header"]
+        self._realism = state["realism"]
         self._open()
 
 

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zpinch.codec.container import ArchiveHeader, ArchiveReader
+from zpinch.codec.container import ArchiveReader
 from zpinch.errors import CorruptArchive, ModelError, UsageError
 from zpinch.images import ImageCollection, open_writer
 from zpinch.model.model import Model
 from zpinch.tasks.lossless import threads_for
 from zpinch.tasks.opening import ArchiveSource, opened, ready
 from zpinch.tasks.progress import Report, unheard
-from zpinch.tasks.restoring import pixels_of
+from zpinch.tasks.restoring import check_realism, pixels_of
 from zpinch.tasks.salvage import Lost, Rescue
 from zpinch.tasks.selecting import Piece, Selection, parse_range
 
@@ -37,6 +37,7 @@ def decompress(
     model: Model | str | Path | None = None,
     images: str | None = None,
     names: str | None = None,
+    realism: float | None = None,
     salvage: bool = False,
     force: bool = False,
     progress: Report = unheard,
@@ -44,8 +45,9 @@ def decompress(
     """Write the images of an archive to `out`: a folder, .npz, .parquet, .zip or one .png sheet, chosen by its ending.
 
     archive: a path, or a binary file, which may be a pipe. images: "5000:5010", those numbers alone. names: a shell
-    pattern, images of such names alone; of a file, only the blocks that hold them are read. salvage: from a damaged
-    file, every block that is whole; `lost` says what is missing.
+    pattern, images of such names alone; of a file, only the blocks that hold them are read. realism: 0, the least
+    error, to 1, what the critic accepts; None for the model's own. salvage: from a damaged file, every block that is
+    whole; `lost` says what is missing.
 
     Every block is verified before it is decoded, and nothing stands under the final name before all are. Raises
     CorruptArchive, WrongModel, ModelError, UsageError.
@@ -57,6 +59,7 @@ def decompress(
     out, start, done = Path(out), time.perf_counter(), 0
     with opened(archive) as reader:
         header = reader.header
+        check_realism(realism, header)
         found = ready(archive, reader, model, "decompress")
         rescue = Rescue(reader) if salvage else None
         pieces: Iterator[Piece] = rescue.pieces() if rescue else selection.pieces(reader)
@@ -68,7 +71,7 @@ def decompress(
             ) as writer,
         ):
             for piece in pieces:
-                writer.write(collection_of(piece, found, header, reader.name))
+                writer.write(collection_of(piece, found, reader, realism))
                 done += len(piece.which)
                 progress(done, total)
             if not done:
@@ -76,10 +79,10 @@ def decompress(
     return Decompressed(out, done, time.perf_counter() - start, rescue.lost() if rescue else None)
 
 
-def collection_of(piece: Piece, model: Model, header: ArchiveHeader, source: str) -> ImageCollection:
+def collection_of(piece: Piece, model: Model, reader: ArchiveReader, realism: float | None) -> ImageCollection:
     labels = None if piece.block.labels is None else piece.block.labels[piece.which].astype(np.int64)
-    pixels = pixels_of(model, header, piece.block, piece.which)
-    return ImageCollection(pixels, labels, header.class_names, piece.names, source=source)
+    pixels = pixels_of(model, reader.header, piece.block, piece.which, realism)
+    return ImageCollection(pixels, labels, reader.header.class_names, piece.names, source=reader.name)
 
 
 def nothing(reader: ArchiveReader, selection: Selection, *, salvage: bool) -> Exception:

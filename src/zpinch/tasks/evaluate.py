@@ -14,7 +14,7 @@ from zpinch.errors import ImageError
 from zpinch.evaluation.baselines import lossless_sizes, lossy_anchor, pca_score
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
-from zpinch.evaluation.report import PriorRow, RatePoint, write_report
+from zpinch.evaluation.report import PriorRow, write_report
 from zpinch.images import ImageCollection
 from zpinch.images.writers.atomic import check_free
 from zpinch.model.bottleneck import quantise
@@ -27,6 +27,7 @@ from zpinch.tasks.decompress import decompress
 from zpinch.tasks.figures import Archive, Evaluation
 from zpinch.tasks.report import report_of
 from zpinch.tasks.source import open_images, splits_of
+from zpinch.tasks.tradeoffs import known_labels, rate_points, realism_points
 
 Phase = Callable[[str], None]
 
@@ -66,12 +67,14 @@ def measured(
     """The figures, and the test images as the archive gives them back."""
     phase("measuring real against real")
     reference = Reference.fit(Extractor.fit(training), training.pixels, test.pixels)
-    archive, rebuilt, rates = None, None, ()
+    archive, rebuilt, rates, realisms = None, None, (), ()
     if model.encoder is not None:
         phase("compressing and decompressing")
         archive, rebuilt = through_archive(model, test, reference)
         phase("coding at every quality")
         rates = rate_points(model, test, reference)
+        phase("decoding at every realism")
+        realisms = realism_points(model, test, reference)
     phase("generating")
     label = np.zeros(len(test), np.int64) if test.labels is None else test.labels
     label = label if model.config.class_names == test.class_names else np.full(len(test), model.config.labels)
@@ -95,6 +98,7 @@ def measured(
         model_bytes=decoder_bytes(model),
         pca=pca,
         rates=rates,
+        realisms=realisms,
     )
     return result, rebuilt
 
@@ -129,24 +133,6 @@ def through_archive(model: Model, test: ImageCollection, reference: Reference) -
         rebuilt = open_images(read.path).pixels
     score = score_reconstructions(reference, test.pixels, rebuilt)
     return Archive(written.bits_per_image, score, written.images_per_second, read.images_per_second), rebuilt
-
-
-def rate_points(model: Model, test: ImageCollection, reference: Reference) -> tuple[RatePoint, ...]:
-    """Bits and likeness at each quality: exact lengths of codes and of labels, where stored, no container."""
-    points: list[RatePoint] = []
-    labels = known_labels(model, test)
-    for quality in model.config.known_qualities:
-        codes = model.encode(test.pixels, quality)
-        rebuilt = model.decode(codes, quality=quality)
-        bits = float(model.require_codes("evaluate", quality=quality).bits(codes, labels).mean())
-        score = score_reconstructions(reference, test.pixels, rebuilt)
-        points.append(RatePoint(quality, bits, score.mse, score.rfcd_ratio))
-    return tuple(points)
-
-
-def known_labels(model: Model, test: ImageCollection) -> np.ndarray | None:
-    """The labels an archive of these images would hold."""
-    return test.labels if model.config.labels and model.config.class_names == test.class_names else None
 
 
 def prior_rows(model: Model, test: ImageCollection, reference: Reference, *, seed: int) -> tuple[PriorRow, ...]:

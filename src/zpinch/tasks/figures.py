@@ -6,7 +6,8 @@ import numpy as np
 
 from zpinch.evaluation.baselines import SizeRow
 from zpinch.evaluation.fidelity import ReconstructionScore, SampleScore
-from zpinch.evaluation.report import PriorRow, RatePoint
+from zpinch.evaluation.report import PriorRow, RatePoint, RealismPoint
+from zpinch.model.bottleneck import DEFAULT_QUALITY
 
 
 class Evaluation(NamedTuple):
@@ -22,7 +23,8 @@ class Evaluation(NamedTuple):
     sizes: tuple[SizeRow, ...]
     model_bytes: int
     pca: ReconstructionScore | None
-    rates: "tuple[RatePoint, ...]" = ()  # a point for each quality
+    rates: tuple[RatePoint, ...] = ()  # a point for each quality
+    realisms: tuple[RealismPoint, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return plain(self)
@@ -36,6 +38,11 @@ class Evaluation(NamedTuple):
                 f"quality {row.quality}    {row.bits_per_image:6.1f} bits an image for its codes, mse {row.mse:.4f}, "
                 f"rFCD {row.rfcd_ratio:.2f} x floor"
                 for row in self.rates
+            ]
+            found += [
+                f"realism {row.realism:<4} mse {row.mse:.4f}, rFCD {row.rfcd_ratio:.2f} x floor, the same bits"
+                for row in self.realisms
+                if row.quality == DEFAULT_QUALITY
             ]
         if (samples := self.samples) is not None:
             found.append(

@@ -46,6 +46,7 @@ def report_of(
         samples=None if drawn is None else Samples(drawn, label if classes else None, classes),
         priors=result.priors,
         rates=result.rates,
+        realisms=result.realisms,
         sizes=sizes,
         curves=curves(model),
         kept_step=model.facts.get("steps"),

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zpinch.codec.container import ArchiveHeader, Block
+from zpinch.errors import UsageError
 from zpinch.images.collection import ImageCollection, Pixels, Which
 from zpinch.model.model import Model
 from zpinch.tasks.locate import quality_of
@@ -13,11 +14,28 @@ from zpinch.tasks.locate import quality_of
 ALL = slice(None)
 
 
-def pixels_of(model: Model, header: ArchiveHeader, block: Block, which: Which = ALL) -> Pixels:
-    """The images of a block, or those of them that were asked for: (n, channels, height, width) uint8."""
+def check_realism(realism: float | None, header: ArchiveHeader) -> None:
+    """Refuse a realism outside 0 to 1, and any where no generator decodes. Raises UsageError."""
+    if realism is None:
+        return
+    if not 0 <= realism <= 1:
+        raise UsageError(f"--realism is 0, the least error, to 1, what the critic accepts, not {realism:g}.")
+    if header.is_exact:
+        raise UsageError(
+            "this archive holds the pixels themselves: there is no realism to choose. Leave --realism out."
+        )
+
+
+def pixels_of(
+    model: Model, header: ArchiveHeader, block: Block, which: Which = ALL, realism: float | None = None
+) -> Pixels:
+    """The images of a block, or those of them that were asked for: (n, channels, height, width) uint8.
+
+    realism: 0 to 1; None for the model's own, which is the one that the archive's errors were measured at.
+    """
     if header.is_exact:
         return block.codes[which].astype(np.uint8, copy=False)
-    return model.decode(block.codes[which].astype(np.int32, copy=False), quality=quality_of(header, model))
+    return model.decode(block.codes[which].astype(np.int32, copy=False), realism, quality_of(header, model))
 
 
 def stored_labels(batch: ImageCollection, header: ArchiveHeader) -> NDArray[np.int32] | None:

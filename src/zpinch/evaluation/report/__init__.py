@@ -1,6 +1,16 @@
 """The report: one self-contained HTML page about one model on one set of images."""
 
-from zpinch.evaluation.report.data import Curve, Number, Pairs, PriorRow, RatePoint, ReportData, Samples, SizeComparison
+from zpinch.evaluation.report.data import (
+    Curve,
+    Number,
+    Pairs,
+    PriorRow,
+    RatePoint,
+    RealismPoint,
+    ReportData,
+    Samples,
+    SizeComparison,
+)
 from zpinch.evaluation.report.report import render, write_report
 
 __all__ = [
@@ -9,6 +19,7 @@ __all__ = [
     "Pairs",
     "PriorRow",
     "RatePoint",
+    "RealismPoint",
     "ReportData",
     "Samples",
     "SizeComparison",

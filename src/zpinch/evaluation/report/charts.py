@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from zpinch.evaluation.report.data import Curve, PriorRow, RatePoint
+from zpinch.evaluation.report.data import Curve, PriorRow, RatePoint, RealismPoint
 
 WIDTH, HEIGHT = 360, 220
 LEFT, RIGHT, TOP, BOTTOM = 46, 348, 14, 180
@@ -69,6 +69,20 @@ def rate_chart(rows: Sequence[RatePoint]) -> Markup:
         parts.append(Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="4"/>').format(place_x, place_y))
         parts.append(_text("value", place_x, place_y - 9, str(row.quality), "middle"))
     return _svg("mean squared error over bits per image, for each quality", parts)
+
+
+def realism_chart(rows: Sequence[RealismPoint]) -> Markup:
+    """Feature distance over error, a line for each quality from realism 0 to 1. Towards the origin is better."""
+    x = _Scale([row.mse for row in rows], LEFT, RIGHT, may_be_log=False)
+    y = _Scale([0, *(row.rfcd_ratio for row in rows)], BOTTOM, TOP, may_be_log=False)
+    parts = [_axes(x, y, "mse", "rFCD, multiples of real")]
+    for quality in sorted({row.quality for row in rows}):
+        places = [(x(row.mse), y(row.rfcd_ratio)) for row in rows if row.quality == quality]
+        path = " ".join(f"{px:.1f},{py:.1f}" for px, py in places)
+        parts.append(Markup('<polyline class="curve" points="{}"/>').format(path))
+        parts += [Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="3"/>').format(*place) for place in places]
+        parts.append(_text("value", places[0][0], places[0][1] - 9, f"quality {quality}", "middle"))
+    return _svg("feature distance over mean squared error, for each quality from realism 0 to 1", parts)
 
 
 def readable(value: float) -> str:

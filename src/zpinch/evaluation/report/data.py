@@ -74,6 +74,16 @@ class RatePoint:
     rfcd_ratio: float
 
 
+@dataclass(frozen=True, order=True)
+class RealismPoint:
+    """The codes of one quality, decoded at one realism."""
+
+    quality: int
+    realism: float  # 0, the least error, to 1, what the critic accepts
+    mse: float
+    rfcd_ratio: float
+
+
 @dataclass(frozen=True)
 class SizeComparison:
     """Our archives beside other formats, for the same images, without and with the model that reads them."""
@@ -111,6 +121,7 @@ class ReportData:
     samples: Samples | None = None
     priors: tuple[PriorRow, ...] = ()
     rates: tuple[RatePoint, ...] = ()
+    realisms: tuple[RealismPoint, ...] = ()
     sizes: SizeComparison | None = None
     curves: tuple[Curve, ...] = ()
     kept_step: int | None = None  # the checkpoint that was kept

@@ -14,7 +14,7 @@ import jinja2
 import numpy as np
 
 from zpinch.errors import UsageError
-from zpinch.evaluation.report.charts import line_chart, prior_chart, rate_chart, readable
+from zpinch.evaluation.report.charts import line_chart, prior_chart, rate_chart, readable, realism_chart
 from zpinch.evaluation.report.data import Pairs, ReportData, Samples, SizeComparison
 from zpinch.evaluation.report.glossary import GLOSSARY
 from zpinch.evaluation.report.pictures import affordable, data_uri, error_uri, shown_width
@@ -61,6 +61,7 @@ def render(data: ReportData) -> str:
         charts=[(curve.name, line_chart(curve, data.kept_step)) for curve in data.curves],
         prior_chart=prior_chart(data.priors) if len(data.priors) > 1 else "",
         rate_chart=rate_chart(data.rates) if len(data.rates) > 1 else "",
+        realism_chart=realism_chart(data.realisms) if data.realisms else "",
         glossary=GLOSSARY,
     )
 
