@@ -1,15 +1,13 @@
 """The two shapes in which images travel."""
 
 import hashlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from zpinch import open_images
-from zpinch.errors import ImageError, LimitError, UsageError
+from zpinch.errors import ImageError, UsageError
 from zpinch.images import ImageCollection, open_stream
-from zpinch.images import collection as room
 
 
 def test_a_collection_knows_its_shape_and_is_cut_like_an_array(collection: ImageCollection) -> None:
@@ -62,18 +60,6 @@ def test_a_stream_gives_the_same_images_at_any_batch_size_and_again() -> None:
         np.testing.assert_array_equal(np.concatenate([batch.pixels for batch in batches]), whole.pixels)
     with pytest.raises(UsageError, match="at least one"):
         stream.batches(0)
-
-
-def test_more_than_half_of_free_memory_is_refused_before_it_is_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    np.save(tmp_path / "x.npy", np.zeros((100, 16, 16), np.uint8))
-    assert room.free_memory_bytes() > 1 << 20
-    monkeypatch.setattr(room, "free_memory_bytes", lambda: 51_000)
-    with pytest.raises(LimitError, match="free memory") as caught:
-        open_images(tmp_path / "x.npy")
-    assert caught.value.exit_code == 4
-    assert sum(map(len, open_stream(tmp_path / "x.npy").batches(7))) == 100
 
 
 def test_a_collection_is_shown_in_one_line() -> None:

@@ -54,6 +54,18 @@ class Watches(Silent):
         self.reasons.append(outcome.reason)
 
 
+def test_a_set_too_large_for_memory_gives_the_same_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    from zpinch.images import memory
+
+    np.savez(tmp_path / "x.npz", images=IMAGES.pixels[:, 0], labels=IMAGES.labels)
+    expected = quick(zpinch.open_images(tmp_path / "x.npz"))
+    monkeypatch.setenv("ZPINCH_DATA", str(tmp_path / "cache"))
+    monkeypatch.setattr(memory, "free_memory_bytes", lambda: 1000)
+    images = zpinch.open_images(tmp_path / "x.npz")
+    assert not images.pixels.flags.owndata
+    assert same_weights(quick(images), expected)
+
+
 @pytest.mark.parametrize("backbone", ["mlp", "conv"])
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_gives_a_model_that_works(recipe: str, backbone: str, tmp_path: Path):

@@ -25,11 +25,14 @@ from zpinch.evaluation.metrics import (
     structural_similarity,
 )
 from zpinch.evaluation.sampling import draw
+from zpinch.images.cache import gathered
 
 FEW = 2_000  # below, Frechet distances of 128 features are mostly bias: the kernel distance is given beside them
 FLOOR_DRAWS = 12  # one draw of MNIST's floor is off by 28 % at n = 1,000 and by 11 % at 10,000 (standard deviation)
 TRAIN_IMAGES = 40_000  # to draw from
 NEAREST_QUERIES = 1_000  # a median needs no more, and 1,000 against 60,000 take 2 seconds
+NEAREST_TRAINING = 100_000  # training images that a nearest one is sought among
+AT_ONCE = 5_000  # images copied out of the training set
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,15 @@ class Reference:
         """
         rng = np.random.default_rng(seed)
         drawn = rng.permutation(len(train_pixels))[:TRAIN_IMAGES]
+        parts = [drawn[start : start + AT_ONCE] for start in range(0, len(drawn), AT_ONCE)]
+        train_features = np.concatenate([extractor.features(train_pixels[part]) for part in parts])
+        if len(train_pixels) > NEAREST_TRAINING:
+            train_pixels = gathered(train_pixels, draw(len(train_pixels), NEAREST_TRAINING), "the training set")
         test_features = extractor.features(test_pixels)[rng.permutation(len(test_pixels))]
         return Reference(
             extractor=extractor,
             train_pixels=train_pixels,
-            train_features=extractor.features(train_pixels[drawn]),
+            train_features=train_features,
             test_features=test_features,
             test_moments=moments(test_features),
             held_out_nearest=nearest_distances(test_pixels[draw(len(test_pixels), NEAREST_QUERIES)], train_pixels),

@@ -21,9 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 
 from zpinch.errors import CorruptImage, ImageError, UsageError
+from zpinch.images.cache import cache_folder
 from zpinch.images.readers.arrays import Table, numbered, rows_of
 from zpinch.images.readers.idx import find_files, idx_folder_table
 
@@ -112,10 +112,6 @@ def find(name: str) -> Path | None:
         if all(_file_in(folder, plain) is not None for plain in PUBLISHED[name].md5):
             return folder
     return None
-
-
-def cache_folder() -> Path:
-    return Path(os.environ.get("ZPINCH_DATA") or platformdirs.user_cache_path("zpinch"))
 
 
 def get(name: str, progress: Progress | None = None, *, mirrors: Sequence[str] | None = None) -> Path:

@@ -1,24 +1,23 @@
 """Images as every other room sees them: uint8, channels first, all of one shape.
 
-`ImageCollection` holds them in memory; `ImageStream` reads them batch by batch, so that memory is bounded by the
-batch and not by their number. Nothing here knows a file format: the readers make streams, `collect` makes a collection.
+`ImageCollection` holds them in memory, or mapped from a file; `ImageStream` reads them batch by batch, so that memory
+is bounded by the batch and not by their number. Nothing here knows a file format: the readers make streams, `collect`
+makes a collection.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from zpinch.errors import CorruptImage, ImageError, LimitError, UsageError
+from zpinch.errors import CorruptImage, ImageError, UsageError
+from zpinch.images.cache import Pixels, PixelStore, gathered
 
-Pixels: TypeAlias = npt.NDArray[np.uint8]
 Labels: TypeAlias = npt.NDArray[np.int64]
 Shape: TypeAlias = tuple[int, int, int]
 Which: TypeAlias = slice | npt.NDArray[np.integer] | npt.NDArray[np.bool_]
@@ -85,9 +84,8 @@ class ImageCollection:
             whole = names
             names = whole[which] if isinstance(which, slice) else tuple(whole[i] for i in np.arange(len(self))[which])
         labels = None if self.labels is None else self.labels[which]
-        return ImageCollection(
-            self.pixels[which], labels, self.class_names, names, self.source, self.notes, self.losses
-        )
+        pixels = self.pixels[which] if isinstance(which, slice) else gathered(self.pixels, which, self.source)
+        return ImageCollection(pixels, labels, self.class_names, names, self.source, self.notes, self.losses)
 
     @property
     def shape(self) -> Shape:
@@ -130,50 +128,30 @@ class ImageStream:
         return self.read(size)
 
     def collect(self) -> ImageCollection:
-        """All images in memory; a LimitError first if they would take more than half of what is free."""
-        require_memory(self.count * int(np.prod(self.shape)), self.source)
-        pixels = np.empty((self.count, *self.shape), np.uint8)
+        """All images: in memory, or mapped from a file where that would take more than half of what is free.
+
+        Raises LimitError where there is no room for that file either.
+        """
+        store = PixelStore((self.count, *self.shape), self.source)
         labels = np.empty(self.count, np.int64) if self.is_labelled else None
         names: list[str] = []
         done = 0
         for batch in self.batches(_BATCH):
             there = slice(done, done + len(batch))
-            pixels[there] = batch.pixels
+            store.add(batch.pixels)
             if labels is not None and batch.labels is not None:
                 labels[there] = batch.labels
             names.extend(batch.names or ())
             done += len(batch)
         if done != self.count:
             raise CorruptImage(f"{self.source}: {self.count:,} images were promised, {done:,} arrived")
+        note = "they are too many for memory: their pixels are read from a file in the cache"
         return ImageCollection(
-            pixels,
+            store.pixels(),
             labels,
             self.class_names,
             tuple(names) if self.has_names else None,
             self.source,
-            self.notes,
+            (*self.notes, note) if store.is_mapped else self.notes,
             self.losses,
         )
-
-
-def require_memory(n_bytes: int, source: str) -> None:
-    free = free_memory_bytes()
-    if n_bytes > free // 2:
-        raise LimitError(
-            f"{source} takes {n_bytes / 2**20:,.0f} MiB, more than half of the {free / 2**20:,.0f} MiB of free memory. "
-            "Take fewer images, or smaller ones (--size)."
-        )
-
-
-def free_memory_bytes() -> int:
-    """What the system says can still be had without swapping."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass  # not Linux
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    except (AttributeError, ValueError, OSError):
-        return 4 << 30  # Windows does not say without a dependency

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from zpinch.codec.container import ArchiveHeader, ArchiveReader, Block
 from zpinch.errors import ArchiveError, UsageError
 from zpinch.images import ImageCollection
-from zpinch.images.collection import Labels, Pixels, Shape, require_memory
+from zpinch.images.collection import Labels, Pixels, Shape
+from zpinch.images.memory import require_memory
 from zpinch.model.model import Model
 from zpinch.tasks.locate import coder_for, model_for
 from zpinch.tasks.opening import open_archive_file

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zpinch.errors import QualityError, UsageError
+from zpinch.evaluation.sampling import draw
 from zpinch.images import ImageCollection
 from zpinch.model.bottleneck import DEFAULT_QUALITY, dequantise, quantise
 from zpinch.model.model import Coders, Model
@@ -32,6 +33,8 @@ from zpinch.training.measure import Check, Yardstick, measure, sample_distance
 from zpinch.training.recipes import Schedule
 
 CHECKS = 10  # a run looks at itself about this often
+CODED_IMAGES = 1_000_000  # that the priors are fitted to, at most
+AT_ONCE = 1 << 16  # images copied out of the training set
 PRIOR_EPOCHS = 40  # at most: by then it has stopped learning
 MIXTURE_CANDIDATES = (1, 2, 4, 8, 16, 32)
 
@@ -177,8 +180,13 @@ def finish(
     if model.encoder is None or model.prior is None:
         return
     listener.entered("encoding the training images")
-    latents = torch.from_numpy(model.latents(training.pixels))
-    labels = training.labels if model.config.labels else None
+    coded = draw(len(training), CODED_IMAGES)
+    latents = torch.from_numpy(
+        np.concatenate(
+            [model.latents(training.pixels[coded[at : at + AT_ONCE]]) for at in range(0, len(coded), AT_ONCE)]
+        )
+    )
+    labels = training.labels[coded] if model.config.labels and training.labels is not None else None
     codes = quantise(latents, model.config.step)
     listener.entered("fitting the prior's tables")
     fit_density(model.prior, codes.numpy(), labels, seed=plan.seed)

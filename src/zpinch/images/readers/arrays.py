@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from zpinch.errors import ImageError, LimitError
-from zpinch.images.collection import ImageCollection, ImageStream, Labels, Pixels, Shape, require_memory
+from zpinch.images.collection import ImageCollection, ImageStream, Labels, Pixels, Shape
 from zpinch.images.decoding import CONVERSIONS, MAX_PIXELS, SIDES, resize, to_channels_first, to_picture
 from zpinch.images.layout import Problem
+from zpinch.images.memory import require_memory
 from zpinch.images.readers.encoded import count_images
 
 MAX_CLASSES = 1 << 16

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zpinch.errors import CorruptImage
-from zpinch.images.collection import require_memory
+from zpinch.images.memory import require_memory
 from zpinch.images.readers.arrays import Rows
 
 _CHUNK_BYTES = 1 << 20

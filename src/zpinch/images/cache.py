@@ -1,0 +1,93 @@
+"""The user's cache: data sets that were fetched, and pixels that are too many for memory."""
+
+import mmap
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import platformdirs
+
+from zpinch.errors import LimitError
+from zpinch.images.memory import is_too_much
+
+CHUNK_BYTES = 64 << 20
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def cache_folder() -> Path:
+    return Path(os.environ.get("ZPINCH_DATA") or platformdirs.user_cache_path("zpinch"))
+
+
+class PixelStore:
+    """Pixels that arrive in batches: kept in memory, or in a file that is mapped when they would take more than half of
+    what is free.
+
+    The file has no name: it is gone when nobody uses the pixels any more, however the process ends. Only pixels that
+    have arrived take room, so a source that promises more than it holds takes nothing.
+    """
+
+    def __init__(self, shape: tuple[int, ...], source: str) -> None:
+        """shape: of all pixels that are promised, (n, channels, height, width). Raises LimitError."""
+        self._shape, self._source, self._done = shape, source, 0
+        n_bytes = int(np.prod(shape, dtype=np.int64))
+        self.is_mapped = is_too_much(n_bytes)
+        if not self.is_mapped:
+            self._pixels = np.empty(shape, np.uint8)
+            return
+        folder = cache_folder()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            room = shutil.disk_usage(folder).free
+            if n_bytes > room:
+                raise self._refusal(f"and {folder} has room for {room / 2**20:,.0f} MiB only")
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (until the pixels are mapped)
+        except OSError as error:
+            raise self._refusal(f"and {folder} cannot hold them: {error.strerror or error}") from error
+
+    def add(self, batch: Pixels) -> None:
+        """The next images. Raises LimitError when the disk is full."""
+        if self.is_mapped:
+            try:
+                self._file.write(np.ascontiguousarray(batch).data)
+            except OSError as error:
+                raise self._refusal(f"and the disk of {cache_folder()} is full") from error
+        else:
+            self._pixels[self._done : self._done + len(batch)] = batch
+        self._done += len(batch)
+
+    def pixels(self) -> Pixels:
+        """All that has arrived, (n, channels, height, width)."""
+        if not self.is_mapped:
+            return self._pixels[: self._done]
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise self._refusal(f"and the disk of {cache_folder()} is full") from error
+        # Private to this process, so that the array may be written to, which PyTorch asks for, and the file is not.
+        mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY)
+        self._file.close()
+        return np.frombuffer(mapped, np.uint8).reshape(self._done, *self._shape[1:])
+
+    def _refusal(self, why: str) -> LimitError:
+        n_bytes = int(np.prod(self._shape, dtype=np.int64))
+        return LimitError(
+            f"{self._source} takes {n_bytes / 2**20:,.0f} MiB, more than half of the free memory, {why}. Take fewer "
+            "images, smaller ones (--size), or name a folder on a larger disk in $ZPINCH_DATA."
+        )
+
+
+def gathered(pixels: Pixels, which: npt.NDArray[np.integer] | npt.NDArray[np.bool_], source: str) -> Pixels:
+    """pixels[which], mapped from a file when that is too much for memory."""
+    places = np.arange(len(pixels))[which]
+    n_bytes = len(places) * int(np.prod(pixels.shape[1:], dtype=np.int64))
+    if not is_too_much(n_bytes):
+        return pixels[places]
+    store = PixelStore((len(places), *pixels.shape[1:]), source)
+    step = max(1, CHUNK_BYTES * len(places) // n_bytes)
+    for start in range(0, len(places), step):
+        store.add(pixels[places[start : start + step]])
+    return store.pixels()
