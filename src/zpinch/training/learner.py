@@ -13,6 +13,7 @@ from zpinch.model.encoder import ConvEncoder
 from zpinch.model.model import Model, needed
 from zpinch.model.prior.sampler import fit_mixture
 from zpinch.training.muon import Muon
+from zpinch.training.processes import ALONE, Processes
 from zpinch.training.recipes import Objective, Schedule
 
 SAMPLER_IMAGES = 6_000  # codes that the sampler of the running game is fitted to
@@ -34,8 +35,9 @@ class Plan(NamedTuple):
 
 
 class Learner:
-    def __init__(self, model: Model, plan: Plan) -> None:
+    def __init__(self, model: Model, plan: Plan, processes: Processes = ALONE) -> None:
         self.live = model
+        self.processes = processes
         self.average = deepcopy(model).requires_grad_(False)
         self.step = 0
         self._live_parameters, self._average_parameters = list(model.parameters()), list(self.average.parameters())
@@ -82,6 +84,7 @@ class Learner:
         for optimiser in optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self._average_gradients(*optimisers)
         for optimiser in optimisers:
             optimiser.step()
 
@@ -89,7 +92,12 @@ class Learner:
         optimiser = needed(self.critic_optimiser, "critic")
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self._average_gradients(optimiser)
         optimiser.step()
+
+    def _average_gradients(self, *optimisers: torch.optim.Optimizer) -> None:
+        weights = (p for optimiser in optimisers for group in optimiser.param_groups for p in group["params"])
+        self.processes.average(p.grad for p in weights if p.grad is not None)
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:
@@ -106,3 +114,4 @@ class Learner:
         latent = dequantise(torch.from_numpy(self.live.encode(images.pixels[chosen])), self.live.config.step).numpy()
         label = None if images.labels is None else images.labels[chosen]
         self.live.sampler = fit_mixture(latent, label, labels=self.live.config.labels, candidates=(2,), seed=self.step)
+        self.processes.follow(self.live.sampler.buffers())
