@@ -156,3 +156,15 @@ def test_contraction_falls_when_it_is_descended():
         optimiser.step()
     assert net.brute().item() < before / 3
     assert F.mse_loss(net.exact(), net.brute()) < 1e-20
+
+
+def test_the_exact_penalty_teaches_in_lower_precision():
+    net = Net(SIZES[3], "sigmoid")
+    single = [w.float().detach().requires_grad_() for w in net.weights]
+    biases = [b.float().detach() for b in net.biases]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = contraction_exact(single, biases, net.activations, net.x.float())
+    assert found.item() == pytest.approx(net.brute().item(), rel=0.05)
+    expected = torch.autograd.grad(net.brute(), net.weights)
+    for ours, theirs in zip(torch.autograd.grad(found, single), expected, strict=True):
+        torch.testing.assert_close(ours.double(), theirs, rtol=0, atol=0.05 * theirs.abs().max().item())

@@ -40,7 +40,9 @@ def contraction_exact(
             slopes.append(slope)
     if len(weights) == 1:
         return _scale_rows(weights[0], slopes[0]).square().sum((-2, -1)).mean()
-    return _SquaredJacobian.apply(len(weights), *weights, *slopes)
+    with torch.autocast(x.device.type, enabled=False):  # gradients that are written out know one precision
+        slopes = [slope if slope is None else slope.to(weights[0].dtype) for slope in slopes]
+        return _SquaredJacobian.apply(len(weights), *weights, *slopes)
 
 
 def contraction_projected(encoder: Callable[[Tensor], Tensor], x: Tensor, *probes: Tensor) -> Tensor:

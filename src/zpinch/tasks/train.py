@@ -15,12 +15,12 @@ from zpinch.images import ImageCollection
 from zpinch.model.design import Backbone
 from zpinch.model.model import Model, ModelConfig
 from zpinch.model.storage import CONFIG
-from zpinch.tasks.preparation import Budget, build, make_plan
-from zpinch.training.checkpoint import drop_run, load_run
+from zpinch.tasks.preparation import Budget, build, make_plan, pick_device
+from zpinch.training.checkpoint import NO_PAST, Past, drop_run, load_run
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.measure import make_yardstick, split_held_out
 from zpinch.training.progress import Silent
-from zpinch.training.session import NO_PAST, Listener, Outcome, Past, run
+from zpinch.training.session import Listener, Outcome, run
 from zpinch.training.stopping import parse_until
 
 
@@ -94,7 +94,7 @@ def train(
     yardstick = make_yardstick(training, held_out)
     past = NO_PAST
     if folder and resume:
-        learner, plan, past = taken_up(folder, training)
+        learner, plan, past = taken_up(folder, training, pick_device(device))
     else:
         model, objective, schedule = build(training, recipe, backbone, latent, settings, seed=seed, device=device)
         listener.entered("rehearsing")
@@ -130,12 +130,12 @@ def check_place(folder: Path | None, *, resume: bool, force: bool) -> None:
         raise UsageError(f"{there} cannot be written to. Choose another -o.")
 
 
-def taken_up(folder: Path, training: ImageCollection) -> tuple[Learner, Plan, Past]:
+def taken_up(folder: Path, training: ImageCollection, device: torch.device) -> tuple[Learner, Plan, Past]:
     """The run that was left in a folder, if it was on these images."""
-    stored, learner, best = load_run(folder)
+    stored, learner, past = load_run(folder, device=device)
     if stored.fingerprint != training.fingerprint():
         raise UsageError(f"{folder} was being trained on other images. Pass the same DATA, or leave out --resume.")
-    return learner, stored.plan(), Past(tuple(stored.checks()), best, stored.seconds)
+    return learner, stored.plan(), past
 
 
 def estimate(
@@ -187,6 +187,7 @@ def facts_of(
         "reason": outcome.reason,
         "training minutes": outcome.seconds / 60,
         **measured,
+        **({"alarms": "; ".join(outcome.alarms)} if outcome.alarms else {}),
         "objective": plan.objective.model_dump_json(),
         "schedule": plan.schedule.model_dump_json(),
         "precision": plan.precision,

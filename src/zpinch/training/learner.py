@@ -40,6 +40,7 @@ class Learner:
         self.processes = processes
         self.average = deepcopy(model).requires_grad_(False)
         self.step = 0
+        self.caution = 1.0  # what rates are scaled by: halved each time the objective runs away
         self._live_parameters, self._average_parameters = list(model.parameters()), list(self.average.parameters())
         fused = model.device.type in {"cpu", "cuda"}
         schedule = plan.schedule
@@ -65,12 +66,12 @@ class Learner:
             self.critic_optimiser = torch.optim.Adam([group], lr=schedule.critic_rate, betas=(0.0, 0.99), fused=fused)
 
     def set_rates(self, plan: Plan) -> None:
-        """Warm up, hold, and fall linearly to zero over the second half: a function of the step alone."""
+        """Warm up, hold, and fall linearly to zero over the second half: a function of the step and the caution."""
         rise = (self.step + 1) / plan.schedule.warm_up
         fall = 2 * (1 - self.step / plan.steps)
         for _, optimiser in self.optimisers():
             for group in optimiser.param_groups:
-                group["lr"] = group["peak"] * max(min(1.0, rise, fall), 0.01)
+                group["lr"] = self.caution * group["peak"] * max(min(1.0, rise, fall), 0.01)
 
     def optimisers(self) -> Iterator[tuple[str, torch.optim.Optimizer]]:
         yield "optimiser", self.optimiser

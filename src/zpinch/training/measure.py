@@ -4,12 +4,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
 from zpinch.evaluation.metrics import mean_squared_error
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
+from zpinch.training.processes import ALONE, Processes
 
 FEWEST = 5  # images that can be compared as a set
 CHECK_IMAGES = 2_000  # held-out images, and samples, that a check looks at
@@ -29,6 +31,34 @@ class Check(NamedTuple):
     recall: float | None = None
     nearest: float | None = None
     top_class: float | None = None  # share of the samples in the commonest predicted class
+
+
+class Means(NamedTuple):
+    """Running means of the terms; tensors are only read when somebody asks, so that steps never wait."""
+
+    totals: dict[str, Tensor]  # () float64
+    counts: dict[str, int]
+
+    @staticmethod
+    def told(totals: dict[str, float], counts: dict[str, int]) -> "Means":
+        return Means({name: torch.tensor(total, dtype=torch.float64) for name, total in totals.items()}, counts)
+
+    def plus(self, terms: dict[str, Tensor]) -> "Means":
+        totals, counts = dict(self.totals), dict(self.counts)
+        for name, value in terms.items():
+            value = value.to(torch.float32 if value.device.type == "mps" else torch.float64)  # Apple's has no float64
+            totals[name] = totals[name] + value if name in totals else value
+            counts[name] = counts.get(name, 0) + 1
+        return Means(totals, counts)
+
+    def read(self, processes: Processes = ALONE) -> dict[str, float]:
+        """The means, over all processes."""
+        totals = {name: total.clone() for name, total in self.totals.items()}
+        processes.average(totals.values())
+        return {name: float(total) / self.counts[name] for name, total in totals.items()}
+
+
+NO_MEANS = Means({}, {})
 
 
 class Yardstick(NamedTuple):

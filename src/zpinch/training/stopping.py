@@ -17,6 +17,9 @@ class Verdict(NamedTuple):
     reason: str  # a sentence, when it is over
 
 
+GO_ON = Verdict(False, "")
+
+
 class Condition(NamedTuple):
     """One clause of --until."""
 
@@ -56,11 +59,6 @@ def are_met(until: Sequence[Condition], check: Check) -> bool:
     return bool(until) and all(condition.holds(check) for condition in until)
 
 
-def is_finite(check: Check) -> bool:
-    """Whether the objective still means something."""
-    return all(map(math.isfinite, check.terms.values()))
-
-
 def score(check: Check) -> float:
     """One number to keep the best check by, lower is better: the geometric mean of mse, rFCD and sample FCD, of those
     that the recipe has. None of them can be bought with another at less than equal share.
@@ -83,16 +81,12 @@ def judge(history: Sequence[Check], until: Sequence[Condition], *, may_stop_earl
     last = history[-1]
     if are_met(until, last):
         return Verdict(True, f"stopped: {', '.join(map(str, until))} reached at step {last.step:,}")
-    if not is_finite(last):
-        return Verdict(
-            True, f"stopped: the objective is no longer finite at step {last.step:,}; the best state before is kept"
-        )
     if may_stop_early and _has_stalled(history):
         kept = history[best(history)]
         return Verdict(
             True, f"stopped: held-out quality has not improved by 1 % in {PATIENCE} checks; best at step {kept.step:,}"
         )
-    return Verdict(False, "")
+    return GO_ON
 
 
 def alarms(check: Check, *, of: int) -> tuple[str, ...]:
