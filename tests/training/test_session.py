@@ -147,14 +147,6 @@ def test_going_back_does_not_wait_for_a_look(monkeypatch: pytest.MonkeyPatch):
     assert next(alarm for alarm in outcome.alarms if "half as fast" in alarm).startswith("step 150: ")
 
 
-def test_a_rate_that_is_too_high_is_lowered_until_it_is_not():
-    """Nothing is poisoned: steps as large as this overflow, and halved a few times they do not."""
-    schedule = PLAN.schedule.model_copy(update={"learning_rate": 3e12, "average": 0.5})
-    learner, outcome = whole(PLAN._replace(schedule=schedule))
-    assert 2**-8 < learner.caution < 1
-    assert outcome.reason == "stopped: all 40 steps are taken"
-
-
 def test_a_run_killed_while_it_finishes_only_finishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Its last look said to stop; it does not go on training when it is taken up again."""
     plan = PLAN._replace(may_stop_early=True)

@@ -102,13 +102,17 @@ ALONE = Processes()
 
 def processes_here(device: str) -> Processes:
     """This process and those that `accelerate launch` or `torchrun` started with it. Raises MissingExtra."""
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started < 2:
         return ALONE
     try:
         from accelerate import Accelerator
     except ImportError:
         raise MissingExtra("accelerate", "accelerate") from None
-    return Processes(Accelerator(cpu=device == "cpu"))
+    processes = Processes(Accelerator(cpu=device == "cpu" or not torch.cuda.is_available()))
+    if processes.count != started:
+        raise UsageError(f"{started} processes were started and {processes.count} met. Pass --device cpu or cuda.")
+    return processes
 
 
 class Noise(NamedTuple):
