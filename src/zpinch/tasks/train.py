@@ -22,7 +22,7 @@ from zpinch.training.measure import Yardstick, make_yardstick, split_held_out
 from zpinch.training.processes import Processes, processes_here
 from zpinch.training.progress import Silent
 from zpinch.training.session import Listener, Outcome, run
-from zpinch.training.stopping import parse_until
+from zpinch.training.stopping import MEASURES, parse_until
 
 
 class Estimate(NamedTuple):
@@ -111,7 +111,7 @@ def train(
     outcome = run(learner, plan, training, yardstick, listener, folder=folder, until=conditions, past=past)
     model = outcome.model.to("cpu")
     model.facts = facts_of(outcome, images, training, plan, command)
-    model.history = [check._asdict() for check in outcome.history]
+    model.history = [check._replace(replicates=[])._asdict() for check in outcome.history]
     if not processes.is_first:  # the first one finishes and keeps it
         return model
     if folder:
@@ -189,7 +189,7 @@ def facts_of(
     measured = (
         {}
         if kept is None
-        else {f"held-out {k}": v for k, v in kept._asdict().items() if isinstance(v, float) and k != "seconds"}
+        else {f"held-out {name}": value for name in MEASURES if (value := getattr(kept, name)) is not None}
     )
     return {
         "command": command,
