@@ -53,7 +53,7 @@ GOOD = [
 ]
 FAILURES = [
     Case(
-        "critic20: GAN without its penalty, critic 20 times as fast",
+        "GAN without its penalty, critic 20 times as fast",
         {"critic always wins"},
         recipe="gan",
         settings=("objective.penalty=0", "schedule.critic_rate=0.004"),

@@ -47,9 +47,9 @@ def of_frechet(a: Array, b: Array, drawn_a: Doubles, drawn_b: Doubles) -> Double
 
 
 def influence(rows: Doubles, own: Moments, other: Moments) -> Doubles:
-    """How much more of each row (n, d) moves the Frechet distance of its set to another, (n,), of mean about 0.
+    """How much more of each row (n, d) moves the Frechet distance of its set to another, (n,), of mean 0.
 
-    2 (m_a - m_b).(y - m_a) + (y - m_a)^T (I - T) (y - m_a) - tr((I - T) A), where T = B^1/2 (B^1/2 A B^1/2)^-1/2 B^1/2
+    2 (m_a - m_b).(y - m_a) + n / (n - 1) (y - m_a)^T (I - T) (y - m_a) - tr((I - T) A), where T = B^1/2 (B^1/2 A B^1/2)^-1/2 B^1/2
     is the linear map that carries one Gaussian to the other: the derivative of tr A - 2 tr (A^1/2 B A^1/2)^1/2 by A is
     I - T.
     """
@@ -60,7 +60,8 @@ def influence(rows: Doubles, own: Moments, other: Moments) -> Doubles:
     half = (root @ turned) * np.where(inner > floor, inner.clip(min=floor) ** -0.25, 0.0)
     slope = np.eye(len(values)) - half @ half.T
     centred = rows - own.mean
-    quadratic = np.einsum("ij,ij->i", centred @ slope, centred) - np.sum(slope * own.covariance)
+    unbiased = len(rows) / (len(rows) - 1)
+    quadratic = unbiased * np.einsum("ij,ij->i", centred @ slope, centred) - np.sum(slope * own.covariance)
     return 2 * centred @ (own.mean - other.mean) + quadratic
 
 

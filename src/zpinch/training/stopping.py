@@ -121,18 +121,21 @@ def alarms(check: Check, *, of: int) -> tuple[str, ...]:
         return max(value, high) < below and min(value, low) > above
 
     found: list[str] = []
-    if surely("variety", below=DEAD):
+    if surely("variety", below=DEAD):  # and nothing else that is said of its samples would mean much
         found.append(
             f"the generator is dead: what it makes varies {check.variety:.0%} as much as images do. Train with another "
             "--seed, or more slowly (--set schedule.learning_rate=0.0005)"
         )
-    elif surely("recall", below=COLLAPSED) and not _rebuilds_as_badly(check):
-        found.append(f"samples cover {check.recall:.0%} of what real images do: it may have collapsed to a few modes")
-    if surely("nearest", below=COPYING):
-        found.append(
-            f"samples lie {check.nearest:.2f} times as far from the training images as real ones do: "
-            "it may be copying them"
-        )
+    else:
+        if surely("recall", below=COLLAPSED) and not _rebuilds_as_badly(check):
+            found.append(
+                f"samples cover {check.recall:.0%} of what real images do: it may have collapsed to a few modes"
+            )
+        if surely("nearest", below=COPYING):
+            found.append(
+                f"samples lie {check.nearest:.2f} times as far from the training images as real ones do: "
+                "it may be copying them"
+            )
     if surely("wins", above=ALWAYS):
         found.append(
             f"the critic wins every round ({check.wins:.1%} sure of unseen images): its gradient teaches little"
@@ -148,7 +151,7 @@ def alarms(check: Check, *, of: int) -> tuple[str, ...]:
 
 
 def _rebuilds_as_badly(check: Check) -> bool:
-    """Whether reconstructions are about as far from real as samples are: the model has much to learn, samples or not."""
+    """Whether reconstructions are about as far from real as samples: there is much to learn before samples count."""
     return check.rfcd is not None and check.fcd is not None and check.fcd < 2 * check.rfcd
 
 
