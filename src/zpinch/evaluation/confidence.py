@@ -49,9 +49,10 @@ def of_frechet(a: Array, b: Array, drawn_a: Doubles, drawn_b: Doubles) -> Double
 def influence(rows: Doubles, own: Moments, other: Moments) -> Doubles:
     """How much more of each row (n, d) moves the Frechet distance of its set to another, (n,), of mean 0.
 
-    2 (m_a - m_b).(y - m_a) + n / (n - 1) (y - m_a)^T (I - T) (y - m_a) - tr((I - T) A), where T = B^1/2 (B^1/2 A B^1/2)^-1/2 B^1/2
-    is the linear map that carries one Gaussian to the other: the derivative of tr A - 2 tr (A^1/2 B A^1/2)^1/2 by A is
-    I - T.
+    2 (m_a - m_b).(y - m_a) + n / (n - 1) (y - m_a)^T (I - T) (y - m_a) - tr((I - T) A)
+
+    T = B^1/2 (B^1/2 A B^1/2)^-1/2 B^1/2 is the linear map that carries one Gaussian to the other: the derivative of
+    tr A - 2 tr (A^1/2 B A^1/2)^1/2 by A is I - T.
     """
     values, vectors = np.linalg.eigh(other.covariance)
     root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
