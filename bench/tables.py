@@ -239,6 +239,28 @@ def realism() -> str:
     return table(heads, rows or [[NONE] * len(heads)]) + foot(f"quality-{name}" for name in SETS)
 
 
+def alarms() -> str:
+    """bench/alarms.py: what good runs and provoked failures measure, and which alarm was first heard at which step."""
+    specs = {"recall": ".2f", "nearest": ".2f", "variety": ".2f", "gap": ".2f", "wins": ".2f"}
+    rows: list[Sequence[str]] = []
+    for row in at(result("alarms"), "rows") or []:
+        heard = ", ".join(f"{name} ({step:,})" for name, step in row["heard"].items())
+        told = [f"{row['name']}, seed {row['seed']}", shown(row["steps"], ","), heard or "none"]
+        rows.append([*told, *(shown(row.get(name), spec) for name, spec in specs.items())])
+    heads = ["", "steps", "alarms (first at step)", "recall", "nearest", "variety", "gap", "critic sure"]
+    return table(heads, rows or [[NONE] * len(heads)]) + foot(["alarms"])
+
+
+def reliability() -> str:
+    """bench/reliability.py: runs killed and resumed, and checkpoints killed while they are written."""
+    rows = [
+        [row["name"], shown(row["kills"]), "yes" if row["as_it_should"] else "**no**"]
+        for row in at(result("reliability"), "rows") or []
+    ]
+    heads = ["", "kills", "the same, or whole, to the last bit"]
+    return table(heads, rows or [[NONE] * 3]) + foot(["reliability"])
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "mnist": mnist,
     "priors": priors,
@@ -250,6 +272,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "contraction_cost": partial(ablation, "ablation-contraction"),
     "optimiser": partial(ablation, "ablation-optimiser"),
     "qualities": qualities,
+    "alarms": alarms,
+    "reliability": reliability,
     "realism": realism,
     "archives": archives,
     "exact_layer": exact_layer,

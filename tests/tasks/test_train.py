@@ -281,7 +281,7 @@ def test_resuming_needs_a_run_of_these_images(tmp_path: Path):
         quick(resume=True)
     with pytest.raises(ModelError, match="no run to resume"):
         quick(out=tmp_path / "nowhere", resume=True)
-    (tmp_path / "m" / "resume" / "state.json").write_text("{}")
+    (tmp_path / "m" / "resume" / "look.safetensors").write_text("{}")
     with pytest.raises(CorruptModel):
         quick(out=tmp_path / "m", resume=True)
 

@@ -26,6 +26,8 @@ app = App(
 )
 app.register_install_completion_command()
 
+SPEAKS = os.environ.get("RANK", "0") == "0"  # of the processes that `accelerate launch` starts, the first
+
 
 @Parameter(name="*")
 @dataclass(frozen=True)
@@ -40,11 +42,12 @@ class Common:
     force: Annotated[bool, Parameter(negative="", help="Replace an output that is there already.")] = False
 
     def console(self) -> Console:
-        return Console(stderr=True, quiet=self.quiet)
+        return Console(stderr=True, quiet=self.quiet or not SPEAKS)
 
     def show(self, data: Any, *lines: str) -> None:
         """The result on stdout: plain data for machines, lines for people."""
-        print(json.dumps(data, default=str) if self.as_json else "\n".join(lines))
+        if SPEAKS:
+            print(json.dumps(data, default=str) if self.as_json else "\n".join(lines))
 
 
 @Parameter(name="*")
@@ -112,5 +115,7 @@ def main() -> None:
 
 
 def fail(message: str, code: int) -> None:
-    Console(stderr=True).print(f"zpinch: {message}", style="bold", highlight=False, markup=False, soft_wrap=True)
+    Console(stderr=True, quiet=not SPEAKS).print(
+        f"zpinch: {message}", style="bold", highlight=False, markup=False, soft_wrap=True
+    )
     sys.exit(code)

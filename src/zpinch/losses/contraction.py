@@ -40,25 +40,26 @@ def contraction_exact(
             slopes.append(slope)
     if len(weights) == 1:
         return _scale_rows(weights[0], slopes[0]).square().sum((-2, -1)).mean()
-    return _SquaredJacobian.apply(len(weights), *weights, *slopes)
+    with torch.autocast(x.device.type, enabled=False):  # gradients that are written out know one precision
+        slopes = [slope if slope is None else slope.to(weights[0].dtype) for slope in slopes]
+        return _SquaredJacobian.apply(len(weights), *weights, *slopes)
 
 
-def contraction_projected(
-    encoder: Callable[[Tensor], Tensor], x: Tensor, *, probes: int, rng: torch.Generator
-) -> Tensor:
+def contraction_projected(encoder: Callable[[Tensor], Tensor], x: Tensor, *probes: Tensor) -> Tensor:
     """Unbiased estimate of the mean of ||dz/dx||_F^2 for any encoder (Hoffman et al. 2019, eq. 9 and 10).
 
     With v uniform on the unit sphere of the latent space, E ||v^T J||^2 = ||J||_F^2 / latent.
-    x: (batch, ...); encoder(x): (batch, ...), flattened to (batch, latent). One backward pass a probe.
+    x: (batch, ...); encoder(x): (batch, ...), flattened to (batch, latent). probes: at least one, N(0, 1), (batch, ...)
+    with as many entries as z; each is scaled to length 1 and costs one backward pass.
     """
     x = x.detach().requires_grad_()
     z = encoder(x).flatten(1)
     total = z.new_zeros(())
-    for _ in range(probes):
-        v = F.normalize(torch.randn(z.shape, generator=rng, device=rng.device).to(z), dim=1)
+    for probe in probes:
+        v = F.normalize(probe.flatten(1).to(z), dim=1)
         (row,) = torch.autograd.grad(z, x, v, create_graph=True, retain_graph=True)
         total = total + row.square().flatten(1).sum(1).mean() * z.shape[1]
-    return total / probes
+    return total / len(probes)
 
 
 def jacobian_rows(encoder: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

@@ -24,7 +24,9 @@ def dequantise(k: Tensor, step: float) -> Tensor:
     return k.float() * step
 
 
-def noisy(z: Tensor, step: float | Tensor, rng: torch.Generator) -> Tensor:
-    """z + s u, u ~ U(-1/2, 1/2): the differentiable stand-in for rounding (Balle et al. 2017). A step may broadcast."""
-    u = torch.rand(z.shape, generator=rng, device=rng.device).to(z.device) - 0.5
-    return z + step * u
+def noisy(z: Tensor, step: float | Tensor, u: Tensor) -> Tensor:
+    """z + s (u - 1/2), u ~ U(0, 1) of z's shape: the differentiable stand-in for rounding (Balle et al. 2017).
+
+    A step may broadcast.
+    """
+    return z + step * (u.to(z.device) - 0.5)

@@ -3,6 +3,7 @@
 Everything a person can get wrong about a run is refused here, before anything is trained.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from zpinch.model.design import Backbone, design
 from zpinch.model.frozen import Frozen
 from zpinch.model.model import Model, ModelConfig
 from zpinch.training.learner import Plan
+from zpinch.training.processes import ALONE, Processes
 from zpinch.training.recipes import RECIPES, Objective, Recipe, Schedule
 from zpinch.training.rehearsal import Cost, rehearse
 
@@ -125,14 +127,22 @@ def apply_setting(tree: dict[str, Frozen], setting: str) -> None:
 
 
 def make_plan(
-    model: Model, training: ImageCollection, objective: Objective, schedule: Schedule, budget: Budget, *, seed: int
+    model: Model,
+    training: ImageCollection,
+    objective: Objective,
+    schedule: Schedule,
+    budget: Budget,
+    *,
+    seed: int,
+    processes: Processes = ALONE,
 ) -> tuple[Plan, Cost]:
-    """How many steps the budget is, by a rehearsal."""
+    """How many steps the budget is, by a rehearsal; of several processes, by what the first one measured."""
     if sum(value is not None for value in budget) > 1:
         raise UsageError("--minutes, --epochs and --steps each say how long to train: give one of them.")
     if any(value is not None and value <= 0 for value in budget):
         raise UsageError("--minutes, --epochs and --steps must be above 0.")
-    cost = rehearse(model, training, objective, schedule)
+    cost = rehearse(model, training, objective, schedule, processes)
+    cost = Cost(*json.loads(processes.tell(json.dumps(cost))))
     if budget.steps is not None:
         steps = budget.steps
     elif budget.minutes is not None:

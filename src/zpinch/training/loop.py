@@ -4,7 +4,8 @@
     critic                                  descends its own side of the game on the same pictures
 
 `training_steps` is an open loop that yields after each step; whoever drives it (session.py) measures, saves and stops.
-Everything random is a function of (seed, step), so a resumed run goes on as if it had never stopped.
+Everything random is a function of (seed, step), so a resumed run goes on as if it had never stopped. Where several
+processes train together (processes.py), each takes the step with its share of the images.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from zpinch.model.bottleneck import dequantise, noisy, quantise
 from zpinch.model.model import Model, needed
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.objective import ERRORS, GAMES, contraction, judge, rate
+from zpinch.training.processes import Noise
 
 DEFAULT_QUALITY_SHARE = 0.5  # of the training images; the others take any of the qualities
 LABEL_HIDDEN_SHARE = 0.1  # of the training images, whose label prior and critic are not told
@@ -43,16 +45,17 @@ def training_steps(learner: Learner, images: ImageCollection, plan: Plan) -> Ite
         chosen = batch_order(len(images), plan.schedule.batch, step=learner.step, seed=plan.seed)
         hidden = torch.rand(len(chosen), generator=rng) < LABEL_HIDDEN_SHARE
         label = torch.where(hidden, none, labels[chosen])
-        x = learner.live.as_input(pixels[chosen])
+        x = learner.live.as_input(pixels[learner.processes.share(chosen)])
         if learner.live.encoder and plan.critic_plays(learner.step):
             learner.keep_sampler_fresh(images, plan)
-        terms = take_step(learner, x, label.to(x.device), plan, rng)
+        noise = Noise(rng, label, learner.processes)
+        terms = take_step(learner, x, learner.processes.share(label).to(x.device), plan, noise)
         learner.step += 1
         learner.update_average(plan.schedule.average)
         yield Progress(learner.step, terms)
 
 
-def take_step(learner: Learner, x: Tensor, label: Tensor, plan: Plan, rng: torch.Generator) -> dict[str, Tensor]:
+def take_step(learner: Learner, x: Tensor, label: Tensor, plan: Plan, noise: Noise) -> dict[str, Tensor]:
     """Descend the objective once, then the critic's. x: (batch, channels, height, width) in [0, 1]; label: (batch,)."""
     model, objective, step = learner.live, plan.objective, learner.step
     error, game = ERRORS[objective.error], GAMES[objective.game]
@@ -63,14 +66,14 @@ def take_step(learner: Learner, x: Tensor, label: Tensor, plan: Plan, rng: torch
         if model.encoder:
             # Contraction without noise is won by shrinking z and scaling it up again (bottleneck.py).
             is_noisy = objective.rate > 0 or objective.contraction > 0
-            walk = walk_autoencoder(model, x, label, rng, is_noisy=is_noisy, critic_plays=critic_plays)
+            walk = walk_autoencoder(model, x, noise, is_noisy=is_noisy, critic_plays=critic_plays)
         else:
-            walk = walk_gan(model, label, rng)
+            walk = walk_gan(model, noise, len(x))
         real = judge(model, x, label) if critic_plays else x.new_zeros(0)
         terms: dict[str, Callable[[], Tensor]] = {
             "distortion": lambda: error(walk.x_hat.float(), x),
             "rate": lambda: rate(model, walk.z_hat, label, walk.ratio) / x[0].numel(),
-            "contraction": lambda: contraction(model, x[: len(x) // 2 + 1], rng),
+            "contraction": lambda: contraction(model, x[: (len(x) + 1) // 2], noise),
             "adversarial": lambda: game.generator(real.detach(), judge(model, walk.fake, label, is_learning=False)),
         }
         weights = {
@@ -103,9 +106,7 @@ class Walk(NamedTuple):
     ratio: Tensor | None = None  # (batch,), of each image's step to the model's; None where all are the model's
 
 
-def walk_autoencoder(
-    model: Model, x: Tensor, label: Tensor, rng: torch.Generator, *, is_noisy: bool, critic_plays: bool
-) -> Walk:
+def walk_autoencoder(model: Model, x: Tensor, noise: Noise, *, is_noisy: bool, critic_plays: bool) -> Walk:
     """Images to codes and back.
 
     One half is rebuilt with the least error (beta 0); the other at a random realism beta, which also weights the
@@ -113,32 +114,32 @@ def walk_autoencoder(
     current prior at beta 1. Where there is noise, it is that of a quality drawn for each image.
     """
     half = len(x) // 2
-    beta = torch.rand(len(x), generator=rng).to(x.device)
+    beta = noise.uniform(len(x)).to(x.device)
     beta[half:] = 0
     z = needed(model.encoder, "encoder")(x)
     ratio, log_ratio, step = None, None, model.config.step
     if is_noisy and len(model.config.qualities) > 1:
-        ratio = drawn_ratios(model.config.qualities, len(x), rng).to(x.device)
+        ratio = drawn_ratios(model.config.qualities, len(x), noise).to(x.device)
         log_ratio, step = torch.log2(ratio), step * ratio[:, None, None, None]
-    z_hat = noisy(z, step, rng) if is_noisy else z
+    z_hat = noisy(z, step, noise.uniform(*z.shape)) if is_noisy else z
     x_hat = model.generator(z_hat, beta, log_ratio)
     if not critic_plays:
         return Walk(z_hat, x_hat, x_hat[:0], ratio)
-    drawn = model.require_sampler().sample(label[half:], rng)
+    drawn = noise.latents(model.require_sampler(), len(x) - half)
     drawn = dequantise(quantise(drawn, model.config.step), model.config.step)
     sampled = model.generator(drawn.to(x.device), torch.ones_like(beta[half:]))
     return Walk(z_hat, x_hat, torch.cat([scale_gradient(x_hat[:half], beta[:half]), sampled]), ratio)
 
 
-def drawn_ratios(qualities: tuple[float, ...], count: int, rng: torch.Generator) -> Tensor:
+def drawn_ratios(qualities: tuple[float, ...], count: int, noise: Noise) -> Tensor:
     """A step for each image, (count,), in model steps."""
-    drawn = torch.tensor(qualities)[torch.randint(len(qualities), (count,), generator=rng)]
-    return torch.where(torch.rand(count, generator=rng) < DEFAULT_QUALITY_SHARE, 1.0, drawn)
+    drawn = torch.tensor(qualities)[noise.integers(len(qualities), count)]
+    return torch.where(noise.uniform(count) < DEFAULT_QUALITY_SHARE, 1.0, drawn)
 
 
-def walk_gan(model: Model, label: Tensor, rng: torch.Generator) -> Walk:
+def walk_gan(model: Model, noise: Noise, count: int) -> Walk:
     """Draws of the prior to images: all that is made is shown to the critic."""
-    z = model.require_sampler().sample(label, rng).to(model.device)
+    z = noise.latents(model.require_sampler(), count).to(model.device)
     made = model.generator(z, z.new_ones(len(z)))
     return Walk(z, made, made)
 

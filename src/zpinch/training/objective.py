@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from zpinch.losses import (
@@ -21,6 +20,7 @@ from zpinch.losses import (
 from zpinch.model.blocks import dense_layers
 from zpinch.model.encoder import MlpEncoder
 from zpinch.model.model import Model, needed
+from zpinch.training.processes import Noise
 
 ERRORS = {"squared": squared_error, "absolute": absolute_error, "cross-entropy": cross_entropy}
 
@@ -52,7 +52,7 @@ def judge(model: Model, x: Tensor, label: Tensor, *, is_learning: bool = True) -
     return needed(model.critic, "critic").requires_grad_(is_learning)(x, label)
 
 
-def contraction(model: Model, x: Tensor, rng: torch.Generator) -> Tensor:
+def contraction(model: Model, x: Tensor, noise: Noise) -> Tensor:
     """||dE/dx||_F^2 / (latent * step^2): squared steps of the code a unit of pixel change, averaged over coordinates.
 
     Exact for dense encoders, one random projection for convolutional ones.
@@ -67,6 +67,6 @@ def contraction(model: Model, x: Tensor, rng: torch.Generator) -> Tensor:
             x.flatten(1),
         )
     else:
-        total = contraction_projected(encoder, x, probes=1, rng=rng)
+        total = contraction_projected(encoder, x, noise.normal(len(x), *model.config.code))
     channels, height, width = model.config.code
     return total / (channels * height * width * model.config.step**2)
