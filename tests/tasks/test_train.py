@@ -146,7 +146,7 @@ def test_settings_reach_what_they_name():
         "objective.game=chess",
         "schedule.batch=0",
         "schedule.batch=1.5",
-        "encoder.hidden=",
+        "critic.hidden=",
         "encoder.hidden=a,b",
         "recipe.name=x",
         "=",

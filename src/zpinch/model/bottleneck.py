@@ -24,6 +24,15 @@ def dequantise(k: Tensor, step: float) -> Tensor:
     return k.float() * step
 
 
+def reparametrised(mean: Tensor, log_variance: Tensor, rng: torch.Generator) -> Tensor:
+    """mean + e^(log_variance / 2) e, e ~ N(0, I): a draw of the posterior that both can be learned through.
+
+    The noise of a variational autoencoder (Kingma & Welling 2014, section 2.4), as wide as the encoder makes it.
+    """
+    e = torch.randn(mean.shape, generator=rng, device=rng.device).to(mean.device)
+    return mean + torch.exp(log_variance / 2) * e
+
+
 def noisy(z: Tensor, step: float | Tensor, rng: torch.Generator) -> Tensor:
     """z + s u, u ~ U(-1/2, 1/2): the differentiable stand-in for rounding (Balle et al. 2017). A step may broadcast."""
     u = torch.rand(z.shape, generator=rng, device=rng.device).to(z.device) - 0.5
