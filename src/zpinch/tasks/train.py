@@ -79,9 +79,9 @@ def train(
     """Train a model on images and return it; with `out`, save it there, and keep the run for `resume` to go on.
 
     images: from `open_images`. recipe: fusion, autoencoder, contractive, vae, vae-gan or gan. backbone: conv or mlp.
-    latent: integers an image becomes. minutes, epochs or steps: how long; with none, it stops by itself.
-    until: "rfcd<2,fcd<8", stop when reached. settings: "objective.rate=0.02", "schedule.batch=128", "encoder.width=48"... The same seed gives the
-    same model on one machine with one number of threads.
+    latent: integers an image becomes. minutes, epochs or steps: how long; with none, it stops by itself. until:
+    "rfcd<2,fcd<8", stop when reached. settings: "objective.rate=0.02", "schedule.batch=128", "encoder.width=48"... The
+    same seed gives the same model on one machine with one number of threads.
 
     Raises QualityError, after saving, when the budget ends before `until` is reached; UsageError and ImageError before
     anything is trained.

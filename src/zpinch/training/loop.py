@@ -66,9 +66,10 @@ def take_step(learner: Learner, x: Tensor, label: Tensor, plan: Plan, rng: torch
 
     with autocast(plan.precision):
         if model.encoder:
-            # Contraction without noise is won by shrinking z and scaling it up again (bottleneck.py), unless by tied
-            # weights.
-            is_noisy = objective.rate > 0 or (objective.contraction > 0 and not model.config.is_tied)
+            # Contraction without noise is won by shrinking z and scaling it up again (bottleneck.py), unless tied
+            # weights or a posterior forbid it.
+            is_held = model.config.is_tied or model.config.is_variational
+            is_noisy = objective.rate > 0 or (objective.contraction > 0 and not is_held)
             walk = walk_autoencoder(model, x, label, rng, is_noisy=is_noisy, critic_plays=critic_plays)
         else:
             walk = walk_gan(model, label, rng)
