@@ -64,10 +64,11 @@ def shares(extractor: Extractor, pixels: np.ndarray) -> np.ndarray:
 
 def balance(found: np.ndarray, real: np.ndarray) -> dict[str, float | list[float]]:
     """The share of samples that would have to change class, and the rarest class beside its share of real images."""
+    is_real = real > 0
     return {
         "misplaced": float(np.abs(found - real).sum() / 2),
-        "rarest": float((found / real).min()),
-        "commonest": float((found / real).max()),
+        "rarest": float((found[is_real] / real[is_real]).min()),
+        "commonest": float((found[is_real] / real[is_real]).max()),
         "shares": found.tolist(),
     }
 

@@ -37,10 +37,10 @@ PAPER = {  # lambda of a sum over pixels and units: zpinch weighs means
 class Settings(NamedTuple):
     """Chosen on the held-out images."""
 
-    strength: float = 0.1  # lambda of the paper
-    rate: float = 1e-3  # of the autoencoders
-    epochs: float = 20
-    fine_rate: float = 0.1  # of the fine-tuning
+    strength: float = 0.3  # lambda of the paper
+    rate: float = 2e-3  # of the autoencoders
+    epochs: float = 12
+    fine_rate: float = 0.5  # of the fine-tuning
     fine_epochs: int = 20
 
 

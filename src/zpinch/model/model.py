@@ -189,7 +189,7 @@ class Model(nn.Module):
         if self.encoder is None:
             raise ModelError(
                 f"a model of the recipe '{self.config.recipe}' has no encoder and cannot {verb}. "
-                "Train one that has: --recipe fusion, or any other but gan."
+                "Train one that has: --recipe fusion, autoencoder, contractive, vae or vae-gan."
             )
         self.config.ratio(quality)  # refuses one that it does not know
         if quality not in self.coders:
