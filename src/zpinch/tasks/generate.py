@@ -56,9 +56,11 @@ def generate(
         chunk = slice(start, min(start + CHUNK, count))
         pixels[chunk] = model.sample(labels[chunk], seed=seed + start, temperature=temperature)
         progress(chunk.stop, count)
-    images = ImageCollection(
-        pixels, labels if model.draws_classes else None, classes, source=f"samples of {model.name}"
-    )
+    source = f"samples of {model.name}"
+    if model.draws_classes:
+        images = ImageCollection(pixels, labels, classes, source=source)
+    else:
+        images = ImageCollection(pixels, source=source)
     if out is not None:
         save_images(images, out, force=force)
     return images
