@@ -12,13 +12,16 @@ judges by held-out training images instead of the test images, and records nothi
 
 import argparse
 import json
+import shlex
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from published import balance, contractive, densities, pca
 from published.trained import open_sets
-from record import record, typed
+from record import record
+from zpinch.images import contact_sheet
 
 CASES: dict[str, Any] = {"contractive": contractive, "pca": pca, "densities": densities, "balance": balance}
 
@@ -31,19 +34,31 @@ def settled(settings: Any, changes: Sequence[str]) -> Any:
     return settings
 
 
+def changes(asked: argparse.Namespace) -> list[str]:
+    """What differs from the defaults, as it was typed."""
+    return [
+        *(["--seed", str(asked.seed)] if asked.seed else []),
+        *(w for change in asked.set for w in ("--set", change)),
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Published figures of the family, as far as they can be reached here.")
     parser.add_argument("case", choices=CASES)
     parser.add_argument("--data", default="mnist", help="the folder with MNIST's four files, or a name")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--choose", action="store_true", help="judge by held-out training images, record nothing")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="a sheet of each row's samples, to look at")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change one of the settings")
     asked = parser.parse_args()
     case = CASES[asked.case]
     settings = settled(case.Settings(), asked.set)
     sets = open_sets(asked.data, choosing=asked.choose)
     began, rows = time.process_time(), []
-    for row in case.measure(sets, settings, seed=asked.seed):
+    for number, row in enumerate(case.measure(sets, settings, seed=asked.seed)):
+        made = row.pop("made", None)
+        if asked.pictures and made is not None:
+            contact_sheet(made[:100], columns=20, scale=2).save(asked.pictures / f"{asked.case}-{number}.png")
         rows.append(row)
         print(json.dumps(row), flush=True)
     seconds = time.process_time() - began
@@ -52,7 +67,7 @@ def main() -> None:
         return
     record(
         f"reproduce-{asked.case}",
-        typed(asked.data),
+        shlex.join(["python", "bench/reproduce.py", asked.case, "--data", Path(asked.data).name, *changes(asked)]),
         data=f"{sets.judged.source}".rpartition("/")[2],
         seed=asked.seed,
         settings=settings._asdict(),

@@ -53,6 +53,7 @@ def measure(sets: Sets, settings: Settings, *, seed: int) -> Iterator[dict[str, 
             "precision": score.precision_ratio,
             "recall": score.recall_ratio,
             "log_likelihood": parzen(made, sets.held_out.pixels, sets.judged.pixels),
+            "made": made,
         }
 
 

@@ -46,16 +46,18 @@ def measure(sets: Sets, settings: Settings, *, seed: int) -> Iterator[dict[str, 
         )
         rebuilt = model.generate_from(torch.from_numpy(model.latents(judged)))
         score = score_reconstructions(reference, judged, rebuilt)
-        yield {"recipe": recipe, "from": "reconstructions", "fcd": score.rfcd_ratio, "mse": score.mse}
+        yield {"recipe": recipe, "from": "reconstructions", "fcd": score.rfcd_ratio, "mse": score.mse, "made": rebuilt}
         for name, sampler in densities(model, sets, seed=seed).items():
             drawn = sampler.sample(torch.zeros(len(judged), dtype=torch.long), torch.Generator().manual_seed(seed))
-            samples = score_samples(reference, model.generate_from(drawn))
+            made = model.generate_from(drawn)
+            samples = score_samples(reference, made)
             yield {
                 "recipe": recipe,
                 "from": name,
                 "fcd": samples.fcd_ratio,
                 "precision": samples.precision_ratio,
                 "recall": samples.recall_ratio,
+                "made": made,
             }
 
 

@@ -92,8 +92,12 @@ VAE = Recipe(
 VAE_GAN = Recipe(
     name="vae-gan",
     meaning="Larsen et al. 2016: a VAE whose error is what a critic sees, which judges its samples too",
-    objective=Objective(distortion=0.0, divergence=1.0, features=1.0, adversarial=0.005, critic_start=0.0),
+    # At adversarial 0.005 the relativistic critic wins from the start, where no error of pixels holds the generator.
+    objective=Objective(
+        distortion=0.0, divergence=1.0, features=10.0, adversarial=0.005, critic_start=0.0, game="non-saturating"
+    ),
     is_variational=True,
+    schedule=Schedule(critic_rate=1e-3),
 )
 
 RECIPES = {recipe.name: recipe for recipe in (FUSION, AUTOENCODER, CONTRACTIVE, VAE, VAE_GAN, GAN)}
