@@ -61,9 +61,6 @@ def measure(sets: Sets, settings: Settings, *, seed: int) -> Iterator[dict[str, 
         assert isinstance(model.encoder, MlpEncoder)
         layer = model.encoder.layers[0]
         yield {"name": name, **layer_figures(model, layer, sets), **classified(layer, sets, settings, seed=seed)}
-    torch.manual_seed(seed)
-    layer = nn.Linear(int(pixels), UNITS)
-    yield {"name": "not trained before", **classified(layer, sets, settings, seed=seed)}
 
 
 @torch.inference_mode()
