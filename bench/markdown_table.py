@@ -28,6 +28,10 @@ HOW = {  # what makes a result that is not there yet
         f"archives-{name}": f"python bench/archives.py DATA --name {name} --model MODEL"
         for name in ("mnist", "fashion-mnist", "colour")
     },
+    **{
+        f"reproduce-{case}": f"python bench/reproduce.py {case} --data mnist"
+        for case in ("contractive", "pca", "densities", "balance")
+    },
     "ablation-contraction": "python bench/ablation.py --table ablation-contraction",
     "ablation-optimiser": "python bench/ablation.py --table ablation-optimiser",
 }

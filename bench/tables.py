@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import published_tables
 from archive_tables import archives, codes
 from markdown_table import HOW, NONE, at, even, foot, free_table, result, shown, table
 from record import RESULTS
@@ -279,6 +280,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "exact_layer": exact_layer,
     "exact_code": exact_code,
     "codes": codes,
+    "reproduce_contractive": published_tables.contractive,
+    "reproduce_pca": published_tables.pca,
+    "reproduce_densities": published_tables.densities,
+    "reproduce_balance": published_tables.balance,
 }
 
 

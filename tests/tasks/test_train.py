@@ -146,7 +146,7 @@ def test_settings_reach_what_they_name():
         "objective.game=chess",
         "schedule.batch=0",
         "schedule.batch=1.5",
-        "encoder.hidden=",
+        "critic.hidden=",
         "encoder.hidden=a,b",
         "recipe.name=x",
         "=",
@@ -171,6 +171,9 @@ def test_a_setting_that_is_unknown_lists_those_that_are():
         ("gan", "objective.distortion=1"),
         ("gan", "objective.rate=1"),
         ("gan", "objective.critic_start=0.5"),
+        ("vae", "objective.distortion=0"),
+        ("vae-gan", "objective.adversarial=0"),
+        ("fusion", "encoder.is_variational=true"),
         ("fusion", "encoder.code=2,1,1"),
         ("fusion", "critic.labels=0"),
     ],
@@ -178,6 +181,22 @@ def test_a_setting_that_is_unknown_lists_those_that_are():
 def test_settings_that_a_recipe_cannot_follow_are_refused(recipe: str, setting: str):
     with pytest.raises(ZpinchError):
         quick(recipe=recipe, settings=(*SETTINGS, setting), steps=2)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "term", "able"),
+    [
+        ("gan", "rate", "fusion, autoencoder, contractive"),
+        ("vae", "rate", "fusion, autoencoder, contractive"),
+        ("fusion", "divergence", "vae, vae-gan"),
+        ("autoencoder", "features", "fusion, vae-gan"),
+        ("gan", "features", "fusion, vae-gan"),
+        ("vae", "adversarial", "fusion, vae-gan, gan"),
+    ],
+)
+def test_a_term_that_a_recipe_has_no_part_for_names_those_that_have(recipe: str, term: str, able: str):
+    with pytest.raises(UsageError, match=rf"objective\.{term} .*'{recipe}' does not: {able}\.$"):
+        build(IMAGES, recipe, "mlp", 4, (f"objective.{term}=1",), seed=0, device="cpu")
 
 
 # --- Budgets ------------------------------------------------------------------------------------------------------

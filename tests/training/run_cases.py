@@ -14,7 +14,7 @@ IMAGES = blobs(20, classes=2)
 
 def plan_of(recipe: str, steps: int = 6, **objective: object) -> Plan:
     """Everything plays: the critic from the second step, lazy terms every other step, the sampler every third."""
-    start = 0.0 if recipe == "gan" else 0.2  # a GAN has nothing else to learn
+    start = 0.0 if recipe in ("gan", "vae-gan") else 0.2  # these have nothing else to learn
     lively = {"critic_start": start, "penalty_every": 2, "contraction_every": 2, "sampler_every": 3}
     changed = RECIPES[recipe].objective.model_copy(update=lively | objective)
     return Plan(steps, changed, Schedule(batch=8, warm_up=2), seed=5)

@@ -20,7 +20,7 @@ from zpinch.training.measure import NO_MEANS, Check
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize("recipe", ["fusion", "gan", "contractive"])
+@pytest.mark.parametrize("recipe", ["fusion", "gan", "contractive", "vae-gan"])
 @pytest.mark.parametrize("cut", [1, 4], ids=["before the sampler", "with a sampler"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_stored_run_goes_on_to_the_last_bit(recipe: str, backbone: str, cut: int, precision: str, tmp_path: Path):

@@ -9,6 +9,7 @@ from run_cases import BACKBONES, IMAGES, learner_of, plan_of, same_run, walk
 from zpinch.images import ImageCollection
 from zpinch.training.learner import Plan
 from zpinch.training.loop import training_steps
+from zpinch.training.objective import perceived_error
 from zpinch.training.recipes import RECIPES, Schedule
 
 
@@ -45,6 +46,46 @@ def test_every_recipe_takes_steps(recipe: str, backbone: str):
 def test_a_term_of_weight_zero_is_never_computed():
     steps = walk(learner_of("autoencoder", "mlp", plan_of("autoencoder")), plan_of("autoencoder"), 2)
     assert all(step.terms.keys() == {"distortion"} for step in steps)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_divergence_brings_posteriors_to_the_prior(backbone: str):
+    """Alone it leaves nothing of the image: every mean goes to 0. Beside the error it only holds the means."""
+    images = blobs(32)
+
+    def mean_square_after(divergence: float) -> float:
+        plan = plan_of("vae", steps=40, divergence=divergence)._replace(schedule=Schedule(batch=16, warm_up=2))
+        learner = learner_of("vae", backbone, plan, images)
+        steps = walk(learner, plan, 40, images)
+        assert steps[-1].terms.keys() == {"distortion", "divergence"}
+        return float(np.square(learner.live.latents(images.pixels)).mean())
+
+    assert mean_square_after(1000.0) < 0.2 * mean_square_after(1e-6)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_the_critic_does_not_descend_what_it_is_seen_by(backbone: str):
+    plan = plan_of("vae-gan")
+    learner = learner_of("vae-gan", backbone, plan)
+    x = learner.live.as_input(torch.from_numpy(IMAGES.pixels[:4]))
+    x_hat = torch.full_like(x, 0.5, requires_grad=True)
+    found = perceived_error(learner.live, x_hat, x)
+    found.backward()
+    assert found > 0
+    assert x_hat.grad.abs().sum() > 0
+    assert all(p.grad is None for p in learner.live.critic.parameters())
+    assert perceived_error(learner.live, x, x) == 0
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_critic_of_samples_without_classes_is_told_none(backbone: str):
+    """Else it would tell samples from images by their labels, which are drawn, not learned."""
+    plan = plan_of("vae-gan")
+    learner = learner_of("vae-gan", backbone, plan)
+    walk(learner, plan, 4)
+    rows = learner.live.critic.embedding.weight.detach().abs().sum(1)
+    assert (rows[:-1] == 0).all()
+    assert rows[-1] > 0
 
 
 def test_the_critic_waits():

@@ -39,7 +39,8 @@ def contraction_exact(
             h, slope = _with_slope(activation, F.linear(h, weight, bias))
             slopes.append(slope)
     if len(weights) == 1:
-        return _scale_rows(weights[0], slopes[0]).square().sum((-2, -1)).mean()
+        lengths, slope = weights[0].square().sum(1), slopes[0]  # Rifai et al. 2011, eq. 7: no product for each image
+        return lengths.sum() if slope is None else (slope.square() @ lengths).mean()
     with torch.autocast(x.device.type, enabled=False):  # gradients that are written out know one precision
         slopes = [slope if slope is None else slope.to(weights[0].dtype) for slope in slopes]
         return _SquaredJacobian.apply(len(weights), *weights, *slopes)

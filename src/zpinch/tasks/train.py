@@ -79,10 +79,10 @@ def train(
 ) -> Model:
     """Train a model on images and return it; with `out`, save it there, and keep the run for `resume` to go on.
 
-    images: from `open_images`. recipe: fusion, autoencoder, contractive or gan. backbone: conv or mlp. latent: integers
-    an image becomes. minutes, epochs or steps: how long; with none, it stops by itself. until: "rfcd<2,fcd<8", stop
-    when reached. settings: "objective.rate=0.02", "schedule.batch=128", "encoder.width=48"... The same seed gives the
-    same model on one machine with one number of threads.
+    images: from `open_images`. recipe: fusion, autoencoder, contractive, vae, vae-gan or gan. backbone: conv or mlp.
+    latent: integers an image becomes. minutes, epochs or steps: how long; with none, it stops by itself. until:
+    "rfcd<2,fcd<8", stop when reached. settings: "objective.rate=0.02", "schedule.batch=128", "encoder.width=48"... The
+    same seed gives the same model on one machine with one number of threads.
 
     Where `accelerate launch` started several processes, they train one model, each with its share of every batch; the
     first one returns it finished.

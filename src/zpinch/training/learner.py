@@ -11,7 +11,7 @@ from zpinch.images import ImageCollection
 from zpinch.model.bottleneck import dequantise
 from zpinch.model.encoder import ConvEncoder
 from zpinch.model.model import Model, needed
-from zpinch.model.prior.sampler import fit_mixture
+from zpinch.model.prior.sampler import GaussianSampler, fit_mixture
 from zpinch.training.muon import Muon
 from zpinch.training.processes import ALONE, Processes
 from zpinch.training.recipes import Objective, Schedule
@@ -44,7 +44,8 @@ class Learner:
         self._live_parameters, self._average_parameters = list(model.parameters()), list(self.average.parameters())
         fused = model.device.type in {"cpu", "cuda"}
         schedule = plan.schedule
-        weights = [p for part in (model.encoder, model.generator) if part for p in part.parameters()]
+        parts = (model.encoder, model.generator)
+        weights = list(dict.fromkeys(p for part in parts if part for p in part.parameters()))  # tied ones once
         # Matrices by Muon: less error than by Adam after equal steps (bench/ablation.py). Not in the dense nets of the
         # papers, where it would be most of a step, nor in a game alone: see below.
         has_muon = isinstance(model.encoder, ConvEncoder) and schedule.muon_rate > 0
@@ -108,7 +109,8 @@ class Learner:
 
     def keep_sampler_fresh(self, images: ImageCollection, plan: Plan) -> None:
         """Every few hundred steps, fit what the critic is shown samples of to the codes of today."""
-        if self.live.sampler is not None and self.step % plan.objective.sampler_every:
+        sampler = self.live.sampler
+        if isinstance(sampler, GaussianSampler) or (sampler and self.step % plan.objective.sampler_every):
             return
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.step))
         chosen = order[:SAMPLER_IMAGES].numpy()

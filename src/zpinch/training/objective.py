@@ -12,13 +12,14 @@ from zpinch.losses import (
     critic_minimax,
     critic_relativistic,
     cross_entropy,
+    gaussian_divergence,
     generator_minimax,
     generator_non_saturating,
     generator_relativistic,
     squared_error,
 )
 from zpinch.model.blocks import dense_layers
-from zpinch.model.encoder import MlpEncoder
+from zpinch.model.encoder import MlpEncoder, Posterior
 from zpinch.model.model import Model, needed
 from zpinch.training.processes import Noise
 
@@ -52,6 +53,21 @@ def judge(model: Model, x: Tensor, label: Tensor, *, is_learning: bool = True) -
     return needed(model.critic, "critic").requires_grad_(is_learning)(x, label)
 
 
+def divergence(posterior: Posterior | None) -> Tensor:
+    """Mean nats from what a variational encoder says of images to N(0, I)."""
+    mean, log_variance = needed(posterior, "posterior")
+    return gaussian_divergence(mean.float(), log_variance.float()).mean()
+
+
+def perceived_error(model: Model, x_hat: Tensor, x: Tensor) -> Tensor:
+    """Squared error of what the critic sees in x_hat and in x, whose own weights it does not move (Larsen et al. 2016).
+
+    Its features are a ruler that knows what matters; that they stay of one size is the critic's penalty's to see to.
+    """
+    critic = needed(model.critic, "critic").requires_grad_(False)
+    return squared_error(critic.perceive(x_hat).float(), critic.perceive(x).float())
+
+
 def contraction(model: Model, x: Tensor, noise: Noise) -> Tensor:
     """||dE/dx||_F^2 / (latent * step^2): squared steps of the code a unit of pixel change, averaged over coordinates.
 
@@ -63,7 +79,7 @@ def contraction(model: Model, x: Tensor, noise: Noise) -> Tensor:
         total = contraction_exact(
             [layer.weight for layer in layers],
             [layer.bias for layer in layers],
-            [*[encoder.activation] * (len(layers) - 1), None],
+            [*[encoder.activation] * (len(layers) - 1), encoder.output],
             x.flatten(1),
         )
     else:

@@ -6,7 +6,7 @@ so that several processes compute what one computes.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from zpinch.errors import MissingExtra, UsageError
-from zpinch.model.prior.sampler import Sampler
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -134,7 +133,6 @@ class Noise(NamedTuple):
         """(count,), each of 0 to below - 1 as likely."""
         return self.processes.share(torch.randint(below, (count * self.processes.count,), generator=self.rng))
 
-    def latents(self, sampler: Sampler, count: int) -> Tensor:
-        """(count, *code), draws of the prior with the labels of the last images of this process."""
-        label = self.label[-count * self.processes.count :]
-        return self.processes.share(sampler.sample(label, self.rng))
+    def latents(self, draw: Callable[[Tensor, torch.Generator], Tensor], count: int) -> Tensor:
+        """(count, *code), draws of the prior with the labels of the last images of this process; draw: the model's."""
+        return self.processes.share(draw(self.label[-count * self.processes.count :], self.rng))

@@ -25,7 +25,7 @@ from zpinch.model.bottleneck import DEFAULT_QUALITY, dequantise, quantise
 from zpinch.model.model import Coders, Model
 from zpinch.model.prior.autoregressive import BATCH, fit_autoregressive
 from zpinch.model.prior.factorised import FactorisedPrior, fit_density, tables_from_codes
-from zpinch.model.prior.sampler import MixtureSampler, fit_mixture
+from zpinch.model.prior.sampler import GaussianSampler, MixtureSampler, fit_mixture
 from zpinch.training import stopping
 from zpinch.training.checkpoint import NO_PAST, Past, Snapshot, save_look, save_since
 from zpinch.training.fit_exact import fit_exact
@@ -230,6 +230,8 @@ def finish(
     if exact_steps := round(plan.schedule.exact_share * steps):
         listener.entered("fitting the exact layer")
         model.exact = fit_exact(training, steps=exact_steps, seed=plan.seed, progress=listener.advanced)
+    if isinstance(model.sampler, GaussianSampler):
+        return
     listener.entered("fitting the sampler")
     latent = dequantise(codes, model.config.step).numpy()
     mixture = fit_mixture(latent, labels, labels=model.config.labels, candidates=MIXTURE_CANDIDATES, seed=plan.seed)
