@@ -21,6 +21,8 @@ HOW = {  # what makes a result that is not there yet
     "ablation": "python bench/ablation.py",
     "lossless-code-mnist": "python bench/lossless_code.py --data mnist --model MODEL",
     "qualities": "python bench/qualities.py",
+    "tasks-embed": "python bench/tasks.py embed --data mnist",
+    "tasks-detect": "python bench/tasks.py detect --data mnist",
     **{f"lossless-{name}": f"python bench/lossless.py --data {name}" for name in ("mnist", "fashion-mnist")},
     **{
         f"archives-{name}": f"python bench/archives.py DATA --name {name} --model MODEL"

@@ -24,6 +24,7 @@ import zpinch
 from peers.pyod_autoencoder import pyod_autoencoder
 from record import record, typed
 from tasks_models import trained
+from zpinch.tasks.detect import Detection
 
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "detect.png"
 DIMENSIONS = 32
@@ -61,7 +62,7 @@ def flat(pixels: NDArray[np.uint8]) -> Rows:
 
 def every_oddness(
     model: zpinch.Model, normal: NDArray[np.uint8], queries: NDArray[np.uint8]
-) -> tuple[dict[str, Oddness], zpinch.tasks.detect.Detection]:
+) -> tuple[dict[str, Oddness], Detection]:
     """How odd each detector finds the queries, larger is odder, and all that ours says."""
     found = zpinch.detect(zpinch.ImageCollection(queries), model)
     some = normal[np.sort(np.random.default_rng(0).permutation(len(normal))[:BASELINE_IMAGES])]
