@@ -1,7 +1,7 @@
 """Odd images among normal ones, found by models that were shown normal images only.
 
-one-class: for each class, a model of its training images (dense nets, the same steps for all), all test images judged;
-the class itself is normal, the nine others are odd. foreign: a model of all training images, the test images of another
+one-class: for each class, a model of its training images, the same steps for all; all test images are judged, of which
+the class itself is normal and the nine others are odd. foreign: a model of all training images, the test images of another
 data set are odd. hidden: ten corrupted or foreign images among the test images, and at which ranks they come.
 
 Baselines are fitted to the same normal images and score the same test images. No setting looks at an odd image.
@@ -146,8 +146,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--data", default="mnist", help="a labelled source with a train and a test split")
     parser.add_argument("--other", default="fashion-mnist", help="the foreign images")
     parser.add_argument("--classes", default="0,1,2,3,4,5,6,7,8,9", help="of the one-class runs")
-    parser.add_argument("--backbone", default="mlp", help="of the one-class runs")
-    parser.add_argument("--steps", type=int, default=1000, help="of each one-class run")
+    parser.add_argument("--backbone", default="conv", help="of the one-class runs")
+    parser.add_argument("--steps", type=int, default=400, help="of each one-class run")
     parser.add_argument("--minutes", type=float, default=15, help="training of the model of all images")
     parser.add_argument("--model", type=Path, help="a model of all training images, instead")
     parser.add_argument("--images", type=int, help="only so many training and test images, for a try")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zpinch.model.calibration import Calibration, calibration_of, conformal, surprise
@@ -21,6 +21,7 @@ def test_conformal_counts_normal_values_at_least_as_large():
     np.testing.assert_allclose(found, plainly)
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.sampled_from([0.01, 0.05, 0.2]), st.booleans())
 def test_false_alarms_stay_within_the_promise_whatever_the_scores(seed: int, share: float, has_critic: bool):
     """Scores that are skewed, correlated, tied and wrongly scaled: on normal images the share of p <= a is a at most.
