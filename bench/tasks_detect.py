@@ -1,8 +1,8 @@
 """Odd images among normal ones, found by models that were shown normal images only.
 
 one-class: for each class, a model of its training images, the same steps for all; all test images are judged, of which
-the class itself is normal and the nine others are odd. foreign: a model of all training images, the test images of another
-data set are odd. hidden: ten corrupted or foreign images among the test images, and at which ranks they come.
+the class itself is normal and the nine others are odd. foreign: a model of all training images; the test images of
+another data set are odd. hidden: ten spoilt or foreign images among the test images, and the ranks they get.
 
 Baselines are fitted to the same normal images and score the same test images. No setting looks at an odd image.
 """
