@@ -262,6 +262,54 @@ def reliability() -> str:
     return table(heads, rows or [[NONE] * 3]) + foot(["reliability"])
 
 
+def embed() -> str:
+    """Neighbours and a linear classifier on features learned without labels: bench/tasks.py embed."""
+    found = at(result("tasks-embed"), "rows") or [{"name": "zpinch (fusion)"}]
+    kinds = list(at(found[0], "disturbed") or ["noise 0.1", "noise 0.3", "shift 1"])
+    rows = [
+        [
+            row["name"],
+            shown(row.get("dimensions")),
+            shown(row.get("knn"), ".2%"),
+            shown(row.get("linear"), ".2%"),
+            *(shown(at(row, "disturbed", kind), ".2%") for kind in kinds),
+            f"{row['neighbours']}, {row['distance']}" if "neighbours" in row else NONE,
+        ]
+        for row in found
+    ]
+    heads = ["", "numbers", "kNN error", "linear error", *(f"kNN, {kind}" for kind in kinds), "neighbours"]
+    return table(heads, rows) + foot(["tasks-embed"])
+
+
+def detect() -> str:
+    """AUROC beside the baselines, means of the one-class runs: bench/tasks.py detect."""
+    found = result("tasks-detect")
+    runs, foreign = at(found, "one_class") or [], at(found, "foreign")
+    names = list(at(foreign, "auroc") or (runs[0]["auroc"] if runs else {"zpinch": None}))
+    rows: list[Sequence[str]] = []
+    for name in names:
+        values = [run["auroc"][name] for run in runs]
+        mean, least = (sum(values) / len(values), min(values)) if values else (None, None)
+        rows.append([name, shown(mean, ".4f"), shown(least, ".4f"), shown(at(foreign, "auroc", name), ".4f")])
+    heads = ["", f"one class of MNIST, mean of {len(runs)}", "its worst class", "MNIST against Fashion-MNIST"]
+    return table(heads, rows) + foot(["tasks-detect"])
+
+
+def detect_promise() -> str:
+    """False alarms on test images, and the ranks of ten odd images among 10,000: bench/tasks.py detect."""
+    found = result("tasks-detect")
+    runs, foreign, hidden = at(found, "one_class") or [], at(found, "foreign"), at(found, "hidden") or {}
+    rows: list[Sequence[str]] = []
+    for share in ("0.01", "0.05"):
+        values = [run["false_alarms"][share] for run in runs]
+        mean = sum(values) / len(values) if values else None
+        whole = at(foreign, "false_alarms", share)
+        rows.append([f"false alarms at {share}: one class, mean; all classes", shown(mean, ".4f"), shown(whole, ".4f")])
+    for name, place in hidden.items():
+        rows.append([f"ten odd among 10,000, {name}: in the first ten; worst rank", *map(shown, place.values())])
+    return table(["", "", ""], rows) + foot(["tasks-detect"])
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "mnist": mnist,
     "priors": priors,
@@ -284,6 +332,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "reproduce_pca": published_tables.pca,
     "reproduce_densities": published_tables.densities,
     "reproduce_balance": published_tables.balance,
+    "embed": embed,
+    "detect": detect,
+    "detect_promise": detect_promise,
 }
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from zpinch.tasks.archive import Archive, open_archive
     from zpinch.tasks.compress import compress
     from zpinch.tasks.decompress import decompress
+    from zpinch.tasks.detect import detect
+    from zpinch.tasks.embed import embed
     from zpinch.tasks.evaluate import evaluate
     from zpinch.tasks.find import find
     from zpinch.tasks.generate import generate
@@ -31,6 +33,8 @@ __all__ = [
     "ZpinchError",
     "compress",
     "decompress",
+    "detect",
+    "embed",
     "evaluate",
     "find",
     "generate",

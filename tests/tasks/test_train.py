@@ -358,6 +358,7 @@ def test_the_listener_hears_every_phase():
         *(f"fitting the prior of quality {quality}" for quality in (1, 2, 3, 4, 5)),
         "fitting the exact layer",
         "fitting the sampler",
+        "scoring normal images",
     ]
     assert watch.reasons == ["stopped: all 10 steps are taken"]
 

@@ -26,6 +26,7 @@ from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import ImageError, ModelError, UsageError
 from zpinch.model.bottleneck import DEFAULT_QUALITY, QUALITIES, dequantise, quantise
+from zpinch.model.calibration import Calibration
 from zpinch.model.critic import CriticConfig, build_critic
 from zpinch.model.encoder import EncoderConfig, MlpEncoder, MlpEncoderConfig, Shape, build_encoder
 from zpinch.model.frozen import Frozen
@@ -156,6 +157,7 @@ class Model(nn.Module):
             self.sampler = GaussianSampler(GaussianSamplerConfig(code=config.code))
         self.coders: dict[int, Coders] = {}  # by quality, once trained
         self.exact: ExactNet | None = None  # codes pixels, once trained
+        self.calibration: Calibration | None = None  # what normal images score, once trained
         self.name = config.recipe  # the folder's name, once saved
         self.facts: dict[str, Any] = {}  # for people: data, metrics, command, versions
         self.history: list[dict[str, Any]] = []  # the checks of its training

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zpinch.errors import QualityError, UsageError
+from zpinch.evaluation.oddness import calibrate
 from zpinch.evaluation.sampling import draw
 from zpinch.images import ImageCollection
 from zpinch.model.bottleneck import DEFAULT_QUALITY, dequantise, quantise
@@ -196,7 +197,7 @@ def state_of(model: Model) -> dict[str, Tensor]:
 def finish(
     model: Model, training: ImageCollection, yardstick: Yardstick, plan: Plan, *, steps: int, listener: Listener
 ) -> None:
-    """Give a trained model what coding and generating need, from the training codes: priors for each quality.
+    """Give a trained model what all verbs need, from the training codes: priors for each quality, what is normal.
 
     The default's, fitted longest, draws the samples too, unless a mixture's are nearer to held-out images. steps: how
     many the model was trained for.
@@ -236,6 +237,9 @@ def finish(
     latent = dequantise(codes, model.config.step).numpy()
     mixture = fit_mixture(latent, labels, labels=model.config.labels, candidates=MIXTURE_CANDIDATES, seed=plan.seed)
     choose_sampler(model, mixture, yardstick, seed=plan.seed)
+    if yardstick.held_out is not training:  # with too few images to hold any out there is nothing to compare with
+        listener.entered("scoring normal images")
+        model.calibration = calibrate(model, mixture, training.pixels, yardstick.held_out.pixels)
 
 
 def choose_sampler(model: Model, mixture: MixtureSampler, yardstick: Yardstick, *, seed: int) -> None:
