@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zpinch.tasks.compress import compress
     from zpinch.tasks.decompress import decompress
     from zpinch.tasks.evaluate import evaluate
+    from zpinch.tasks.export import export
     from zpinch.tasks.find import find
     from zpinch.tasks.generate import generate
     from zpinch.tasks.source import open_images
@@ -32,6 +33,7 @@ __all__ = [
     "compress",
     "decompress",
     "evaluate",
+    "export",
     "find",
     "generate",
     "load",
