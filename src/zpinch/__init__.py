@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zpinch.tasks.compress import compress
     from zpinch.tasks.decompress import decompress
     from zpinch.tasks.evaluate import evaluate
+    from zpinch.tasks.explore import explore
     from zpinch.tasks.export import export
     from zpinch.tasks.find import find
     from zpinch.tasks.generate import generate
@@ -33,6 +34,7 @@ __all__ = [
     "compress",
     "decompress",
     "evaluate",
+    "explore",
     "export",
     "find",
     "generate",

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from zpinch.cli.program import COMMON, Common, ModelOption, OutOption, app, examples
+from zpinch.cli.program import COMMON, READING, Common, ModelOption, OutOption, Reading, app, examples, tell, typed
 
 
 @app.command(
@@ -43,3 +43,39 @@ def export(
             for one in made
         ),
     )
+
+
+@app.command(
+    help_epilogue=examples("zpinch explore digits -m model -o explored/", "zpinch explore -m model -o from-samples/")
+)
+def explore(
+    data: str | None = None,
+    *,
+    model: ModelOption,
+    out: OutOption,
+    reading: Reading = READING,
+    common: Common = COMMON,
+) -> None:
+    """Show what a model has learned: pictures of its codes, encoder and critic, as PNG and one HTML page in a folder.
+
+    DATA: images to look at, the test split where there is one; without it samples of the model stand in for images.
+    """
+    from zpinch.tasks.explore import explore as explore_model
+    from zpinch.tasks.source import open_images, splits_of
+
+    console = common.console()
+    images = None
+    if data is not None:
+        images = open_images(data, **reading.options("test" if splits_of(data) else "all"))
+        tell(console, images.notes)
+    with console.status("reading the model") as status:
+        found = explore_model(
+            model,
+            images,
+            out,
+            seed=common.seed,
+            force=common.force,
+            command=typed(),
+            progress=lambda done, of: status.update(f"{done} of {of} pictures drawn"),
+        )
+    common.show(found.as_dict(), *found.lines(), f"{out / 'explore.html'}")
