@@ -92,7 +92,7 @@ def kept_under_noise(
 
 
 def saliency(
-    score: Callable[[Tensor], Tensor], x: Tensor, *, noise: float = 0.05, draws: int = 16, seed: int = 0
+    score: Callable[[Tensor], Tensor], x: Tensor, *, noise: float = 0.1, draws: int = 32, seed: int = 0
 ) -> Tensor:
     """d score / d pixel, averaged over noisy copies (SmoothGrad, Smilkov et al. 2017), of the shape of x.
 

@@ -22,10 +22,11 @@ from zpinch.images.writers import atomic
 from zpinch.model.model import Model
 from zpinch.model.storage import load
 from zpinch.tasks.findings import IN_USE_BITS, Explored, Shown, page_of
-from zpinch.tasks.gallery import PICTURES, Subject, agreement
+from zpinch.tasks.gallery import PICTURES, agreement
 from zpinch.tasks.generate import generate
 from zpinch.tasks.progress import Report, unheard
 from zpinch.tasks.source import Source, open_images, splits_of
+from zpinch.tasks.subject import Subject
 
 MOST_IMAGES = 1024  # that are looked at, drawn by the seed
 NOISE_IMAGES = 256

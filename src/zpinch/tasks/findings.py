@@ -8,8 +8,9 @@ from zpinch.evaluation.report.exploration import ExplorationData, Plate
 from zpinch.evaluation.sensitivity import Kept
 from zpinch.images import ImageCollection
 from zpinch.tasks.figures import plain
-from zpinch.tasks.gallery import Agreement, Subject
+from zpinch.tasks.gallery import Agreement
 from zpinch.tasks.report import provenance
+from zpinch.tasks.subject import Subject
 
 IN_USE_BITS = 0.05
 
@@ -83,7 +84,9 @@ def numbers_in_words(found: Explored) -> list[Worded]:
         line = f"noise of {first.levels:g} level leaves {value} % of the integers and {first.codes:.0%} of whole codes"
         said.append(Worded(Number("unchanged by noise", value, "%", meaning), line))
     if (same := found.same_class) is not None:
-        meaning = f"Of {found.images:,} images, whose nearest other by code is of their class; by pixels {same.pixels:.1%}."
+        meaning = (
+            f"Of {found.images:,} images, whose nearest other by code is of their class; by pixels {same.pixels:.1%}."
+        )
         line = f"nearest by code is of the same class for {same.codes:.1%}, by pixels {same.pixels:.1%}"
         said.append(Worded(Number("nearest in class", f"{100 * same.codes:.1f}", "%", meaning), line))
     return said
@@ -98,13 +101,14 @@ def page_of(
     if found.in_use is not None:
         verdict = f"An image becomes {found.coordinates} integers, of which {found.in_use} are in use"
         verdict += f"; {found.directions} directions hold nine tenths of what moves them." if found.directions else "."
-    sentence = ""
+    sentence = "What noise on the pixels does to codes."
     if directions is not None:
         sentence = (
             "How many steps the code moves when an image changes by 1 along each direction, largest first: the mean of "
             f"{len(directions.values)} images, and a band that holds eight of ten. Contraction pushes the curve down, "
             "what must stay distinguishable holds it up. Beside it, what noise on the pixels does to codes."
         )
+    (_, looked_at), *others = provenance(model, source, seed=subject.seed)
     return ExplorationData(
         title=f"What {model.name} has learned",
         verdict=verdict,
@@ -115,5 +119,5 @@ def page_of(
         spectrum_sentence=sentence,
         kept=found.kept,
         notes=found.left_out,
-        provenance=provenance(model, source, seed=subject.seed),
+        provenance=(("images", looked_at), *others),
     )

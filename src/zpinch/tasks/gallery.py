@@ -5,14 +5,13 @@ out.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,21 +26,16 @@ from zpinch.evaluation.board import (
     signed_tile,
     with_legend,
 )
-from zpinch.evaluation.latent_space import between, entropies, flat_map, nearest, on_grid, typical, walk
-from zpinch.evaluation.sensitivity import Directions, affordable, directions, saliency
+from zpinch.evaluation.latent_space import between, flat_map, nearest, on_grid, typical, walk
+from zpinch.evaluation.sensitivity import saliency
 from zpinch.model.bottleneck import dequantise, quantise
-from zpinch.model.model import Model
-
-Pixels: TypeAlias = NDArray[np.uint8]
+from zpinch.tasks.subject import Pixels, Subject
 
 WALKS, WALK_STEPS, WALK_REACH = 16, 9, 2.5  # coordinates; values of each; standard deviations to either side
 ROWS = 6  # of pictures that show a few images
-TANGENTS = 6
-SPECTRUM_IMAGES = 64
 FILTERS, FILTERS_A_ROW = 64, 16
 MAP_SIDE = 32
 MOST_NAMED = 20  # classes that a map tells apart
-REALISM = 1.0  # of what is made up, as `generate` draws it; what is rebuilt is decoded as archives are
 
 
 class Picture(NamedTuple):
@@ -49,69 +43,6 @@ class Picture(NamedTuple):
     title: str
     image: Image.Image
     sentence: str
-
-
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """What is looked at: a model and images, or samples where none were given.
-
-    z: (n, *code) latents: of the pixels where the model has an encoder, else drawn, and no pixel belongs to them.
-    """
-
-    model: Model
-    pixels: Pixels
-    labels: NDArray[np.int64] | None
-    class_names: tuple[str, ...]
-    z: NDArray[np.float32]
-    seed: int
-
-    @property
-    def has_codes(self) -> bool:
-        return self.model.encoder is not None
-
-    @cached_property
-    def flat(self) -> NDArray[np.float32]:
-        return self.z.reshape(len(self.z), -1)
-
-    @cached_property
-    def bits(self) -> NDArray[np.float64]:
-        """Of each coordinate by itself."""
-        return entropies(quantise(torch.from_numpy(self.flat), self.model.config.step).numpy())
-
-    @cached_property
-    def order(self) -> NDArray[np.intp]:
-        """The coordinates that change images most first: by a standard deviation from the typical code."""
-        base, spread = self.z[typical(self.flat)], self.flat.std(0)
-        moved = np.repeat(base[None], self.flat.shape[1] + 1, 0)
-        inner = moved.reshape(len(moved), -1)
-        inner[np.arange(1, len(moved)), np.arange(len(moved) - 1)] += spread
-        made = self.made(moved).astype(np.float32)
-        return np.argsort(-((made[1:] - made[0]) ** 2).mean((1, 2, 3)), kind="stable")
-
-    @cached_property
-    def directions(self) -> Directions | None:
-        """Of a few images; None without an encoder, or where one Jacobian alone would be too large."""
-        encoder = self.model.encoder
-        count = affordable(int(np.prod(self.model.config.image)), self.flat.shape[1], SPECTRUM_IMAGES)
-        if encoder is None or count == 0:
-            return None
-        return directions(encoder, self.input(self.pixels[:count]), count=TANGENTS)
-
-    def some(self, count: int) -> NDArray[np.intp]:
-        """Images to show: of each class in turn, where there are classes."""
-        if self.labels is None:
-            return np.arange(min(count, len(self.pixels)))
-        turn = np.zeros(len(self.labels), np.intp)  # which of its class an image is
-        for label in np.unique(self.labels):
-            of_label = self.labels == label
-            turn[of_label] = np.arange(of_label.sum())
-        return np.lexsort((self.labels, turn))[:count]
-
-    def made(self, z: NDArray[np.floating]) -> Pixels:
-        return self.model.generate_from(torch.from_numpy(z.astype(np.float32)), REALISM)
-
-    def input(self, pixels: Pixels) -> Tensor:
-        return self.model.as_input(torch.from_numpy(pixels))
 
 
 def coordinates(subject: Subject) -> Picture:
@@ -232,8 +163,7 @@ def tangents(subject: Subject) -> Picture | None:
         "What the code notices: tangent directions",
         board(rows, heads),
         "The changes of each image that move its code most, strongest first (singular vectors of the encoder's "
-        "Jacobian; rust brighter, blue darker), and right the image decoded a step back and forth along the first: "
-        "directions in which images of this kind really vary.",
+        "Jacobian; rust brighter, blue darker), and right the image decoded a step back and forth along the first.",
     )
 
 
@@ -284,7 +214,12 @@ def critic_saliency(subject: Subject) -> Picture | None:
     def score(x: Tensor) -> Tensor:
         return critic(x, torch.full((len(x),), model.config.labels, device=x.device))
 
-    maps = {word: saliency(score, subject.input(pixels)).cpu().numpy() for word, pixels in shown.items()}
+    # A critic that begins with an unshuffle has weights of their own for each pixel of a 2x2 patch: unblurred, a grain.
+    blur = (0, 0, *[max(1.0, side / 28) for side in model.config.image[1:]])
+    maps = {
+        word: gaussian_filter(saliency(score, subject.input(pixels)).cpu().numpy(), blur)
+        for word, pixels in shown.items()
+    }
     most = float(np.quantile(np.abs([values.mean(1) for values in maps.values()]), 0.995)) or 1.0
     rows = [
         Row(
@@ -298,7 +233,8 @@ def critic_saliency(subject: Subject) -> Picture | None:
         "Where the critic looks",
         board(rows),
         "Right of each image what would make it more real to the critic: brighter where it is rust, darker where it "
-        "is blue; one scale for all, so that pale maps are images it would leave alone.",
+        "is blue, averaged over neighbouring pixels; one scale for all, so that pale maps are images it would leave "
+        "as they are.",
     )
 
 
@@ -355,8 +291,8 @@ def code_map(subject: Subject) -> Picture | None:
         "map",
         "A map of the codes",
         drawn,
-        f"{shown:,} images laid out so that those with similar codes lie side by side (t-SNE, moved onto a grid): "
-        "kinds form regions, and within a region looks change smoothly"
+        f"{shown:,} images laid out so that those with similar codes lie side by side (t-SNE, moved onto a grid): what "
+        "the model thinks alike forms a region"
         + ("; colours are the classes, which the encoder was never shown." if is_grey and labels is not None else "."),
     )
 
