@@ -157,7 +157,7 @@ def test_an_interpolation_begins_at_an_image_of_its_class(spots: Spots):
     assert picture is not None
     chosen = subject.some(8)
     assert sorted(subject.labels[chosen].tolist()) == [0] * 4 + [1] * 4
-    for n in chosen:
+    for n in chosen[[0, -1]]:
         assert shown_in(picture.image, subject.pixels[n])  # the rows of pixels hold both ends as they are
 
 

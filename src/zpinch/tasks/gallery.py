@@ -220,7 +220,7 @@ def critic_saliency(subject: Subject) -> Picture | None:
         word: gaussian_filter(saliency(score, subject.input(pixels)).cpu().numpy(), blur)
         for word, pixels in shown.items()
     }
-    most = float(np.quantile(np.abs([values.mean(1) for values in maps.values()]), 0.995)) or 1.0
+    most = float(np.quantile(np.abs(np.concatenate([values.mean(1) for values in maps.values()])), 0.995)) or 1.0
     rows = [
         Row(
             word,
