@@ -17,7 +17,7 @@ from zpinch.evaluation.board import board, image_tile
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.tasks.explore import explore, subject_of
-from zpinch.tasks.gallery import agreement, coordinates, first_filters, interpolations
+from zpinch.tasks.gallery import agreement, coordinates, first_filters, interpolations, thumbnails
 
 ALL = {"map", "coordinates", "extremes", "interpolations", "neighbours", "tangents", "filters", "critic", "dials"}
 
@@ -159,6 +159,14 @@ def test_an_interpolation_begins_at_an_image_of_its_class(spots: Spots):
     assert sorted(subject.labels[chosen].tolist()) == [0] * 4 + [1] * 4
     for n in chosen[[0, -1]]:
         assert shown_in(picture.image, subject.pixels[n])  # the rows of pixels hold both ends as they are
+
+
+def test_thumbnails_are_means():
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 130, 121), dtype=np.uint8)
+    small = thumbnails(pixels)
+    assert small.shape == (2, 3, 43, 40)
+    assert small[1, 2, 5, 7] == round(pixels[1, 2, 15:18, 21:24].mean())
+    assert thumbnails(small) is small
 
 
 def test_agreement_counts_nearest_others(spots: Spots):

@@ -34,7 +34,7 @@ from zpinch.tasks.subject import Pixels, Subject
 WALKS, WALK_STEPS, WALK_REACH = 16, 9, 2.5  # coordinates; values of each; standard deviations to either side
 ROWS = 6  # of pictures that show a few images
 FILTERS, FILTERS_A_ROW = 64, 16
-MAP_SIDE = 32
+MAP_SIDE, MAP_NUMBERS, THUMB = 32, 1_500_000, 40  # images, numbers in all, about the width of one that is made smaller
 MOST_NAMED = 20  # classes that a map tells apart
 
 
@@ -269,18 +269,19 @@ def dials(subject: Subject) -> Picture | None:
 
 
 def code_map(subject: Subject) -> Picture | None:
-    side = min(MAP_SIDE, int(len(subject.pixels) ** 0.5))
+    pixels = thumbnails(subject.pixels)
+    side = min(MAP_SIDE, int(min(len(pixels), MAP_NUMBERS / pixels[0].size) ** 0.5))
     if not subject.has_codes or side < 3:
         return None
     shown = side**2
     grid = on_grid(flat_map(subject.flat[:shown], seed=subject.seed), side)
     labels = subject.labels if len(subject.class_names) <= MOST_NAMED else None
-    is_grey, dark_ink = subject.pixels.shape[1] == 1, subject.pixels.mean() > 127
+    is_grey, dark_ink = pixels.shape[1] == 1, pixels.mean() > 127
 
     def tile(n: np.intp) -> Tile:
         if not is_grey or labels is None:
-            return image_tile(subject.pixels[n])
-        return ink_tile(subject.pixels[n], palette(int(labels[n])), dark_ink=bool(dark_ink))
+            return image_tile(pixels[n])
+        return ink_tile(pixels[n], palette(int(labels[n])), dark_ink=bool(dark_ink))
 
     drawn = board(
         [Row("", [tile(n) for n in row]) for row in grid], width=56, gap=0 if is_grey and labels is not None else 2
@@ -295,6 +296,17 @@ def code_map(subject: Subject) -> Picture | None:
         "the model thinks alike forms a region"
         + ("; colours are the classes, which the encoder was never shown." if is_grey and labels is not None else "."),
     )
+
+
+def thumbnails(pixels: Pixels) -> Pixels:
+    """Large images made smaller by a whole number, each pixel the mean of a square."""
+    n, channels, height, width = pixels.shape
+    by = max(1, round(min(height, width) / THUMB))
+    if by == 1:
+        return pixels
+    squares = pixels[:, :, : height // by * by, : width // by * by]
+    squares = squares.reshape(n, channels, height // by, by, width // by, by)
+    return np.rint(squares.mean((3, 5))).astype(np.uint8)
 
 
 PICTURES: tuple[Callable[[Subject], Picture | None], ...] = (

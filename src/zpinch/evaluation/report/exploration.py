@@ -1,11 +1,16 @@
-"""The page of `explore`: pictures, each with its sentence, and how the code answers; in the style of the report."""
+"""The page of `explore`: pictures, each with its sentence, and how the code answers; in the style of the report.
+
+Below 5 MB, as the report is: what is large as PNG, photographs mostly, is on the page as lossy WebP.
+"""
 
 import base64
+import io
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, features
 
 from zpinch.evaluation.board import DENSITY
 from zpinch.evaluation.report.charts import spectrum_chart
@@ -14,6 +19,7 @@ from zpinch.evaluation.report.report import template
 from zpinch.evaluation.sensitivity import Kept
 
 BAND = (0.1, 0.9)  # of images, around the mean
+MOST_PNG, WEBP_QUALITY = 400_000, 80  # bytes
 
 
 class Plate(NamedTuple):
@@ -61,9 +67,18 @@ def render_exploration(data: ExplorationData) -> str:
             plate.name,
             plate.title,
             plate.sentence,
-            "data:image/png;base64," + base64.b64encode(plate.png).decode(),
+            _uri(plate.png),
             plate.width // DENSITY,
         )
         for plate in data.plates
     ]
     return template("exploration.html.j2").render(data=data, pictures=pictures, spectrum=spectrum)
+
+
+def _uri(png: bytes) -> str:
+    kind, content = "png", png
+    if len(png) > MOST_PNG and features.check("webp"):
+        buffer = io.BytesIO()
+        Image.open(io.BytesIO(png)).save(buffer, "WEBP", quality=WEBP_QUALITY)
+        kind, content = "webp", buffer.getvalue()
+    return f"data:image/{kind};base64," + base64.b64encode(content).decode()
