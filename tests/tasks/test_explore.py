@@ -17,7 +17,7 @@ from zpinch.evaluation.board import board, image_tile
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.tasks.explore import explore, subject_of
-from zpinch.tasks.gallery import agreement, coordinates, first_filters, interpolations, thumbnails
+from zpinch.tasks.gallery import agreement, coordinates, dials, first_filters, interpolations, thumbnails
 
 ALL = {"map", "coordinates", "extremes", "interpolations", "neighbours", "tangents", "filters", "critic", "dials"}
 
@@ -210,3 +210,13 @@ def test_dense_filters_are_rows_of_the_first_layer():
 
 def test_the_function_is_public():
     assert zpinch.explore is explore
+
+
+def test_dials_show_what_decode_gives(spots: Spots):
+    subject, _, _ = subject_of(spots.model, spots.images, seed=0)
+    picture = dials(subject)
+    assert picture is not None
+    model, image = spots.model, subject.pixels[subject.some(1)]
+    for quality, realism in ((1, None), (5, None), (3, 0.5), (3, 1.0)):
+        wanted = model.decode(model.encode(image, quality), realism, quality)
+        assert shown_in(picture.image, wanted[0])

@@ -16,8 +16,8 @@ from torch import Tensor
 from zpinch.losses.contraction import jacobian_rows
 
 Encode = Callable[[NDArray[np.uint8]], NDArray[np.int32]]
-CHUNK = 64  # latents gone back from at a time: each holds the activations of an image
-MOST_NUMBERS = 50_000_000  # of all Jacobians that are taken
+CHUNK = 16  # latents gone back from at a time: each holds the activations of an image
+MOST_NUMBERS = 20_000_000  # of all Jacobians that are taken: about half a minute
 
 
 class Directions(NamedTuple):

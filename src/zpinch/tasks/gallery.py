@@ -245,9 +245,12 @@ def dials(subject: Subject) -> Picture | None:
         return None
     chosen = subject.some(ROWS)
     qualities, realisms = model.config.known_qualities, (0.0, 0.5, 1.0)
+    z, steps = torch.from_numpy(subject.z[chosen]), [model.config.step_of(quality) for quality in qualities]
+    codes = quantise(z, model.config.step).numpy()
     columns = [subject.pixels[chosen]]
-    columns += [model.decode(model.encode(columns[0], quality), quality=quality) for quality in qualities]
-    columns += [model.decode(model.encode(columns[0]), realism) for realism in realisms]
+    for quality, step in zip(qualities, steps, strict=True):
+        columns.append(model.decode(quantise(z, step).numpy(), quality=quality))
+    columns += [model.decode(codes, realism) for realism in realisms]
     rows: list[Row] = []
     for n in range(len(chosen)):
         first, *rest = [image_tile(column[n]) for column in columns]

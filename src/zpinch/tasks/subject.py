@@ -17,6 +17,7 @@ from zpinch.model.model import Model
 Pixels: TypeAlias = NDArray[np.uint8]
 
 SPECTRUM_IMAGES, TANGENTS = 64, 6
+MOST_TRIED = 256  # coordinates, those of the largest spread: each takes an image to be decoded
 REALISM = 1.0  # of what is made up, as `generate` draws it; what is rebuilt is decoded as archives are
 
 
@@ -51,11 +52,11 @@ class Subject:
     def order(self) -> NDArray[np.intp]:
         """The coordinates that change images most first: by a standard deviation from the typical code."""
         base, spread = self.z[typical(self.flat)], self.flat.std(0)
-        moved = np.repeat(base[None], self.flat.shape[1] + 1, 0)
-        inner = moved.reshape(len(moved), -1)
-        inner[np.arange(1, len(moved)), np.arange(len(moved) - 1)] += spread
+        tried = np.sort(np.argsort(-spread, kind="stable")[:MOST_TRIED])
+        moved = np.repeat(base[None], len(tried) + 1, 0)
+        moved.reshape(len(moved), -1)[np.arange(1, len(moved)), tried] += spread[tried]
         made = self.made(moved).astype(np.float32)
-        return np.argsort(-((made[1:] - made[0]) ** 2).mean((1, 2, 3)), kind="stable")
+        return tried[np.argsort(-((made[1:] - made[0]) ** 2).mean((1, 2, 3)), kind="stable")]
 
     @cached_property
     def directions(self) -> Directions | None:
