@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from zpinch.tasks.detect import detect
     from zpinch.tasks.embed import embed
     from zpinch.tasks.evaluate import evaluate
+    from zpinch.tasks.explore import explore
+    from zpinch.tasks.export import export
     from zpinch.tasks.find import find
     from zpinch.tasks.generate import generate
     from zpinch.tasks.source import open_images
@@ -36,6 +38,8 @@ __all__ = [
     "detect",
     "embed",
     "evaluate",
+    "explore",
+    "export",
     "find",
     "generate",
     "load",

@@ -63,13 +63,16 @@ def contraction_projected(encoder: Callable[[Tensor], Tensor], x: Tensor, *probe
     return total / len(probes)
 
 
-def jacobian_rows(encoder: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """The whole Jacobian, (batch, latent, pixels): slow and obviously right, for reports and small batches."""
+def jacobian_rows(encoder: Callable[[Tensor], Tensor], x: Tensor, *, chunk: int | None = None) -> Tensor:
+    """The whole Jacobian, (batch, latent, pixels): slow and obviously right, for reports and small batches.
+
+    chunk: how many latents are gone back from at a time; all when not given.
+    """
 
     def one(image: Tensor) -> Tensor:
         return encoder(image[None]).flatten()
 
-    rows = torch.func.vmap(torch.func.jacrev(one))(x)
+    rows = torch.func.vmap(torch.func.jacrev(one, chunk_size=chunk))(x)
     return rows.reshape(*rows.shape[:2], -1)
 
 
