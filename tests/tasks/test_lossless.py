@@ -8,6 +8,7 @@ from model_cases import finished_model
 from PIL import Image
 
 from zpinch import open_images
+from zpinch.codec import exact
 from zpinch.errors import ModelError, UsageError, WrongModel
 from zpinch.images import ImageCollection, open_stream
 from zpinch.model.model import Model
@@ -77,6 +78,30 @@ def test_lossless_and_no_error_are_the_same_archive(model: Model, held_digits: I
         compress(held_digits, model, tmp_path / "c.zpn", lossless=True, max_error=2)
     with pytest.raises(UsageError, match="0 to 127"):
         compress(held_digits, model, tmp_path / "c.zpn", max_error=128)
+
+
+def test_images_the_layer_does_not_know_are_told(
+    model: Model, held_digits: ImageCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = tuple(f"n/{i}.png" for i in range(30))
+    images = ImageCollection(held_digits.pixels[:30], names=names)
+    assert compress(images, model, tmp_path / "old.zpn", lossless=True).warnings == ()  # from before it was measured
+    assert model.exact is not None
+    alone = np.array([32 * exact.encode(model.exact, image[None]).size for image in images.pixels])  # ends included
+    monkeypatch.setitem(model.facts, "held-out bits per byte, lossless", alone.mean() / 784 / 3)
+    for number, asked in enumerate(({"lossless": True}, {"max_error": 1})):
+        (said,) = compress(images, model, tmp_path / f"{number}.zpn", **asked).warnings
+        assert f"training {alone.mean() / 3:,.0f}" in said
+        assert "packs these badly" in said
+        assert names[alone.argmax()] in said
+    told = float(said_of(compress(images, model, tmp_path / "n.zpn", lossless=True).warnings[0]))
+    assert abs(told / alone.mean() - 1) < 0.02
+    monkeypatch.setitem(model.facts, "held-out bits per byte, lossless", alone.mean() / 784)
+    assert compress(images, model, tmp_path / "known.zpn", lossless=True).warnings == ()
+
+
+def said_of(warning: str) -> str:
+    return warning.removeprefix("these images cost ").split()[0].replace(",", "")
 
 
 def test_the_layer_has_an_identity_of_its_own(

@@ -60,13 +60,29 @@ def decode(
 def encode_into(
     encoder: RangeEncoder, net: ExactNet, pixels: Pixels, *, max_error: int, threads: int = THREADS
 ) -> None:
-    if pixels.shape[1:] != net.image_shape:
-        raise UsageError(f"an exact layer for images of {net.image_shape} cannot code {pixels.shape[1:]}")
-
     def code(symbols: Symbols, weights: Weights) -> Symbols:
         encoder.encode_each(symbols, weights)
         return symbols
 
+    walk_known(net, pixels, code, max_error, threads)
+
+
+def bits(net: ExactNet, pixels: Pixels, *, max_error: int = 0, threads: int = THREADS) -> NDArray[np.float64]:
+    """What each of the images that `encode` takes costs: ideal code lengths, (n,)."""
+    costs = np.zeros(len(pixels))
+
+    def price(symbols: Symbols, weights: Weights) -> Symbols:
+        shares = np.take_along_axis(weights, symbols[:, None], axis=1)
+        costs[:] += (SCALE_BITS - np.log2(shares)).reshape(-1, len(costs)).sum(0)
+        return symbols
+
+    walk_known(net, pixels, price, max_error, threads)
+    return costs
+
+
+def walk_known(net: ExactNet, pixels: Pixels, code: Coder, max_error: int, threads: int) -> None:
+    if pixels.shape[1:] != net.image_shape:
+        raise UsageError(f"an exact layer for images of {net.image_shape} cannot code {pixels.shape[1:]}")
     canvas = Canvas(net, len(pixels))
     canvas.image[:] = np.moveaxis(within(pixels, max_error), 0, -1)
     with ThreadPoolExecutor(threads) as pool:

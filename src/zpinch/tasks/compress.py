@@ -21,7 +21,7 @@ from zpinch.images.writers.atomic import check_free, discard, place_beside, publ
 from zpinch.model.bottleneck import DEFAULT_QUALITY
 from zpinch.model.model import Model
 from zpinch.model.storage import identities, load
-from zpinch.tasks.cost import CostWatch
+from zpinch.tasks.cost import watch_codes, watch_pixels
 from zpinch.tasks.locate import parts_of
 from zpinch.tasks.lossless import asked_error, check_unconverted, pixel_header, threads_for
 from zpinch.tasks.progress import Report, unheard
@@ -102,7 +102,7 @@ def compress(
             remove, source, out, is_lossless=header.is_lossless and not source.losses, insist=remove_lossy
         )
     start, done, code_bytes, name_bytes = time.perf_counter(), 0, 0, 0
-    errors, watch = Errors(), None if header.is_exact else CostWatch(model, quality)
+    errors, watch = Errors(), watch_codes(model, quality) if allowed is None else watch_pixels(model, allowed)
     with destination(out, force=force) as (file, where), threads_for(header):
         with telling(where):
             writer = ArchiveWriter(file, header, coder, verify=check and header.is_exact)
@@ -113,8 +113,7 @@ def compress(
                 size = writer.write(block)
             if check:
                 errors = errors.with_images(batch.pixels, pixels_of(model, header, block))
-            if watch:
-                watch.see(block, done, size.codes)
+            watch.see(block, done, size.codes)
             done, code_bytes, name_bytes = done + len(batch), code_bytes + size.codes, name_bytes + size.names
             progress(done, total)
         with telling(where):
@@ -134,7 +133,7 @@ def compress(
         mse=errors.mse if check else None,
         max_error=errors.worst if check else None,
         removed_files=removed,
-        warnings=watch.warnings() if watch else (),
+        warnings=watch.warnings(),
     )
 
 

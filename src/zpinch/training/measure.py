@@ -1,10 +1,14 @@
 """What a check measures on held-out images: one typed row, for stopping.py to decide from and metrics.jsonl to keep."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
+from zpinch.codec import exact
+from zpinch.codec.exact_net import ExactNet
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
 from zpinch.evaluation.metrics import mean_squared_error
@@ -13,6 +17,7 @@ from zpinch.model.model import Model
 
 FEWEST = 5  # images that can be compared as a set
 CHECK_IMAGES = 2_000  # held-out images, and samples, that a check looks at
+EXACT_VALUES = 1_000_000  # held-out bytes that the exact layer is measured on: seconds
 
 
 class Check(NamedTuple):
@@ -91,6 +96,13 @@ def sample_distance(model: Model, yardstick: Yardstick, *, seed: int) -> float:
     return score_samples(
         yardstick.reference, model.sample(labels_to_draw(model, yardstick.held_out), seed=seed)
     ).fcd_ratio
+
+
+def exact_bits(net: ExactNet, images: ImageCollection) -> float:
+    """Mean bits of a byte of images, or of as many as take seconds, in a lossless archive."""
+    some = images.pixels[: max(1, EXACT_VALUES // math.prod(images.shape))]
+    with threadpool_limits(1, user_api="blas"):  # the layer shares its work out itself
+        return float(exact.bits(net, some).sum()) / some.size
 
 
 @torch.inference_mode()

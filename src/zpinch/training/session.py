@@ -29,7 +29,7 @@ from zpinch.training.checkpoint import save_run
 from zpinch.training.fit_exact import fit_exact
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import Progress, training_steps
-from zpinch.training.measure import Check, Yardstick, measure, sample_distance
+from zpinch.training.measure import Check, Yardstick, exact_bits, measure, sample_distance
 from zpinch.training.recipes import Schedule
 
 CHECKS = 10  # a run looks at itself about this often
@@ -77,6 +77,7 @@ class Outcome(NamedTuple):
     is_met: bool  # the --until conditions, true without any
     is_interrupted: bool
     seconds: float
+    exact_bits: float | None  # of a byte of held-out images, lossless; None without an exact layer
 
 
 def run(
@@ -130,7 +131,9 @@ def run(
         )
     is_met = not until or (bool(history) and stopping.are_met(until, history[-1]))
     finish(model, training, yardstick, plan, steps=learner.step, listener=listener)
-    return Outcome(model, tuple(history), kept_step, reason, is_met, is_interrupted, time.monotonic() - began)
+    exact = None if model.exact is None else exact_bits(model.exact, yardstick.held_out)
+    seconds = time.monotonic() - began
+    return Outcome(model, tuple(history), kept_step, reason, is_met, is_interrupted, seconds, exact)
 
 
 def checks(
