@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zpinch.codec.exact_net import NIBBLE, OFFSET_BITS, WINDOW, ExactNet
-from zpinch.codec.integer_net import Float, IntegerLayer, requantise_columns, rescale_columns, weights_from_logits
+from zpinch.codec.integer_net import (
+    MAX_ACTIVATION,
+    Float,
+    IntegerLayer,
+    requantise_columns,
+    rescale_columns,
+    weights_from_columns,
+    weights_from_logits,
+)
 from zpinch.codec.range_coder import RangeDecoder, RangeEncoder
 from zpinch.codec.tables import SCALE, SCALE_BITS
 from zpinch.errors import CorruptArchive, UsageError
@@ -27,6 +35,7 @@ MAX_ERROR = 127
 Pixels: TypeAlias = NDArray[np.uint8]
 Symbols: TypeAlias = NDArray[np.int32]
 Weights: TypeAlias = NDArray[np.uint32]
+Tables: TypeAlias = NDArray[np.int64]  # weights too, a table in each column
 Share: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]  # `map`, maybe over threads
 Coder: TypeAlias = Callable[[Symbols, Weights], Symbols]  # symbols (n,), ignored in decoding, and a table for each
 
@@ -219,9 +228,9 @@ def code_bins(net: ExactNet, sight: Sight, known: Symbols, code: Coder, max_erro
     weights = np.empty((*known.shape, size), np.uint32)
 
     def fill(piece: Piece) -> None:
-        weights[piece.place, piece.images] = bin_tables(net, piece.sums, max_error)
+        weights[piece.place, piece.images] = bin_tables(net, piece.sums, max_error).T
 
-    weights[:] = bin_tables(net, sight.empty, max_error)[:, None]
+    weights[:] = bin_tables(net, sight.empty, max_error).T[:, None]
     list(share(fill, sight.pieces))
     symbols = code(((known + max_error) // step).ravel(), weights.reshape(-1, size)).reshape(known.shape)
     return np.minimum(symbols * step, 255)
@@ -242,18 +251,32 @@ def low_tables(net: ExactNet, sums: Float, high: NDArray[np.integer]) -> Weights
     return tables(net.low, requantise_columns(told, net.second.shift))
 
 
-def bin_tables(net: ExactNet, sums: Float, max_error: int) -> Weights:
-    """Tables (m, bins): with both nibbles' tables as probabilities, the sum over the pixels of each bin."""
-    high, count = high_tables(net, sums).astype(np.uint64), sums.shape[1]
-    joint = np.empty((count, 256), np.uint64)
-    for nibble in range(NIBBLE):
-        low = low_tables(net, sums, np.full(count, nibble))
-        joint[:, nibble * NIBBLE : (nibble + 1) * NIBBLE] = high[:, nibble, None] * low >> np.uint64(SCALE_BITS)
+def bin_tables(net: ExactNet, sums: Float, max_error: int) -> Tables:
+    """Tables (bins, m): with both nibbles' tables as probabilities, the sum over the pixels of each bin."""
+    high, count = high_tables(net, sums).T.astype(np.int64), sums.shape[1]
+    joint = all_low_tables(net, sums)
+    joint *= high[:, None]
+    joint >>= SCALE_BITS
     starts = np.maximum(np.arange(0, 256 + max_error, 2 * max_error + 1) - max_error, 0)
-    bins = np.add.reduceat(joint, starts, axis=1)
-    weights = (bins * np.uint64(SCALE - len(starts)) >> np.uint64(SCALE_BITS)) + np.uint64(1)
-    weights[np.arange(count), bins.argmax(1)] += np.uint64(SCALE) - weights.sum(1)
-    return weights.astype(np.uint32)
+    bins = np.add.reduceat(joint.reshape(256, count), starts, axis=0)
+    weights = (bins * (SCALE - len(starts)) >> SCALE_BITS) + 1
+    weights[bins.argmax(0), np.arange(count)] += SCALE - weights.sum(0)
+    return weights
+
+
+def all_low_tables(net: ExactNet, sums: Float) -> Tables:
+    """`low_tables` of every upper nibble, (16, 16, m)."""
+    # Accumulators and offsets are divided before they are added, so that it is done once; powers of two round nothing.
+    halfway = sums * np.ldexp(np.ones(1, sums.dtype), -net.second.shift.astype(np.int32)[:, None])
+    halfway += sums.dtype.type(0.5)
+    given = net.given.astype(sums.dtype) / sums.dtype.type(2**OFFSET_BITS)
+    accumulators = np.empty((NIBBLE, NIBBLE, sums.shape[1]), net.low.factor.dtype)
+    told = np.empty_like(sums)
+    for nibble in range(NIBBLE):
+        np.add(halfway, given[nibble, :, None], out=told)
+        np.clip(np.floor(told, out=told), 0, MAX_ACTIVATION, out=told)
+        accumulators[nibble] = net.low.columns(told)
+    return weights_from_columns(rescale_columns(accumulators, net.low.shift))
 
 
 def tables(head: IntegerLayer, a: Float) -> Weights:
