@@ -78,6 +78,10 @@ def test_lossless_and_no_error_are_the_same_archive(model: Model, held_digits: I
         compress(held_digits, model, tmp_path / "c.zpn", lossless=True, max_error=2)
     with pytest.raises(UsageError, match="0 to 127"):
         compress(held_digits, model, tmp_path / "c.zpn", max_error=128)
+    for asked in ({"lossless": True}, {"max_error": 3}):
+        with pytest.raises(UsageError, match="Leave one out"):
+            compress(held_digits, model, tmp_path / "c.zpn", quality=1, **asked)
+    assert not (tmp_path / "c.zpn").exists()
 
 
 def test_images_the_layer_does_not_know_are_told(

@@ -15,7 +15,7 @@ import numpy as np
 
 from zpinch.codec.container import ArchiveHeader, ArchiveWriter, Block, images_per_block
 from zpinch.codec.exact import within
-from zpinch.errors import ImageError
+from zpinch.errors import ImageError, UsageError
 from zpinch.images import ImageCollection, ImageStream
 from zpinch.images.writers.atomic import check_free, discard, place_beside, publish_file, telling
 from zpinch.model.bottleneck import DEFAULT_QUALITY
@@ -84,6 +84,8 @@ def compress(
     """
     model = model if isinstance(model, Model) else load(model)
     allowed = asked_error(lossless=lossless, max_error=max_error)
+    if allowed is not None and quality != DEFAULT_QUALITY:
+        raise UsageError("--quality is of archives of codes; --lossless and --max-error keep pixels. Leave one out.")
     coder = model.require_codes("compress", quality=quality) if allowed is None else model.require_exact("compress")
     source = images if isinstance(images, ImageStream | ImageCollection) else open_stream(images, split="all")
     if isinstance(out, str | Path):
