@@ -1,5 +1,7 @@
 """--lossless and --max-error from images to archive and back: what is promised is what comes back."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +142,30 @@ def test_what_was_converted_is_refused(model: Model, tmp_path: Path) -> None:
         assert not (tmp_path / "a.zpn").exists()
         compress(stream, model, tmp_path / "b.zpn", lossless=True, allow_conversion=True, force=True)
         compress(stream, model, tmp_path / "b.zpn", max_error=1, force=True)
+
+
+def test_an_archivist_needs_the_oracles_alone(
+    model: Model, without: Path, held_digits: ImageCollection, tmp_path: Path
+):
+    images = ImageCollection(held_digits.pixels[:1], held_digits.labels[:1], held_digits.class_names, ("é/1.png",))
+    folder = model.save(tmp_path / "model")
+    compress(images, model, tmp_path / "pixels.zpn", lossless=True)
+    compress(images, model, tmp_path / "codes.zpn")
+    program = Path(__file__).parents[1] / "oracles" / "read_archive.py"
+
+    def read(name: str, by: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, program, tmp_path / f"{name}.zpn", by, tmp_path / f"{name}.npz"]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    for name, wanted in (("pixels", images.pixels), ("codes", model.encode(images.pixels))):
+        ended = read(name, folder)
+        assert ended.returncode == 0, ended.stderr
+        with np.load(tmp_path / f"{name}.npz") as found:
+            assert np.array_equal(found[name], wanted)
+            assert found["labels"].tolist() == images.labels.tolist()
+            assert found["names"].tolist() == ["é/1.png"]
+    (folder / "model.safetensors").write_bytes((without / "model.safetensors").read_bytes())
+    assert "another model" in read("pixels", folder).stderr
 
 
 def test_a_source_goes_only_for_its_own_pixels(model: Model, held_digits: ImageCollection, tmp_path: Path) -> None:
