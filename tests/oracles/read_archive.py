@@ -89,7 +89,7 @@ def read_header(reader: Reader) -> tuple[dict, int]:
     require(set(header) == FIELDS, "fields of the header")
     known = header["scan_order"], header["tile_grid"]
     require(known == ("channel-row-column", [1, 1]), "a newer kind of archive")
-    coders = {"latent": ("range-1", "autoregressive-1"), "exact": ("exact-1",)}
+    coders = {"latent": ("range-1", "autoregressive-1"), "exact": ("exact-1", "exact-2")}
     require(len(header["layers"]) == 1 and header["coder"] in coders.get(header["layers"][0], ()), "a newer coder")
     if header["layers"] == ["exact"]:
         require(header["code_shape"] == header["image_shape"] and header["step"] in range(1, 256, 2), "steps of pixels")
