@@ -31,7 +31,7 @@ class ExactConfig(Frozen):
     image: Shape  # channels, height, width
     background: Annotated[int, Field(ge=0, le=255)]  # the value that means "nothing here"
     hidden: Width = 128
-    relative: bool = False  # to a guess from the nearest neighbours: a seventh fewer bits for RGB
+    relative: bool = False  # to a guess from the nearest neighbours: a tenth fewer bits for RGB
 
 
 class Logits(NamedTuple):
