@@ -150,6 +150,14 @@ def contraction() -> str:
     return free_table(at(found, "rows") or [], known) + foot(["contraction"])
 
 
+def codec_million() -> str:
+    """Memory alone: the run is made beside others."""
+    found = at(result("codec-million"), "rows") or [{"images": 10_000}, {"images": 1_000_000}]
+    ways = ("compress_peak_mib", "decompress_peak_mib")
+    rows = [[shown(row["images"], ","), *(shown(row.get(way), ",.0f") for way in ways)] for row in found]
+    return table(["images", "compress, peak MiB", "ten from the middle, peak MiB"], rows) + foot(["codec-million"])
+
+
 def codec() -> str:
     found = at(result("codec"), "rows") or [{"images": 10_000}, {"images": 100_000}]
     ways = {"compress": "compress", "decompress": "decompress to .npz", "decompress_to_png": "decompress to PNG"}
@@ -317,6 +325,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
     "contraction": contraction,
     "codec": codec,
+    "codec_million": codec_million,
     "ablation": ablation,
     "contraction_cost": partial(ablation, "ablation-contraction"),
     "optimiser": partial(ablation, "ablation-optimiser"),

@@ -7,13 +7,16 @@ import pytest
 from model_cases import SMALL, blobs, same_weights
 
 import zpinch
+from zpinch.codec.exact import encode
 from zpinch.errors import CorruptModel, ImageError, ModelError, QualityError, UsageError, ZpinchError
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.storage import load
+from zpinch.tasks.cost import TRAINING_EXACT_BITS
 from zpinch.tasks.preparation import Budget, apply_setting, build, make_plan
 from zpinch.tasks.train import estimate, train
 from zpinch.training.loop import Progress
+from zpinch.training.measure import split_held_out
 from zpinch.training.progress import Silent
 from zpinch.training.recipes import RECIPES, Objective, Schedule
 
@@ -343,6 +346,15 @@ def test_the_model_kept_is_one_that_meets_the_conditions(monkeypatch: pytest.Mon
         lambda model, yardstick, *, step, seconds, terms, seed: Check(step, seconds, terms, **next(rows)),
     )
     assert quick(until="bits<100", steps=10).facts["held-out bits"] < 100
+
+
+def test_the_facts_say_what_a_held_out_byte_takes_lossless(tmp_path: Path):
+    model = quick(recipe="fusion", steps=10, out=tmp_path / "m")
+    _, held_out = split_held_out(IMAGES)
+    words = encode(model.exact, held_out.pixels)
+    said = load(tmp_path / "m").facts[TRAINING_EXACT_BITS]
+    assert said * held_out.pixels.size == pytest.approx(32 * words.size, abs=64)  # the coder's end
+    assert f"| {TRAINING_EXACT_BITS} | {said:.5g} |" in (tmp_path / "m" / "README.md").read_text()
 
 
 def test_the_listener_hears_every_phase():

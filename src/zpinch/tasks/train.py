@@ -15,6 +15,7 @@ from zpinch.images import ImageCollection
 from zpinch.model.design import Backbone
 from zpinch.model.model import Model, ModelConfig
 from zpinch.model.storage import CONFIG
+from zpinch.tasks.cost import TRAINING_EXACT_BITS
 from zpinch.tasks.preparation import Budget, build, make_plan, pick_device
 from zpinch.training.checkpoint import NO_PAST, Past, drop_run, load_run
 from zpinch.training.learner import Learner, Plan
@@ -202,6 +203,7 @@ def facts_of(
         "training minutes": outcome.seconds / 60,
         **measured,
         **({"alarms": "; ".join(outcome.alarms)} if outcome.alarms else {}),
+        **({} if outcome.exact_bits is None else {TRAINING_EXACT_BITS: outcome.exact_bits}),
         "objective": plan.objective.model_dump_json(),
         "schedule": plan.schedule.model_dump_json(),
         "precision": plan.precision,

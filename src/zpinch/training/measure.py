@@ -1,12 +1,16 @@
 """What a check measures on held-out images: one typed row, for stopping.py to decide from and metrics.jsonl to keep."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from zpinch.codec import exact
+from zpinch.codec.exact_net import ExactNet
 from zpinch.evaluation.confidence import draws, interval, of_frechet, of_mean, of_median
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import (
@@ -23,6 +27,7 @@ from zpinch.training.processes import ALONE, Processes
 
 FEWEST = 5  # images that can be compared as a set
 CHECK_IMAGES = 2_000  # held-out images, and samples, that a check looks at
+EXACT_VALUES = 1_000_000  # held-out bytes that the exact layer is measured on: seconds
 
 
 class Check(NamedTuple):
@@ -231,6 +236,13 @@ def sample_distance(model: Model, yardstick: Yardstick, *, seed: int) -> float:
     return score_samples(
         yardstick.reference, model.sample(labels_to_draw(model, yardstick.held_out), seed=seed)
     ).fcd_ratio
+
+
+def exact_bits(net: ExactNet, images: ImageCollection) -> float:
+    """Mean bits of a byte of images, or of as many as take seconds, in a lossless archive."""
+    some = images.pixels[: max(1, EXACT_VALUES // math.prod(images.shape))]
+    with threadpool_limits(1, user_api="blas"):  # the layer shares its work out itself
+        return float(exact.bits(net, some).sum()) / some.size
 
 
 @torch.inference_mode()

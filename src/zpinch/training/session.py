@@ -32,7 +32,7 @@ from zpinch.training.checkpoint import NO_PAST, Past, Snapshot, save_look, save_
 from zpinch.training.fit_exact import fit_exact
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import Progress, training_steps
-from zpinch.training.measure import NO_MEANS, Check, Means, Yardstick, measure, sample_distance
+from zpinch.training.measure import NO_MEANS, Check, Means, Yardstick, exact_bits, measure, sample_distance
 from zpinch.training.recipes import Schedule
 
 CHECKS = 10  # a run looks at itself about this often
@@ -73,6 +73,7 @@ class Outcome(NamedTuple):
     is_met: bool  # the --until conditions, true without any
     is_interrupted: bool
     seconds: float
+    exact_bits: float | None  # of a byte of held-out images, lossless; None without an exact layer
 
 
 def run(
@@ -151,10 +152,13 @@ def run(
             "Learn more slowly: --set schedule.learning_rate=0.0003"
         )
     is_met = not until or (bool(history) and stopping.are_met(until, history[-1]))
+    exact = None
     if learner.processes.is_first:
         finish(model, training, yardstick, plan, steps=learner.step, listener=listener)
+        exact = None if model.exact is None else exact_bits(model.exact, yardstick.held_out)
+    seconds = time.monotonic() - began
     return Outcome(
-        model, tuple(history), kept_step, tuple(alarms), reason, is_met, is_interrupted, time.monotonic() - began
+        model, tuple(history), kept_step, tuple(alarms), reason, is_met, is_interrupted, seconds, exact_bits=exact
     )
 
 
