@@ -1,10 +1,12 @@
-"""Speed and memory of `zpinch compress` and `zpinch decompress`, a process each, at 10,000 and 100,000 images.
+"""Speed and memory of `zpinch compress` and `zpinch decompress`, a process each, at two counts of images.
 
     python bench/codec.py runs/quality-mnist --data PATH/TO/THE/FOUR/FILES
+    python bench/codec.py runs/small --data PATH --counts 10000 1000000 --range 10 --name codec-million
 
 The images are MNIST's, repeated to the count, in one IDX file. Peak memory is the operating system's own figure for the
 finished process, refused where it may be the peak of this one, from which it begins. Memory must not grow with the
-count. Results: bench/results/codec.json.
+count. With --range only so many images are brought back, from the middle: what is read and held must then not grow
+either. Results: bench/results/codec.json, or the --name given.
 """
 
 import argparse
@@ -27,10 +29,12 @@ from record import record
 COUNTS = (10_000, 100_000)
 
 
-def write_idx(pixels: np.ndarray, path: Path) -> None:
+def write_idx(pixels: np.ndarray, count: int, path: Path) -> None:
+    """The images, again and again up to the count, of which no more than one round is ever held."""
     with path.open("wb") as file:
-        file.write(struct.pack(">IIII", 0x0803, len(pixels), *pixels.shape[2:]))
-        file.write(pixels.tobytes())
+        file.write(struct.pack(">IIII", 0x0803, count, *pixels.shape[2:]))
+        for start in range(0, count, len(pixels)):
+            file.write(pixels[: count - start].tobytes())
 
 
 def measured(*command: str) -> tuple[dict[str, Any], float]:
@@ -53,13 +57,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Speed and memory of compress and decompress.")
     parser.add_argument("model", type=Path)
     parser.add_argument("--data", default="mnist")
+    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS)
+    parser.add_argument("--range", type=int, default=0, help="bring back so many from the middle, and no folder of PNG")
+    parser.add_argument("--name", default="codec", help="of the result")
     asked = parser.parse_args()
     pixels = zpinch.open_images(asked.data, split="all").pixels
     rows: list[dict[str, float]] = []
-    for count in COUNTS:
+    for count in asked.counts:
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
-            write_idx(pixels[np.arange(count) % len(pixels)], folder / "images-idx3-ubyte")
+            write_idx(pixels, count, folder / "images-idx3-ubyte")
             packed, packing_mib = measured(
                 "compress", str(folder / "images-idx3-ubyte"), "-m", str(asked.model), "-o", str(folder / "a.zpn")
             )
@@ -69,24 +76,28 @@ def main() -> None:
                 "compress_images_per_second": packed["images_per_second"],
                 "compress_peak_mib": packing_mib,
             }
-            for kind in ("images.npz", "images"):
+            part = ["--range", f"{count // 2}:{count // 2 + asked.range}"] if asked.range else []
+            for kind in ("images.npz",) if asked.range else ("images.npz", "images"):
                 unpacked, unpacking_mib = measured(
-                    "decompress", str(folder / "a.zpn"), "-m", str(asked.model), "-o", str(folder / kind)
+                    "decompress", str(folder / "a.zpn"), "-m", str(asked.model), "-o", str(folder / kind), *part
                 )
                 key = "decompress" if kind.endswith(".npz") else "decompress_to_png"
                 row |= {f"{key}_images_per_second": unpacked["images_per_second"], f"{key}_peak_mib": unpacking_mib}
-            shutil.rmtree(folder / "images")
+            shutil.rmtree(folder / "images", ignore_errors=True)
             rows.append(row)
             print(json.dumps(row), flush=True)
     grown = (
         rows[-1]["compress_peak_mib"] / rows[0]["compress_peak_mib"],
         rows[-1]["decompress_peak_mib"] / rows[0]["decompress_peak_mib"],
     )
-    print(
-        f"peak memory at {COUNTS[-1]:,} over {COUNTS[0]:,} images: compress {grown[0]:.2f}, decompress {grown[1]:.2f}"
-    )
+    counts = f"{asked.counts[-1]:,} over {asked.counts[0]:,} images"
+    print(f"peak memory at {counts}: compress {grown[0]:.2f}, decompress {grown[1]:.2f}")
     name = Path(asked.data).name
-    record("codec", f"python bench/codec.py MODEL --data {name}", data=f"{name}, repeated", rows=rows)
+    options = f" --counts {' '.join(map(str, asked.counts))}" if tuple(asked.counts) != COUNTS else ""
+    options += f" --range {asked.range}" if asked.range else ""
+    options += f" --name {asked.name}" if asked.name != "codec" else ""
+    command = f"python bench/codec.py MODEL --data {name}{options}"
+    record(asked.name, command, data=f"{name}, repeated", model=str(asked.model.name), rows=rows)
 
 
 if __name__ == "__main__":

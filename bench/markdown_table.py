@@ -21,10 +21,18 @@ HOW = {  # what makes a result that is not there yet
     "ablation": "python bench/ablation.py",
     "lossless-code-mnist": "python bench/lossless_code.py --data mnist --model MODEL",
     "qualities": "python bench/qualities.py",
+    "alarms": "python bench/alarms.py",
+    "reliability": "python bench/reliability.py",
+    "tasks-embed": "python bench/tasks.py embed --data mnist",
+    "tasks-detect": "python bench/tasks.py detect --data mnist",
     **{f"lossless-{name}": f"python bench/lossless.py --data {name}" for name in ("mnist", "fashion-mnist")},
     **{
         f"archives-{name}": f"python bench/archives.py DATA --name {name} --model MODEL"
         for name in ("mnist", "fashion-mnist", "colour")
+    },
+    **{
+        f"reproduce-{case}": f"python bench/reproduce.py {case} --data mnist"
+        for case in ("contractive", "pca", "densities", "balance")
     },
     "ablation-contraction": "python bench/ablation.py --table ablation-contraction",
     "ablation-optimiser": "python bench/ablation.py --table ablation-optimiser",

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import published_tables
 from archive_tables import archives, codes
 from markdown_table import HOW, NONE, at, even, foot, free_table, result, shown, table
 from record import RESULTS
@@ -149,6 +150,14 @@ def contraction() -> str:
     return free_table(at(found, "rows") or [], known) + foot(["contraction"])
 
 
+def codec_million() -> str:
+    """Memory alone: the run is made beside others."""
+    found = at(result("codec-million"), "rows") or [{"images": 10_000}, {"images": 1_000_000}]
+    ways = ("compress_peak_mib", "decompress_peak_mib")
+    rows = [[shown(row["images"], ","), *(shown(row.get(way), ",.0f") for way in ways)] for row in found]
+    return table(["images", "compress, peak MiB", "ten from the middle, peak MiB"], rows) + foot(["codec-million"])
+
+
 def codec() -> str:
     found = at(result("codec"), "rows") or [{"images": 10_000}, {"images": 100_000}]
     ways = {"compress": "compress", "decompress": "decompress to .npz", "decompress_to_png": "decompress to PNG"}
@@ -239,6 +248,76 @@ def realism() -> str:
     return table(heads, rows or [[NONE] * len(heads)]) + foot(f"quality-{name}" for name in SETS)
 
 
+def alarms() -> str:
+    """bench/alarms.py: what good runs and provoked failures measure, and which alarm was first heard at which step."""
+    specs = {"recall": ".2f", "nearest": ".2f", "variety": ".2f", "gap": ".2f", "wins": ".2f"}
+    rows: list[Sequence[str]] = []
+    for row in at(result("alarms"), "rows") or []:
+        heard = ", ".join(f"{name} ({step:,})" for name, step in row["heard"].items())
+        told = [f"{row['name']}, seed {row['seed']}", shown(row["steps"], ","), heard or "none"]
+        rows.append([*told, *(shown(row.get(name), spec) for name, spec in specs.items())])
+    heads = ["", "steps", "alarms (first at step)", "recall", "nearest", "variety", "gap", "critic sure"]
+    return table(heads, rows or [[NONE] * len(heads)]) + foot(["alarms"])
+
+
+def reliability() -> str:
+    """bench/reliability.py: runs killed and resumed, and checkpoints killed while they are written."""
+    rows = [
+        [row["name"], shown(row["kills"]), "yes" if row["as_it_should"] else "**no**"]
+        for row in at(result("reliability"), "rows") or []
+    ]
+    heads = ["", "kills", "the same, or whole, to the last bit"]
+    return table(heads, rows or [[NONE] * 3]) + foot(["reliability"])
+
+
+def embed() -> str:
+    """Neighbours and a linear classifier on features learned without labels: bench/tasks.py embed."""
+    found = at(result("tasks-embed"), "rows") or [{"name": "zpinch (fusion)"}]
+    kinds = list(at(found[0], "disturbed") or ["noise 0.1", "noise 0.3", "shift 1"])
+    rows = [
+        [
+            row["name"],
+            shown(row.get("dimensions")),
+            shown(row.get("knn"), ".2%"),
+            shown(row.get("linear"), ".2%"),
+            *(shown(at(row, "disturbed", kind), ".2%") for kind in kinds),
+            f"{row['neighbours']}, {row['distance']}" if "neighbours" in row else NONE,
+        ]
+        for row in found
+    ]
+    heads = ["", "numbers", "kNN error", "linear error", *(f"kNN, {kind}" for kind in kinds), "neighbours"]
+    return table(heads, rows) + foot(["tasks-embed"])
+
+
+def detect() -> str:
+    """AUROC beside the baselines, means of the one-class runs: bench/tasks.py detect."""
+    found = result("tasks-detect")
+    runs, foreign = at(found, "one_class") or [], at(found, "foreign")
+    names = list(at(foreign, "auroc") or (runs[0]["auroc"] if runs else {"zpinch": None}))
+    rows: list[Sequence[str]] = []
+    for name in names:
+        values = [run["auroc"][name] for run in runs]
+        mean, least = (sum(values) / len(values), min(values)) if values else (None, None)
+        rows.append([name, shown(mean, ".4f"), shown(least, ".4f"), shown(at(foreign, "auroc", name), ".4f")])
+    heads = ["", f"one class of MNIST, mean of {len(runs)}", "its worst class", "MNIST against Fashion-MNIST"]
+    return table(heads, rows) + foot(["tasks-detect"])
+
+
+def detect_promise() -> str:
+    """False alarms on test images, and the ranks of ten odd images among 10,000: bench/tasks.py detect."""
+    found = result("tasks-detect")
+    runs, foreign, hidden = at(found, "one_class") or [], at(found, "foreign"), at(found, "hidden") or {}
+    rows: list[Sequence[str]] = []
+    for share in ("0.01", "0.05"):
+        values = [run["false_alarms"][share] for run in runs]
+        mean = sum(values) / len(values) if values else None
+        whole = at(foreign, "false_alarms", share)
+        rows.append([f"false alarms at {share}: one class, mean; all classes", shown(mean, ".4f"), shown(whole, ".4f")])
+    for name, place in hidden.items():
+        rows.append([f"ten odd among 10,000, {name}: in the first ten; worst rank", *map(shown, place.values())])
+    return table(["", "", ""], rows) + foot(["tasks-detect"])
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "mnist": mnist,
     "priors": priors,
@@ -246,15 +325,25 @@ TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
     "contraction": contraction,
     "codec": codec,
+    "codec_million": codec_million,
     "ablation": ablation,
     "contraction_cost": partial(ablation, "ablation-contraction"),
     "optimiser": partial(ablation, "ablation-optimiser"),
     "qualities": qualities,
+    "alarms": alarms,
+    "reliability": reliability,
     "realism": realism,
     "archives": archives,
     "exact_layer": exact_layer,
     "exact_code": exact_code,
     "codes": codes,
+    "reproduce_contractive": published_tables.contractive,
+    "reproduce_pca": published_tables.pca,
+    "reproduce_densities": published_tables.densities,
+    "reproduce_balance": published_tables.balance,
+    "embed": embed,
+    "detect": detect,
+    "detect_promise": detect_promise,
 }
 
 

@@ -19,6 +19,7 @@ ROOMS = [
     "evaluation",
     "training",
     "tasks",
+    "sklearn",
     "zpinch",
     "cli",
     "__main__",

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from zpinch.tasks.archive import Archive, open_archive
     from zpinch.tasks.compress import compress
     from zpinch.tasks.decompress import decompress
+    from zpinch.tasks.detect import detect
+    from zpinch.tasks.embed import embed
     from zpinch.tasks.evaluate import evaluate
+    from zpinch.tasks.explore import explore
+    from zpinch.tasks.export import export
     from zpinch.tasks.find import find
     from zpinch.tasks.generate import generate
     from zpinch.tasks.source import open_images
@@ -31,7 +35,11 @@ __all__ = [
     "ZpinchError",
     "compress",
     "decompress",
+    "detect",
+    "embed",
     "evaluate",
+    "explore",
+    "export",
     "find",
     "generate",
     "load",

@@ -30,6 +30,9 @@ def test_through_pipes(spots: Spots, tmp_path: Path):
     assert b"32 images" in packed.stderr
     (tmp_path / "a.zpn").write_bytes(packed.stdout)
     data = packed.stdout
+    again = piped("compress", tmp_path / "data.zip", "-m", spots.folder, "-o", "-", "--json", "--quiet")
+    assert again.stdout == data
+    assert json.loads(again.stderr)["images"] == 32
     names = "".join(f"{i}\t{name}\n" for i, name in enumerate(open_names(tmp_path / "a.zpn")))
     assert piped("list", "-", data=data).stdout.decode() == names
     assert b"32 of 8x8, grey" in piped("info", "-", data=data).stdout
@@ -64,6 +67,14 @@ def test_a_lone_dash_is_a_file_and_a_typing_mistake_is_not(zpinch: Zpinch, spots
         code, out, err = zpinch(*words)
         assert code == 1
         assert "no option" in out + err
+
+
+def test_half_a_level_is_no_level(zpinch: Zpinch, spots: Spots):
+    for option in (("--max-error", "1.5"), ("--quality", "2.5"), ("--size", "8.4"), ("--seed", "x")):
+        code, out, err = zpinch("compress", "x", "-m", spots.folder, "-o", "a.zpn", *option)
+        assert code == 1
+        assert f"{option[1]} is not a whole number" in " ".join((out + err).split())
+    assert "not a whole number" in zpinch("find", spots.path, "--like", "x.png", "-k", "2.5").err
 
 
 def test_parts_of_an_archive(zpinch: Zpinch, spots: Spots):

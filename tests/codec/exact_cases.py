@@ -9,7 +9,9 @@ from zpinch.codec.integer_net import IntegerLayer
 Shape = tuple[int, int, int]
 
 
-def any_net(rng: np.random.Generator, shape: Shape, *, hidden: int = 6, background: int = 0) -> ExactNet:
+def any_net(
+    rng: np.random.Generator, shape: Shape, *, hidden: int = 6, background: int = 0, relative: bool = False
+) -> ExactNet:
     channels, height, width = shape
 
     def layer(outputs: int, inputs: int, shifts: tuple[int, int]) -> IntegerLayer:
@@ -32,6 +34,7 @@ def any_net(rng: np.random.Generator, shape: Shape, *, hidden: int = 6, backgrou
         given=offsets(16),
         high=layer(16, hidden, (3, 6)),
         low=layer(16, hidden, (3, 6)),
+        relative=relative,
     )
 
 

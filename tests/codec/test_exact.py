@@ -29,20 +29,23 @@ def as_lists(net: ExactNet) -> oracle.Predictor:
     ("shape", "background", "max_error"),
     [((1, 9, 8), 0, 0), ((3, 3, 8), 255, 0), ((1, 2, 15), 7, 0), ((1, 4, 8), 0, 2), ((3, 2, 5), 9, 30)],
 )
-def test_the_layer_equals_plain_integers(shape: tuple[int, int, int], background: int, max_error: int) -> None:
+@pytest.mark.parametrize("relative", [False, True])
+def test_the_layer_equals_plain_integers(
+    shape: tuple[int, int, int], background: int, max_error: int, relative: bool
+) -> None:
     rng = np.random.default_rng(shape[2])
-    net = any_net(rng, shape, background=background)
+    net = any_net(rng, shape, background=background, relative=relative)
     images = any_images(rng, 3, shape, background=background)
     words = encode(net, images, max_error=max_error)
     assert oracle.decode(as_lists(net), words.tolist(), 3, max_error) == within(images, max_error).tolist()
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(0, 2**32), SHAPES, st.integers(1, 5), st.sampled_from([0, 0, 1, 2, 5, 127]))
-def test_pixels_come_back(seed: int, shape: tuple[int, int, int], count: int, max_error: int) -> None:
+@given(st.integers(0, 2**32), SHAPES, st.integers(1, 5), st.sampled_from([0, 0, 1, 2, 5, 127]), st.booleans())
+def test_pixels_come_back(seed: int, shape: tuple[int, int, int], count: int, max_error: int, relative: bool) -> None:
     rng = np.random.default_rng(seed)
     background = int(rng.integers(0, 256))
-    net = any_net(rng, shape, background=background)
+    net = any_net(rng, shape, background=background, relative=relative)
     images = any_images(rng, count, shape, background=background)
     decoded = decode(net, encode(net, images, max_error=max_error), count, max_error=max_error)
     assert decoded.dtype == np.uint8

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from zpinch.codec import integer_net
-from zpinch.codec.integer_net import POWERS, IntegerLayer, requantise, weights_from_logits
+from zpinch.codec.integer_net import POWERS, IntegerLayer, requantise, weights_from_columns, weights_from_logits
 from zpinch.errors import LimitError, ModelError
 
 
@@ -114,3 +114,11 @@ def test_powers_are_what_they_are_called() -> None:
     assert POWERS[-1] == 0
     digest = hashlib.sha256(POWERS[:256].astype("<u4").tobytes()).hexdigest()
     assert digest == "ab6a7aa6798020f12b24608a2fd40303a1c263d32b42f9bd45fc4461cce407e2"
+
+
+@given(st.integers(0, 2**32), st.integers(1, 40), st.sampled_from([3, 900, 2**30]))
+def test_tables_in_columns_are_those_in_rows(seed: int, size: int, spread: int) -> None:
+    logits = np.random.default_rng(seed).integers(-spread, spread, (2, size, 5))  # the narrow ones hold ties
+    wanted = [weights_from_logits(columns.T.astype(np.int32)).T.tolist() for columns in logits]
+    assert weights_from_columns(logits).tolist() == wanted
+    assert weights_from_columns(logits.astype(np.float64)).tolist() == wanted

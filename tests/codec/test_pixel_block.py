@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from zpinch.codec.container import ArchiveHeader, ArchiveReader, Block
 from zpinch.codec.exact import within
-from zpinch.codec.exact_net import ExactNet
 from zpinch.codec.layout import RANGE_CODED, RAW, STORED
 from zpinch.codec.pixel_block import pack_pixels, pixel_symbols, unpack_pixels
 from zpinch.errors import CorruptArchive, UsageError, WrongModel
@@ -28,7 +27,7 @@ def pixel_header(block: Block, *, max_error: int = 0, **changes: object) -> Arch
         "step": 2.0 * max_error + 1,
         "parts": {"exact": "7a" * 32},
         "class_names": classes,
-        "coder": ExactNet.coder,
+        "coder": "exact-1",
         "layers": ("exact",),
     }
     return header_for(block, **{**values, **changes})

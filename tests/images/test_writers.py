@@ -186,6 +186,16 @@ def test_a_file_that_is_there_is_kept_unless_forced(tmp_path: Path, collection: 
         save_images(collection, tmp_path / "x" / kind, force=True)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_device_or_a_pipe_is_never_replaced(tmp_path: Path, collection: ImageCollection, kind: str) -> None:
+    out = tmp_path / kind
+    os.mkfifo(out)
+    with pytest.raises(UsageError, match="device or a pipe"):
+        save_images(collection, out, force=True)
+    assert out.is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
 def test_a_folder_that_is_there_is_only_added_to(tmp_path: Path, collection: ImageCollection) -> None:
     out = tmp_path / "out"
     out.mkdir()

@@ -106,17 +106,21 @@ def test_jacobian_rows_are_finite_differences():
         torch.testing.assert_close(rows[:, :, pixel], slope, rtol=1e-7, atol=1e-8)
 
 
+def probes(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
 def test_one_probe_in_one_dimension_is_exact():
     """With one latent the unit sphere is {-1, 1}: a probe is the whole Jacobian."""
     net = Net((7, 5, 1), "tanh")
-    found = contraction_projected(net, net.x, probes=1, rng=torch.Generator().manual_seed(0))
+    found = contraction_projected(net, net.x, probes(1, 5, 1)[0])
     torch.testing.assert_close(found, net.brute(), rtol=1e-12, atol=0)
 
 
 def test_projections_are_unbiased():
     net = Net(SIZES[3], "sigmoid")
-    rng = torch.Generator().manual_seed(1)
-    draws = torch.stack([contraction_projected(net, net.x, probes=2, rng=rng).detach() for _ in range(400)])
+    drawn = probes(800, len(net.x), SIZES[3][-1], seed=1)
+    draws = torch.stack([contraction_projected(net, net.x, *pair).detach() for pair in drawn.split(2)])
     assert abs(draws.mean() - net.brute()) < 4 * draws.std() / len(draws) ** 0.5
     assert draws.std() > 0.01 * draws.mean()  # they are draws
 
@@ -128,8 +132,7 @@ def test_projections_of_a_convolution_are_unbiased_and_teach():
     x = torch.randn(3, 1, 4, 4, dtype=torch.float64)
     brute = jacobian_rows(net, x).square().sum((1, 2)).mean()
     expected = torch.autograd.grad(brute, net[0].weight)[0]
-    rng = torch.Generator().manual_seed(2)
-    found = contraction_projected(net, x, probes=600, rng=rng)
+    found = contraction_projected(net, x, *probes(600, 3, 1, 2, 2, seed=2))
     assert found.item() == pytest.approx(brute.item(), rel=0.1)
     torch.testing.assert_close(
         torch.autograd.grad(found, net[0].weight)[0], expected, rtol=0.2, atol=0.1 * expected.abs().max().item()
@@ -138,7 +141,7 @@ def test_projections_of_a_convolution_are_unbiased_and_teach():
 
 def test_projections_do_not_touch_the_images():
     net = Net(SIZES[1], "tanh")
-    contraction_projected(net, net.x, probes=1, rng=torch.Generator()).backward()
+    contraction_projected(net, net.x, *probes(1, len(net.x), SIZES[1][-1])).backward()
     assert net.x.grad is None
     assert not net.x.requires_grad
 
@@ -153,3 +156,15 @@ def test_contraction_falls_when_it_is_descended():
         optimiser.step()
     assert net.brute().item() < before / 3
     assert F.mse_loss(net.exact(), net.brute()) < 1e-20
+
+
+def test_the_exact_penalty_teaches_in_lower_precision():
+    net = Net(SIZES[3], "sigmoid")
+    single = [w.float().detach().requires_grad_() for w in net.weights]
+    biases = [b.float().detach() for b in net.biases]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = contraction_exact(single, biases, net.activations, net.x.float())
+    assert found.item() == pytest.approx(net.brute().item(), rel=0.05)
+    expected = torch.autograd.grad(net.brute(), net.weights)
+    for ours, theirs in zip(torch.autograd.grad(found, single), expected, strict=True):
+        torch.testing.assert_close(ours.double(), theirs, rtol=0, atol=0.05 * theirs.abs().max().item())

@@ -57,6 +57,7 @@ def small_config(
         latent=latent,
         has_encoder=chosen.has_encoder,
         has_critic=chosen.has_critic,
+        is_variational=chosen.is_variational,
     )
     if backbone == "mlp":
         return config

@@ -40,15 +40,13 @@ def test_codes_come_back():
 
 def test_noise_is_uniform_within_a_step():
     z = torch.full((200, 50), 3.0)
-    u = (noisy(z, 0.5, torch.Generator().manual_seed(0)) - z) / 0.5
+    u = (noisy(z, 0.5, torch.rand(z.shape, generator=torch.Generator().manual_seed(0))) - z) / 0.5
     assert u.abs().max() <= 0.5
     assert abs(u.mean()) < 4 * (1 / 12 / u.numel()) ** 0.5
     assert abs(u.var() - 1 / 12) < 1e-3
 
 
-def test_noise_is_a_function_of_its_seed_and_transparent_to_gradients():
+def test_noise_is_transparent_to_gradients():
     z = torch.zeros(4, 3, requires_grad=True)
-    first, again = (noisy(z, 0.5, torch.Generator().manual_seed(s)) for s in (1, 1))
-    assert torch.equal(first, again)
-    first.sum().backward()
+    noisy(z, 0.5, torch.rand(4, 3)).sum().backward()
     assert torch.equal(z.grad, torch.ones(4, 3))

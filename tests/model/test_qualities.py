@@ -16,6 +16,7 @@ from zpinch.model.storage import CONFIG, identities, load, load_config
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import drawn_ratios, training_steps
 from zpinch.training.measure import Yardstick
+from zpinch.training.processes import Noise
 from zpinch.training.progress import Silent
 from zpinch.training.recipes import RECIPES, Schedule
 from zpinch.training.session import finish
@@ -81,13 +82,13 @@ def test_the_generator_hears_of_the_step_once_it_has_learned_to(backbone: str):
 
 def test_noise_is_as_wide_as_each_images_step():
     z, step = torch.zeros(3, 1000), torch.tensor([[0.25], [0.5], [2.0]])
-    u = noisy(z, step, torch.Generator().manual_seed(0))
+    u = noisy(z, step, torch.rand(z.shape, generator=torch.Generator().manual_seed(0)))
     assert (u.abs() <= step / 2).all()
     torch.testing.assert_close(u.std(1), step[:, 0] / 12**0.5, rtol=0.05, atol=0)
 
 
 def test_half_of_the_images_train_the_default_and_the_others_any():
-    ratios = drawn_ratios(STEP_RATIOS, 10_000, torch.Generator().manual_seed(0))
+    ratios = drawn_ratios(STEP_RATIOS, 10_000, Noise(torch.Generator().manual_seed(0), torch.zeros(0)))
     shares = [(ratios == ratio).float().mean().item() for ratio in STEP_RATIOS]
     assert shares == pytest.approx([0.1, 0.1, 0.6, 0.1, 0.1], abs=0.02)
 

@@ -19,7 +19,15 @@ from zpinch.model.model import Model
 from zpinch.model.storage import CONFIG, WEIGHTS, identities, load, load_config
 
 IMAGES = blobs(40, classes=2)
-CASES = [("fusion", "mlp"), ("fusion", "conv"), ("autoencoder", "mlp"), ("gan", "mlp"), ("gan", "conv")]
+CASES = [
+    ("fusion", "mlp"),
+    ("fusion", "conv"),
+    ("autoencoder", "mlp"),
+    ("gan", "mlp"),
+    ("gan", "conv"),
+    ("vae", "mlp"),
+    ("vae", "conv"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,13 @@
 """An independent reader of .zpn archives: the standard library, NumPy, and docs/format.md.
 
-    python tests/oracles/read_archive.py ARCHIVE.zpn TABLES.npz
+    python tests/oracles/read_archive.py ARCHIVE.zpn MODEL [OUT.npz]
 
-TABLES.npz holds what coded the archive, by the names of docs/format.md: tables, `weights`, `first` and, for a model of
-classes, `label_weights`; or a network: `first`, `label_weights` and `0.weight`, `0.bias`, `0.shift`, `1.weight`, ...;
-or an exact layer: `background`, `rows`, `columns`, `given`, `first0.weight`, ..., for archives of pixels. It
-imports nothing of zpinch: what it reads is what the specification says, not what zpinch happens to do. It is slow and
-trusts nothing.
+MODEL is the folder of the model that wrote it (model_file.py finds the part), or an .npz of that part; OUT.npz gets
+`pixels` or `codes`, `labels` and `names`. The .npz of a part holds what coded the archive, by the names of
+docs/format.md: tables, `weights`, `first` and, for a model of classes, `label_weights`; or a network: `first`,
+`label_weights` and `0.weight`, `0.bias`, `0.shift`, `1.weight`, ...; or an exact layer: `background`, `rows`,
+`columns`, `given`, `first0.weight`, ..., for archives of pixels. It imports nothing of zpinch: what it reads is what
+the specification says, not what zpinch happens to do. It is slow and trusts nothing.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from dense_prior import logits, table
 from exact_layer import Predictor, decode_images
 from integer_net import table as even_table
+from model_file import coding_part
 from range_coder import Decoder
 
 LIMIT = 1 << 20
@@ -87,7 +89,7 @@ def read_header(reader: Reader) -> tuple[dict, int]:
     require(set(header) == FIELDS, "fields of the header")
     known = header["scan_order"], header["tile_grid"]
     require(known == ("channel-row-column", [1, 1]), "a newer kind of archive")
-    coders = {"latent": ("range-1", "autoregressive-1"), "exact": ("exact-1",)}
+    coders = {"latent": ("range-1", "autoregressive-1"), "exact": ("exact-1", "exact-2")}
     require(len(header["layers"]) == 1 and header["coder"] in coders.get(header["layers"][0], ()), "a newer coder")
     if header["layers"] == ["exact"]:
         require(header["code_shape"] == header["image_shape"] and header["step"] in range(1, 256, 2), "steps of pixels")
@@ -271,6 +273,15 @@ def require(holds: bool, what: str) -> None:
 
 
 if __name__ == "__main__":
-    with np.load(sys.argv[2]) as arrays:
-        archive = read_archive(Path(sys.argv[1]).read_bytes(), dict(arrays))
+    written, model = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2])
+    if model.is_dir():
+        part = coding_part(model, read_header(Reader(written))[0]["parts"])
+    else:
+        with np.load(model) as arrays:
+            part = dict(arrays)
+    archive = read_archive(written, part)
     print(f"{len(archive.codes)} images by model '{archive.header['model_name']}', {archive.statistics}")
+    if len(sys.argv) > 3:
+        content = {"pixels" if archive.header["layers"] == ["exact"] else "codes": archive.codes}
+        optional = {"labels": archive.labels, "names": archive.names}
+        np.savez(sys.argv[3], **content, **{name: rows for name, rows in optional.items() if rows is not None})

@@ -185,7 +185,7 @@ def test_the_model_is_sought(
 
 
 def test_a_recipe_without_an_encoder_names_those_with_one(archived: Archived, gan: Path, tmp_path: Path):
-    with pytest.raises(ModelError, match=r"'gan'.*fusion, autoencoder or contractive") as error:
+    with pytest.raises(ModelError, match=r"'gan'.*fusion, autoencoder, contractive, vae or vae-gan") as error:
         compress(archived.images, gan, tmp_path / "x.zpn")
     assert error.value.exit_code == 3
     assert not everything_in(tmp_path)

@@ -1,5 +1,7 @@
 """--lossless and --max-error from images to archive and back: what is promised is what comes back."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ from model_cases import finished_model
 from PIL import Image
 
 from zpinch import open_images
+from zpinch.codec import exact
 from zpinch.errors import ModelError, UsageError, WrongModel
 from zpinch.images import ImageCollection, open_stream
 from zpinch.model.model import Model
@@ -77,6 +80,34 @@ def test_lossless_and_no_error_are_the_same_archive(model: Model, held_digits: I
         compress(held_digits, model, tmp_path / "c.zpn", lossless=True, max_error=2)
     with pytest.raises(UsageError, match="0 to 127"):
         compress(held_digits, model, tmp_path / "c.zpn", max_error=128)
+    for asked in ({"lossless": True}, {"max_error": 3}):
+        with pytest.raises(UsageError, match="Leave one out"):
+            compress(held_digits, model, tmp_path / "c.zpn", quality=1, **asked)
+    assert not (tmp_path / "c.zpn").exists()
+
+
+def test_images_the_layer_does_not_know_are_told(
+    model: Model, held_digits: ImageCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = tuple(f"n/{i}.png" for i in range(30))
+    images = ImageCollection(held_digits.pixels[:30], names=names)
+    assert compress(images, model, tmp_path / "old.zpn", lossless=True).warnings == ()  # from before it was measured
+    assert model.exact is not None
+    alone = np.array([32 * exact.encode(model.exact, image[None]).size for image in images.pixels])  # ends included
+    monkeypatch.setitem(model.facts, "held-out bits per byte, lossless", alone.mean() / 784 / 3)
+    for number, asked in enumerate(({"lossless": True}, {"max_error": 1})):
+        (said,) = compress(images, model, tmp_path / f"{number}.zpn", **asked).warnings
+        assert f"training {alone.mean() / 3:,.0f}" in said
+        assert "packs these badly" in said
+        assert names[alone.argmax()] in said
+    told = float(said_of(compress(images, model, tmp_path / "n.zpn", lossless=True).warnings[0]))
+    assert abs(told / alone.mean() - 1) < 0.02
+    monkeypatch.setitem(model.facts, "held-out bits per byte, lossless", alone.mean() / 784)
+    assert compress(images, model, tmp_path / "known.zpn", lossless=True).warnings == ()
+
+
+def said_of(warning: str) -> str:
+    return warning.removeprefix("these images cost ").split()[0].replace(",", "")
 
 
 def test_the_layer_has_an_identity_of_its_own(
@@ -111,6 +142,30 @@ def test_what_was_converted_is_refused(model: Model, tmp_path: Path) -> None:
         assert not (tmp_path / "a.zpn").exists()
         compress(stream, model, tmp_path / "b.zpn", lossless=True, allow_conversion=True, force=True)
         compress(stream, model, tmp_path / "b.zpn", max_error=1, force=True)
+
+
+def test_an_archivist_needs_the_oracles_alone(
+    model: Model, without: Path, held_digits: ImageCollection, tmp_path: Path
+):
+    images = ImageCollection(held_digits.pixels[:1], held_digits.labels[:1], held_digits.class_names, ("é/1.png",))
+    folder = model.save(tmp_path / "model")
+    compress(images, model, tmp_path / "pixels.zpn", lossless=True)
+    compress(images, model, tmp_path / "codes.zpn")
+    program = Path(__file__).parents[1] / "oracles" / "read_archive.py"
+
+    def read(name: str, by: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, program, tmp_path / f"{name}.zpn", by, tmp_path / f"{name}.npz"]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    for name, wanted in (("pixels", images.pixels), ("codes", model.encode(images.pixels))):
+        ended = read(name, folder)
+        assert ended.returncode == 0, ended.stderr
+        with np.load(tmp_path / f"{name}.npz") as found:
+            assert np.array_equal(found[name], wanted)
+            assert found["labels"].tolist() == images.labels.tolist()
+            assert found["names"].tolist() == ["é/1.png"]
+    (folder / "model.safetensors").write_bytes((without / "model.safetensors").read_bytes())
+    assert "another model" in read("pixels", folder).stderr
 
 
 def test_a_source_goes_only_for_its_own_pixels(model: Model, held_digits: ImageCollection, tmp_path: Path) -> None:

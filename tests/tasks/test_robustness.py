@@ -54,22 +54,44 @@ class Presses(Silent):
 # --- Objectives that run away -------------------------------------------------------------------------------------
 
 
-def test_an_objective_that_runs_away_leaves_the_best_state_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def poisoned(learner, images, plan) -> Iterator[Progress]:
-        for progress in training_steps(learner, images, plan):
-            if progress.step == 6:
-                with torch.no_grad():
-                    learner.live.generator.realism.weight.fill_(torch.nan)
-            yield progress
+class Poisons(Hears):
+    """Something that makes a weight no number, so many times, when a step is reached."""
 
-    monkeypatch.setattr(session, "training_steps", poisoned)
-    model = quick(recipe="fusion", out=tmp_path / "m")
-    assert "no longer finite at step 7" in model.facts["reason"]
-    assert model.facts["steps"] <= 6
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, step: int, times: int) -> None:
+        super().__init__()
+        self.taken: list[int] = []
+
+        def poisoned(learner, images, plan) -> Iterator[Progress]:
+            for progress in training_steps(learner, images, plan):
+                self.taken.append(progress.step)
+                if progress.step == step and self.taken.count(step) <= times:
+                    with torch.no_grad():
+                        learner.live.generator.realism.weight.fill_(torch.nan)
+                yield progress
+
+        monkeypatch.setattr(session, "training_steps", poisoned)
+
+
+def test_an_objective_that_runs_away_goes_back_and_learns_half_as_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    hears = Poisons(monkeypatch, step=13, times=2)
+    model = quick(recipe="fusion", steps=40, out=tmp_path / "m", listener=hears)  # a look every 4 steps
+    assert hears.taken == [*range(1, 17), *range(13, 17), *range(13, 41)]
+    assert len([said for said in hears.alarms if "from step 12" in said and "half as fast" in said]) == 2
+    assert model.facts["reason"] == "stopped: all 40 steps are taken"
+    assert model.facts["alarms"].count("step 16: the objective is no longer finite") == 2
     kept = load(tmp_path / "m")
     assert all(weight.isfinite().all() for weight in kept.parameters())
     assert all(np.isfinite(value) for row in kept.history for value in row["terms"].values())
     assert not (tmp_path / "m" / "resume").exists()
+
+
+def test_an_objective_that_always_runs_away_leaves_the_best_state_before(tmp_path: Path, monkeypatch):
+    hears = Poisons(monkeypatch, step=6, times=100)
+    model = quick(recipe="fusion", out=tmp_path / "m", listener=hears)
+    assert "no longer finite at step 6, at however low a rate" in model.facts["reason"]
+    assert model.facts["steps"] <= 5
+    assert hears.taken.count(6) == 9  # rates down to a 256th
+    assert all(weight.isfinite().all() for weight in load(tmp_path / "m").parameters())
 
 
 def test_without_a_state_before_nothing_is_saved(tmp_path: Path):
@@ -98,7 +120,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_training(tmp_path: Pat
     with pytest.raises(UsageError, match="cannot be written"):
         quick(out=tmp_path / "m", listener=hears)
     monkeypatch.undo()
-    monkeypatch.setattr(session, "save_run", full)
+    monkeypatch.setattr(session, "save_look", full)
     with pytest.raises(UsageError, match="No space left"):
         quick(out=tmp_path / "m", listener=hears)
     assert not hears.steps
@@ -107,9 +129,9 @@ def test_a_place_that_cannot_be_written_is_refused_before_training(tmp_path: Pat
 
 def test_a_disk_that_fills_up_costs_the_checkpoints_not_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     hears = Hears()
-    stored = session.save_run
+    stored = session.save_look
     monkeypatch.setattr(
-        session, "save_run", lambda *a, history, **k: full() if history else stored(*a, history=history, **k)
+        session, "save_look", lambda *a, history, **k: full() if history else stored(*a, history=history, **k)
     )
     model = quick(out=tmp_path / "m", listener=hears)
     assert hears.steps == 10

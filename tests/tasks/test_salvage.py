@@ -96,5 +96,5 @@ def test_gaps_in_words():
 
 
 def test_a_pipe_cannot_be_salvaged(spots: Spots, tmp_path: Path):
-    with pytest.raises(UsageError, match="pipe"):
+    with pytest.raises(UsageError, match="Save it first"):
         decompress(Pipe(spots.path.read_bytes()), tmp_path / "x", model=spots.model, salvage=True)

@@ -7,13 +7,16 @@ import pytest
 from model_cases import SMALL, blobs, same_weights
 
 import zpinch
+from zpinch.codec.exact import encode
 from zpinch.errors import CorruptModel, ImageError, ModelError, QualityError, UsageError, ZpinchError
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.storage import load
+from zpinch.tasks.cost import TRAINING_EXACT_BITS
 from zpinch.tasks.preparation import Budget, apply_setting, build, make_plan
 from zpinch.tasks.train import estimate, train
 from zpinch.training.loop import Progress
+from zpinch.training.measure import split_held_out
 from zpinch.training.progress import Silent
 from zpinch.training.recipes import RECIPES, Objective, Schedule
 
@@ -146,7 +149,7 @@ def test_settings_reach_what_they_name():
         "objective.game=chess",
         "schedule.batch=0",
         "schedule.batch=1.5",
-        "encoder.hidden=",
+        "critic.hidden=",
         "encoder.hidden=a,b",
         "recipe.name=x",
         "=",
@@ -171,6 +174,9 @@ def test_a_setting_that_is_unknown_lists_those_that_are():
         ("gan", "objective.distortion=1"),
         ("gan", "objective.rate=1"),
         ("gan", "objective.critic_start=0.5"),
+        ("vae", "objective.distortion=0"),
+        ("vae-gan", "objective.adversarial=0"),
+        ("fusion", "encoder.is_variational=true"),
         ("fusion", "encoder.code=2,1,1"),
         ("fusion", "critic.labels=0"),
     ],
@@ -178,6 +184,22 @@ def test_a_setting_that_is_unknown_lists_those_that_are():
 def test_settings_that_a_recipe_cannot_follow_are_refused(recipe: str, setting: str):
     with pytest.raises(ZpinchError):
         quick(recipe=recipe, settings=(*SETTINGS, setting), steps=2)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "term", "able"),
+    [
+        ("gan", "rate", "fusion, autoencoder, contractive"),
+        ("vae", "rate", "fusion, autoencoder, contractive"),
+        ("fusion", "divergence", "vae, vae-gan"),
+        ("autoencoder", "features", "fusion, vae-gan"),
+        ("gan", "features", "fusion, vae-gan"),
+        ("vae", "adversarial", "fusion, vae-gan, gan"),
+    ],
+)
+def test_a_term_that_a_recipe_has_no_part_for_names_those_that_have(recipe: str, term: str, able: str):
+    with pytest.raises(UsageError, match=rf"objective\.{term} .*'{recipe}' does not: {able}\.$"):
+        build(IMAGES, recipe, "mlp", 4, (f"objective.{term}=1",), seed=0, device="cpu")
 
 
 # --- Budgets ------------------------------------------------------------------------------------------------------
@@ -281,7 +303,7 @@ def test_resuming_needs_a_run_of_these_images(tmp_path: Path):
         quick(resume=True)
     with pytest.raises(ModelError, match="no run to resume"):
         quick(out=tmp_path / "nowhere", resume=True)
-    (tmp_path / "m" / "resume" / "state.json").write_text("{}")
+    (tmp_path / "m" / "resume" / "look.safetensors").write_text("{}")
     with pytest.raises(CorruptModel):
         quick(out=tmp_path / "m", resume=True)
 
@@ -326,6 +348,15 @@ def test_the_model_kept_is_one_that_meets_the_conditions(monkeypatch: pytest.Mon
     assert quick(until="bits<100", steps=10).facts["held-out bits"] < 100
 
 
+def test_the_facts_say_what_a_held_out_byte_takes_lossless(tmp_path: Path):
+    model = quick(recipe="fusion", steps=10, out=tmp_path / "m")
+    _, held_out = split_held_out(IMAGES)
+    words = encode(model.exact, held_out.pixels)
+    said = load(tmp_path / "m").facts[TRAINING_EXACT_BITS]
+    assert said * held_out.pixels.size == pytest.approx(32 * words.size, abs=64)  # the coder's end
+    assert f"| {TRAINING_EXACT_BITS} | {said:.5g} |" in (tmp_path / "m" / "README.md").read_text()
+
+
 def test_the_listener_hears_every_phase():
     watch = Watches()
     quick(recipe="fusion", steps=10, listener=watch)
@@ -339,6 +370,7 @@ def test_the_listener_hears_every_phase():
         *(f"fitting the prior of quality {quality}" for quality in (1, 2, 3, 4, 5)),
         "fitting the exact layer",
         "fitting the sampler",
+        "scoring normal images",
     ]
     assert watch.reasons == ["stopped: all 10 steps are taken"]
 

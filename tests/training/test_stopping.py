@@ -116,14 +116,6 @@ def test_patience_begins_anew_with_the_critic():
     assert not judge(history, (), may_stop_early=True).is_over
 
 
-@pytest.mark.parametrize("term", [math.nan, math.inf])
-def test_it_stops_when_the_objective_is_not_finite(term: float):
-    history = [*checks(1.0), Check(200, 2.0, {"distortion": term}, mse=1.0)]
-    verdict = judge(history, (), may_stop_early=False)
-    assert verdict.is_over
-    assert "no longer finite at step 200" in verdict.reason
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -131,9 +123,11 @@ def test_it_stops_when_the_objective_is_not_finite(term: float):
         ({"nearest": 1.0, "recall": 0.8}, []),
         ({"nearest": 0.5}, ["copying"]),
         ({"recall": 0.02}, ["collapsed"]),
-        ({"terms": {"critic": 0.01}}, ["critic wins"]),
-        ({"terms": {"critic": 0.5}}, []),
-        ({"nearest": 0.1, "recall": 0.0, "terms": {"critic": 0.0}}, ["copying", "collapsed", "critic wins"]),
+        ({"wins": 0.999}, ["critic wins"]),
+        ({"wins": 0.97}, []),
+        ({"recall": 0.0, "rfcd": 80.0, "fcd": 90.0}, []),  # it has not learned yet
+        ({"nearest": 0.85, "intervals": {"nearest": [0.8, 0.92]}}, []),  # it may be chance
+        ({"nearest": 0.1, "recall": 0.0, "wins": 1.0}, ["collapsed", "copying", "critic wins"]),
     ],
 )
 def test_alarms_speak_plainly(changes: dict[str, object], words: list[str]):

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from zpinch.cli.pipes import archive_at, is_standard, no_option, output
-from zpinch.cli.program import COMMON, READING, Common, ModelOption, OutOption, Reading, app, examples, tell
+from zpinch.cli.program import COMMON, READING, Common, ModelOption, OutOption, Reading, app, examples, tell, whole
 from zpinch.errors import CorruptArchive
 
 ArchiveArgument = Annotated[
@@ -43,13 +43,17 @@ def compress(
         ),
     ],
     quality: Annotated[
-        int, Parameter(help="1, the smallest archive, to 5, the closest images; read back without saying which.")
+        int,
+        Parameter(
+            converter=whole, help="1, the smallest archive, to 5, the closest images; read back without saying which."
+        ),
     ] = 3,
     lossless: Annotated[
         bool, Parameter(negative="", help="Keep the pixels themselves: larger, and the very same when they come back.")
     ] = False,
     max_error: Annotated[
-        int | None, Parameter(help="Keep each pixel within so many of 255 levels. Smaller than --lossless.")
+        int | None,
+        Parameter(converter=whole, help="Keep each pixel within so many of 255 levels. Smaller than --lossless."),
     ] = None,
     allow_conversion: Annotated[
         bool,
@@ -117,13 +121,11 @@ def compress(
         lines.append(f"  mse {made.mse:.5f}, worst pixel {made.max_error} of 255 levels off")
     if rm or rm_lossy:
         lines.append(f"  compared with {data}, which is deleted: {made.removed_files:,} files")
+    figures = {**made._asdict(), "bits_per_image": made.bits_per_image, "images_per_second": made.images_per_second}
     if is_standard(out):
-        console.print(*lines, sep="\n", highlight=False, markup=False)  # stdout is the archive's
+        common.show(figures, *lines, to=sys.stderr)  # stdout is the archive's
     else:
-        common.show(
-            {**made._asdict(), "bits_per_image": made.bits_per_image, "images_per_second": made.images_per_second},
-            *lines,
-        )
+        common.show(figures, *lines)
 
 
 @app.command(
@@ -251,9 +253,11 @@ def find(
     archive: ArchiveArgument,
     *,
     like: Annotated[str, Parameter(help="The image to compare with.")],
-    count: Annotated[int, Parameter(name=["--count", "-k"], help="How many.")] = 10,
+    count: Annotated[int, Parameter(name=["--count", "-k"], converter=whole, help="How many.")] = 10,
     model: WritersModel = None,
-    size: Annotated[int | None, Parameter(help="Stretch the image to this side first, in pixels.")] = None,
+    size: Annotated[
+        int | None, Parameter(converter=whole, help="Stretch the image to this side first, in pixels.")
+    ] = None,
     out: Annotated[
         Path | None, Parameter(name=["--out", "-o"], help="Write those images too: a .png sheet, a folder, .npz...")
     ] = None,

@@ -16,7 +16,7 @@ def train(
     data: str,
     *,
     out: OutOption,
-    recipe: Annotated[str, Parameter(help="fusion, autoencoder, contractive or gan.")] = "fusion",
+    recipe: Annotated[str, Parameter(help="fusion, autoencoder, contractive, vae, vae-gan or gan.")] = "fusion",
     backbone: Annotated[
         Literal["conv", "mlp"], Parameter(help="conv, or the dense nets of the classic papers.")
     ] = "conv",

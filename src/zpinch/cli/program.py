@@ -4,11 +4,12 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TextIO
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, Token
 from rich.console import Console
 
 from zpinch.errors import ZpinchError
@@ -26,6 +27,16 @@ app = App(
 )
 app.register_install_completion_command()
 
+SPEAKS = os.environ.get("RANK", "0") == "0"  # of the processes that `accelerate launch` starts, the first
+
+
+def whole(_: object, tokens: Sequence[Token]) -> int:
+    """A whole number, where the parser would round 1.5 to 2: a promise of --max-error 1.5 would not be kept."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"{tokens[0].value} is not a whole number") from None
+
 
 @Parameter(name="*")
 @dataclass(frozen=True)
@@ -36,15 +47,16 @@ class Common:
         False
     )
     quiet: Annotated[bool, Parameter(negative="", help="No progress and no messages.")] = False
-    seed: Annotated[int, Parameter(help="The same seed gives the same result on one machine.")] = 0
+    seed: Annotated[int, Parameter(converter=whole, help="The same seed gives the same result on one machine.")] = 0
     force: Annotated[bool, Parameter(negative="", help="Replace an output that is there already.")] = False
 
     def console(self) -> Console:
-        return Console(stderr=True, quiet=self.quiet)
+        return Console(stderr=True, quiet=self.quiet or not SPEAKS)
 
-    def show(self, data: Any, *lines: str) -> None:
-        """The result on stdout: plain data for machines, lines for people."""
-        print(json.dumps(data, default=str) if self.as_json else "\n".join(lines))
+    def show(self, data: Any, *lines: str, to: TextIO | None = None) -> None:
+        """The result, on stdout if not `to` another stream: plain data for machines, lines for people."""
+        if SPEAKS and (to is None or self.as_json or not self.quiet):
+            print(json.dumps(data, default=str) if self.as_json else "\n".join(lines), file=to)
 
 
 @Parameter(name="*")
@@ -56,7 +68,7 @@ class Reading:
         Literal["train", "test", "all"] | None, Parameter(help="Which split, where the source has them.")
     ] = None
     labels: Annotated[Path | None, Parameter(help="Labels from a file of their own (IDX or .npy).")] = None
-    size: Annotated[int | None, Parameter(help="Resize every image to this side, in pixels.")] = None
+    size: Annotated[int | None, Parameter(converter=whole, help="Resize every image to this side, in pixels.")] = None
     skip_bad: Annotated[
         bool, Parameter(negative="", help="Leave out images that cannot be read, named and counted.")
     ] = False
@@ -112,5 +124,7 @@ def main() -> None:
 
 
 def fail(message: str, code: int) -> None:
-    Console(stderr=True).print(f"zpinch: {message}", style="bold", highlight=False, markup=False, soft_wrap=True)
+    Console(stderr=True, quiet=not SPEAKS).print(
+        f"zpinch: {message}", style="bold", highlight=False, markup=False, soft_wrap=True
+    )
     sys.exit(code)

@@ -8,7 +8,7 @@ exact.py codes images with them; zpinch.model.exact learns them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from zpinch.errors import ModelError
 WINDOW = 6  # rows above, columns to the left and to the right
 ABOVE = WINDOW * (2 * WINDOW + 1)  # neighbours in the rows above
 NIBBLE = 16
+EXACT_CODERS = ("exact-1", "exact-2")  # absolute, relative
 OFFSET_BITS = 4  # offsets come in 1/16 of a layer's output
 
 Shape: TypeAlias = tuple[int, int, int]
@@ -35,11 +36,10 @@ class ExactNet:
     second      (hidden, hidden)
     given       (16, hidden) int16, added to the second layer once the upper nibble is known
     high, low   (16, hidden): logits of the two nibbles, in 1/256 bit
+    relative    whether windows and pixels are taken relative to a guess from the nearest neighbours (exact.py)
 
     Raises ModelError when shapes do not fit.
     """
-
-    coder: ClassVar[str] = "exact-1"  # what an archive's header says
 
     background: int
     first: tuple[IntegerLayer, ...]
@@ -49,6 +49,7 @@ class ExactNet:
     given: NDArray[np.int16]
     high: IntegerLayer
     low: IntegerLayer
+    relative: bool = False
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns", "given"):
@@ -71,6 +72,11 @@ class ExactNet:
                 raise ModelError("an exact layer adds more to an accumulator than its layer allows for")
 
     @property
+    def coder(self) -> str:
+        """What an archive's header says."""
+        return EXACT_CODERS[self.relative]
+
+    @property
     def image_shape(self) -> Shape:
         return len(self.first), len(self.rows), len(self.columns)
 
@@ -86,6 +92,8 @@ class ExactNet:
         """Every number of the network by name, as the model stores them."""
         named: dict[str, NDArray[np.integer]] = {"rows": self.rows, "columns": self.columns, "given": self.given}
         named["background"] = np.array([self.background], np.uint8)
+        if self.relative:
+            named["relative"] = np.ones(1, np.uint8)
         layers = {f"first{channel}": layer for channel, layer in enumerate(self.first)}
         for name, layer in (layers | {"second": self.second, "high": self.high, "low": self.low}).items():
             named |= {f"{name}.weight": layer.weight, f"{name}.bias": layer.bias, f"{name}.shift": layer.shift}
@@ -113,6 +121,7 @@ def exact_net(tensors: Mapping[str, NDArray[Any]]) -> ExactNet:
         given=given,
         high=layer("high"),
         low=layer("low"),
+        relative="relative" in tensors,
     )
 
 

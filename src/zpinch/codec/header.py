@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
 from zpinch.codec.canonical import from_json, to_json
-from zpinch.codec.exact_net import ExactNet
+from zpinch.codec.exact_net import EXACT_CODERS
 from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.codec.layout import CRC, HEADER, JSON_BYTES, MAGIC, VERSION, images_per_block
 from zpinch.codec.source import ByteSource
@@ -24,7 +24,7 @@ Shape = tuple[int, int, int]
 # What this version writes and understands; another value means another reader.
 UNDERSTOOD = {
     "scan_order": ("channel-row-column",),
-    "coder": (CodeTables.coder, IntegerPrior.coder, ExactNet.coder),
+    "coder": (CodeTables.coder, IntegerPrior.coder, *EXACT_CODERS),
     "layers": (("latent",), ("exact",)),
     "tile_grid": ((1, 1),),
 }
@@ -79,7 +79,7 @@ class ArchiveHeader:
             if getattr(self, name) not in values:
                 raise ArchiveError(f"{name} {getattr(self, name)!r} needs a newer zpinch: pip install -U zpinch")
 
-        if self.is_exact != (self.coder == ExactNet.coder):
+        if self.is_exact != (self.coder in EXACT_CODERS):
             raise UsageError(f"header: the coder {self.coder} does not code the layer {self.layers[0]}")
         if self.is_exact:
             if self.code_shape != self.image_shape or self.step not in range(1, 256, 2):

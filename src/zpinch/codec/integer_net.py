@@ -139,6 +139,25 @@ def weights_from_logits(logits: NDArray[np.integer]) -> NDArray[np.uint32]:
     return weights.astype(np.uint32)
 
 
+def weights_from_columns(logits: NDArray[np.integer] | Float) -> NDArray[np.int64]:
+    """The same of logits (..., size, n), a table in each column: faster where there are thousands of tables."""
+    size = logits.shape[-2]
+    wide = logits.astype(np.int64)
+    # The largest of these is the first of the largest logits, found ten times sooner than by argmax.
+    ranks = wide * size
+    ranks += np.arange(size)[::-1, None]
+    ranked = ranks.max(-2, keepdims=True)
+    below = np.subtract(ranked // size, wide, out=ranks)
+    weights = POWERS.take(np.minimum(below, POWERS.size - 1, out=below))
+    weights *= ((SCALE - size) << 32) // weights.sum(-2, keepdims=True)
+    weights >>= 32
+    weights += 1
+    best = size - 1 - ranked % size
+    missing = SCALE - weights.sum(-2, keepdims=True)
+    np.put_along_axis(weights, best, np.take_along_axis(weights, best, -2) + missing, -2)
+    return weights
+
+
 def powers_of_two() -> NDArray[np.int64]:
     """floor(2^(24 - i/256)) for i below 256, then its halves, down to a last 0. By integer roots: exact everywhere."""
     octave: list[int] = []

@@ -15,6 +15,7 @@ from zpinch.evaluation.features import Extractor, Pixels
 from zpinch.evaluation.metrics import (
     Moments,
     frechet_distance,
+    inside,
     kernel_distance,
     mean_squared_error,
     median_ratio,
@@ -135,24 +136,44 @@ class ReconstructionScore:
     label_agreement: float | None  # share of images that keep their predicted class
 
 
-def score_samples(reference: Reference, fake_pixels: Pixels) -> SampleScore:
-    """Score made images (n, c, h, w) uint8; beyond as many as there are real ones, the rest is left out."""
+@dataclass(frozen=True, eq=False)
+class SamplesSeen:
+    """What a score of made images is made of, an entry an image."""
+
+    features: npt.NDArray[np.float32]  # (n, 128) of the made images
+    is_precise: npt.NDArray[np.bool_]  # (n,) of the made images: among the real ones
+    is_recalled: npt.NDArray[np.bool_]  # (n,) of the first n test images: among the made ones
+    nearest: npt.NDArray[np.float64]  # pixel distance to the nearest training image, of at most 1,000
+    predicted: npt.NDArray[np.int64] | None  # (n,), classes
+
+
+def look_at_samples(reference: Reference, fake_pixels: Pixels) -> SamplesSeen:
+    """Compare made images (n, c, h, w) uint8; beyond as many as there are real ones, the rest is left out."""
     n = min(len(fake_pixels), reference.most)
-    real, fake_pixels = reference.at(n), fake_pixels[draw(len(fake_pixels), n)]
-    fake = reference.extractor.features(fake_pixels)
-    found = precision_recall(reference.test_features[:n], fake)
-    predicted = reference.extractor.predict(fake_pixels)
+    fake_pixels = fake_pixels[draw(len(fake_pixels), n)]
+    features = reference.extractor.features(fake_pixels)
+    few = fake_pixels[draw(len(fake_pixels), NEAREST_QUERIES)]
+    return SamplesSeen(
+        features,
+        *inside(reference.test_features[:n], features),
+        nearest_distances(few, reference.train_pixels),
+        reference.extractor.predict(fake_pixels),
+    )
+
+
+def score_samples(reference: Reference, fake: Pixels | SamplesSeen) -> SampleScore:
+    """Score made images, (n, c, h, w) uint8 or as they were seen."""
+    seen = fake if isinstance(fake, SamplesSeen) else look_at_samples(reference, fake)
+    n = len(seen.features)
+    real = reference.at(n)
     return SampleScore(
         n=n,
-        fcd_ratio=_ratio(frechet_distance(fake, reference.test_moments), real.floor),
-        precision_ratio=_ratio(found.precision, real.precision),
-        recall_ratio=_ratio(found.recall, real.recall),
-        kernel_distance=kernel_distance(fake, reference.test_features[:n]) if n < FEW else None,
-        nearest_ratio=median_ratio(
-            nearest_distances(fake_pixels[draw(len(fake_pixels), NEAREST_QUERIES)], reference.train_pixels),
-            reference.held_out_nearest,
-        ),
-        class_share=None if predicted is None else _class_shares(predicted, reference.extractor.classes),
+        fcd_ratio=_ratio(frechet_distance(seen.features, reference.test_moments), real.floor),
+        precision_ratio=_ratio(float(seen.is_precise.mean()), real.precision),
+        recall_ratio=_ratio(float(seen.is_recalled.mean()), real.recall),
+        kernel_distance=kernel_distance(seen.features, reference.test_features[:n]) if n < FEW else None,
+        nearest_ratio=median_ratio(seen.nearest, reference.held_out_nearest),
+        class_share=None if seen.predicted is None else _class_shares(seen.predicted, reference.extractor.classes),
     )
 
 

@@ -120,12 +120,19 @@ def precision_recall(real: Array, fake: Array, k: int = 3) -> PrecisionRecall:
     A set's neighbourhoods are the balls around its members that reach their k-th nearest other member.
     real: (n, d), fake: (m, d), both larger than k; use n = m. Kynkaanniemi et al. 2019, eq. 1-2.
     """
+    is_precise, is_recalled = inside(real, fake, k)
+    return PrecisionRecall(float(is_precise.mean()), float(is_recalled.mean()))
+
+
+def inside(real: Array, fake: Array, k: int = 3) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """The same, image by image: which fakes (m,) lie inside the real set, and which real ones (n,) inside the fake set.
+
+    Raises UsageError where there are no more than k.
+    """
     real, fake = _rows(real, torch.float32), _rows(fake, torch.float32)
     if min(len(real), len(fake)) <= k:
         raise UsageError(f"precision and recall need more than {k} images on both sides")
-    return PrecisionRecall(
-        _share_inside(fake, real, _neighbour_radii(real, k)), _share_inside(real, fake, _neighbour_radii(fake, k))
-    )
+    return _are_inside(fake, real, _neighbour_radii(real, k)), _are_inside(real, fake, _neighbour_radii(fake, k))
 
 
 def nearest_distances(images: Array, train: Array) -> npt.NDArray[np.float64]:
@@ -220,6 +227,6 @@ def _neighbour_radii(rows: Tensor, k: int) -> Tensor:
     )
 
 
-def _share_inside(queries: Tensor, centres: Tensor, radii: Tensor) -> float:
-    inside = [(_squared_distances(chunk, centres) <= radii).any(1) for chunk in queries.split(ROWS)]
-    return float(torch.cat(inside).double().mean())
+def _are_inside(queries: Tensor, centres: Tensor, radii: Tensor) -> npt.NDArray[np.bool_]:
+    found = [(_squared_distances(chunk, centres) <= radii).any(1) for chunk in queries.split(ROWS)]
+    return torch.cat(found).numpy()

@@ -13,6 +13,7 @@ from zpinch.losses.adversarial import (
 )
 from zpinch.losses.contraction import contraction_exact, contraction_projected, jacobian_rows
 from zpinch.losses.distortion import absolute_error, cross_entropy, squared_error
+from zpinch.losses.divergence import gaussian_divergence
 from zpinch.losses.rate import interval_bits
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "critic_minimax",
     "critic_relativistic",
     "cross_entropy",
+    "gaussian_divergence",
     "generator_minimax",
     "generator_non_saturating",
     "generator_relativistic",

@@ -39,35 +39,40 @@ def contraction_exact(
             h, slope = _with_slope(activation, F.linear(h, weight, bias))
             slopes.append(slope)
     if len(weights) == 1:
-        return _scale_rows(weights[0], slopes[0]).square().sum((-2, -1)).mean()
-    return _SquaredJacobian.apply(len(weights), *weights, *slopes)
+        lengths, slope = weights[0].square().sum(1), slopes[0]  # Rifai et al. 2011, eq. 7: no product for each image
+        return lengths.sum() if slope is None else (slope.square() @ lengths).mean()
+    with torch.autocast(x.device.type, enabled=False):  # gradients that are written out know one precision
+        slopes = [slope if slope is None else slope.to(weights[0].dtype) for slope in slopes]
+        return _SquaredJacobian.apply(len(weights), *weights, *slopes)
 
 
-def contraction_projected(
-    encoder: Callable[[Tensor], Tensor], x: Tensor, *, probes: int, rng: torch.Generator
-) -> Tensor:
+def contraction_projected(encoder: Callable[[Tensor], Tensor], x: Tensor, *probes: Tensor) -> Tensor:
     """Unbiased estimate of the mean of ||dz/dx||_F^2 for any encoder (Hoffman et al. 2019, eq. 9 and 10).
 
     With v uniform on the unit sphere of the latent space, E ||v^T J||^2 = ||J||_F^2 / latent.
-    x: (batch, ...); encoder(x): (batch, ...), flattened to (batch, latent). One backward pass a probe.
+    x: (batch, ...); encoder(x): (batch, ...), flattened to (batch, latent). probes: at least one, N(0, 1), (batch, ...)
+    with as many entries as z; each is scaled to length 1 and costs one backward pass.
     """
     x = x.detach().requires_grad_()
     z = encoder(x).flatten(1)
     total = z.new_zeros(())
-    for _ in range(probes):
-        v = F.normalize(torch.randn(z.shape, generator=rng, device=rng.device).to(z), dim=1)
+    for probe in probes:
+        v = F.normalize(probe.flatten(1).to(z), dim=1)
         (row,) = torch.autograd.grad(z, x, v, create_graph=True, retain_graph=True)
         total = total + row.square().flatten(1).sum(1).mean() * z.shape[1]
-    return total / probes
+    return total / len(probes)
 
 
-def jacobian_rows(encoder: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """The whole Jacobian, (batch, latent, pixels): slow and obviously right, for reports and small batches."""
+def jacobian_rows(encoder: Callable[[Tensor], Tensor], x: Tensor, *, chunk: int | None = None) -> Tensor:
+    """The whole Jacobian, (batch, latent, pixels): slow and obviously right, for reports and small batches.
+
+    chunk: how many latents are gone back from at a time; all when not given.
+    """
 
     def one(image: Tensor) -> Tensor:
         return encoder(image[None]).flatten()
 
-    rows = torch.func.vmap(torch.func.jacrev(one))(x)
+    rows = torch.func.vmap(torch.func.jacrev(one, chunk_size=chunk))(x)
     return rows.reshape(*rows.shape[:2], -1)
 
 

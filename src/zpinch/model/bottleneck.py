@@ -24,7 +24,17 @@ def dequantise(k: Tensor, step: float) -> Tensor:
     return k.float() * step
 
 
-def noisy(z: Tensor, step: float | Tensor, rng: torch.Generator) -> Tensor:
-    """z + s u, u ~ U(-1/2, 1/2): the differentiable stand-in for rounding (Balle et al. 2017). A step may broadcast."""
-    u = torch.rand(z.shape, generator=rng, device=rng.device).to(z.device) - 0.5
-    return z + step * u
+def reparametrised(mean: Tensor, log_variance: Tensor, e: Tensor) -> Tensor:
+    """mean + e^(log_variance / 2) e, e ~ N(0, I): a draw of the posterior that both can be learned through.
+
+    The noise of a variational autoencoder (Kingma & Welling 2014, section 2.4), as wide as the encoder makes it.
+    """
+    return mean + torch.exp(log_variance / 2) * e.to(mean.device)
+
+
+def noisy(z: Tensor, step: float | Tensor, u: Tensor) -> Tensor:
+    """z + s (u - 1/2), u ~ U(0, 1) of z's shape: the differentiable stand-in for rounding (Balle et al. 2017).
+
+    A step may broadcast.
+    """
+    return z + step * (u.to(z.device) - 0.5)

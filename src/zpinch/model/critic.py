@@ -1,7 +1,8 @@
 """Images and labels to one logit: is this a picture from the data? It judges reconstructions and samples alike."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from zpinch.model.blocks import dense_stack, leaky, pad_to_multiple, padded_side, preserve_signal, residual_stack
@@ -23,7 +24,7 @@ class MlpCriticConfig(Frozen):
     kind: Literal["mlp"] = "mlp"
     image: Shape
     labels: Labels = 0
-    hidden: tuple[Width, ...] = (512, 256, 128)
+    hidden: Annotated[tuple[Width, ...], Field(min_length=1)] = (512, 256, 128)
 
 
 class ConvCritic(nn.Module):
@@ -49,11 +50,13 @@ class ConvCritic(nn.Module):
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """x: (batch, channels, height, width) in [0, 1]; label: (batch,) in [0, labels]. Returns logits (batch,)."""
-        x = pad_to_multiple(x, 4) * 2 - 1
-        h = leaky(self.enter(self.unshuffle(x)))
-        h = leaky(self.deep(self.down(self.unshuffle(h))))
-        f = leaky(self.features(h.permute(0, 2, 3, 1).flatten(1)))
+        f = leaky(self.features(self.perceive(x).permute(0, 2, 3, 1).flatten(1)))
         return self.verdict(f)[:, 0] + (self.embedding(label) * f).sum(1) / self.config.features**0.5
+
+    def perceive(self, x: Tensor) -> Tensor:
+        """What it sees in images before it judges: its last map, (batch, deep, H/4, W/4)."""
+        h = leaky(self.enter(self.unshuffle(pad_to_multiple(x, 4) * 2 - 1)))
+        return leaky(self.deep(self.down(self.unshuffle(h))))
 
 
 class MlpCritic(nn.Module):
@@ -71,10 +74,15 @@ class MlpCritic(nn.Module):
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """x: (batch, channels, height, width) in [0, 1]; label: (batch,) in [0, labels]. Returns logits (batch,)."""
-        f = x.flatten(1) * 2 - 1
-        for layer in self.layers:
-            f = leaky(layer(f))
+        f = leaky(self.layers[-1](self.perceive(x)))
         return self.verdict(f)[:, 0] + (self.embedding(label) * f).sum(1) / self.config.hidden[-1] ** 0.5
+
+    def perceive(self, x: Tensor) -> Tensor:
+        """What it sees in images before it judges: its last hidden layer but one, (batch, width)."""
+        h = x.flatten(1) * 2 - 1
+        for layer in self.layers[:-1]:
+            h = leaky(layer(h))
+        return h
 
 
 Critic = ConvCritic | MlpCritic

@@ -30,16 +30,17 @@ def design(
     latent: int | None,
     has_encoder: bool,
     has_critic: bool,
+    is_variational: bool = False,
 ) -> ModelConfig:
     """The configuration of a new model. Raises UsageError when `latent` does not fit the images' grid."""
     code = code_shape(image, backbone=backbone, latent=latent) if has_encoder else (latent or GAN_LATENT, 1, 1)
     labels = len(class_names)
     if backbone == "conv":
-        encoder = ConvEncoderConfig(image=image, code=code)
+        encoder = ConvEncoderConfig(image=image, code=code, is_variational=is_variational)
         generator = ConvGeneratorConfig(image=image, code=code, knows_step=has_encoder)
         critic = ConvCriticConfig(image=image, labels=labels)
     else:
-        encoder = MlpEncoderConfig(image=image, code=code)
+        encoder = MlpEncoderConfig(image=image, code=code, is_variational=is_variational)
         generator = (
             MlpGeneratorConfig(image=image, code=code, knows_step=True)
             if has_encoder

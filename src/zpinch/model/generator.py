@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from zpinch.model.blocks import (
     ACTIVATIONS,
@@ -25,6 +26,9 @@ from zpinch.model.frozen import Depth, Frozen, Width
 
 # Left out where it is false: a model from before there were qualities keeps its identity.
 KnowsStep = Annotated[bool, Field(exclude_if=lambda knows: not knows)]
+
+
+Tied = Annotated[bool, Field(exclude_if=lambda tied: not tied)]
 
 
 class ConvGeneratorConfig(Frozen):
@@ -44,6 +48,7 @@ class MlpGeneratorConfig(Frozen):
     hidden: tuple[Width, ...] = (64, 128)
     activation: Literal["sigmoid", "tanh", "relu", "softplus", "silu"] = "sigmoid"
     knows_step: KnowsStep = False
+    tied: Tied = False  # its weights are the encoder's, transposed; the hidden layers of one are the other's in reverse
 
 
 class ConvGenerator(nn.Module):
@@ -119,9 +124,11 @@ class MlpGenerator(nn.Module):
     def forward(self, z: Tensor, beta: Tensor, log_ratio: Tensor | None = None) -> Tensor:
         """As of ConvGenerator."""
         first, *later = dense_layers(self.layers)
-        h = first(z.flatten(1)) + self.realism(told_of(beta, log_ratio, knows_step=self.config.knows_step))
+        h = self.through(first, z.flatten(1)) + self.realism(
+            told_of(beta, log_ratio, knows_step=self.config.knows_step)
+        )
         for layer in later:
-            h = layer(self.activation(h))
+            h = self.through(layer, self.activation(h))
         return torch.sigmoid(h).unflatten(1, self.config.image)
 
     def start_at(self, mean_pixel: Tensor) -> None:
@@ -129,6 +136,14 @@ class MlpGenerator(nn.Module):
         pixels = self.config.image[1] * self.config.image[2]
         bias = torch.logit(mean_pixel, eps=1e-3).repeat_interleave(pixels)
         dense_layers(self.layers)[-1].bias = nn.Parameter(bias)
+
+    def through(self, layer: nn.Linear, h: Tensor) -> Tensor:
+        return F.linear(h, layer.weight.T, layer.bias) if self.config.tied else layer(h)
+
+    def tie(self, encoder: nn.ModuleList) -> None:
+        """Take the weights of the encoder's layers for those of its own, the last for the first, as one parameter."""
+        for mine, its in zip(dense_layers(self.layers), reversed(dense_layers(encoder)), strict=True):
+            mine.weight = its.weight
 
 
 def told_of(beta: Tensor, log_ratio: Tensor | None, *, knows_step: bool) -> Tensor:

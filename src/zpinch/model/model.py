@@ -12,12 +12,12 @@ This file joins the parts and runs them on NumPy images; storing them is storage
 
 import math
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field, PositiveFloat
+from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 from torch import Tensor, nn
 
 from zpinch.codec.coder import CodePrior
@@ -26,10 +26,11 @@ from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import ImageError, ModelError, UsageError
 from zpinch.model.bottleneck import DEFAULT_QUALITY, QUALITIES, dequantise, quantise
+from zpinch.model.calibration import Calibration
 from zpinch.model.critic import CriticConfig, build_critic
-from zpinch.model.encoder import EncoderConfig, Shape, build_encoder
+from zpinch.model.encoder import EncoderConfig, MlpEncoder, MlpEncoderConfig, Shape, build_encoder
 from zpinch.model.frozen import Frozen
-from zpinch.model.generator import GeneratorConfig, build_generator
+from zpinch.model.generator import GeneratorConfig, MlpGenerator, MlpGeneratorConfig, build_generator
 from zpinch.model.prior.factorised import FactorisedPrior, FactorisedPriorConfig
 from zpinch.model.prior.sampler import (
     AutoregressiveSampler,
@@ -75,6 +76,28 @@ class ModelConfig(Frozen):
     generator: Annotated[GeneratorConfig, Field(discriminator="kind")]
     critic: Annotated[CriticConfig, Field(discriminator="kind")] | None
     prior: FactorisedPriorConfig | None
+
+    @model_validator(mode="after")
+    def fits(self) -> Self:
+        encoder, generator = self.encoder, self.generator
+        if isinstance(generator, MlpGeneratorConfig) and generator.tied:
+            if not isinstance(encoder, MlpEncoderConfig):
+                raise ValueError("a generator can be tied to an mlp encoder only")
+            if encoder.hidden != generator.hidden[::-1]:
+                raise ValueError(
+                    f"a tied generator has the encoder's hidden layers in reverse: {generator.hidden} are not those of "
+                    f"{encoder.hidden}"
+                )
+        return self
+
+    @property
+    def is_variational(self) -> bool:
+        """Whether the encoder gives a posterior, and N(0, I) is what codes are drawn from."""
+        return self.encoder is not None and self.encoder.is_variational
+
+    @property
+    def is_tied(self) -> bool:
+        return isinstance(self.generator, MlpGeneratorConfig) and self.generator.tied
 
     @property
     def labels(self) -> int:
@@ -123,13 +146,18 @@ class Model(nn.Module):
         self.config = config
         self.encoder = build_encoder(config.encoder) if config.encoder else None
         self.generator = build_generator(config.generator)
+        if config.is_tied and isinstance(self.encoder, MlpEncoder) and isinstance(self.generator, MlpGenerator):
+            self.generator.tie(self.encoder.layers)
         self.critic = build_critic(config.critic) if config.critic else None
         self.prior = FactorisedPrior(config.prior) if config.prior else None
         self.sampler: MixtureSampler | GaussianSampler | None = None
         if config.encoder is None:
             self.sampler = GaussianSampler(GaussianSamplerConfig(code=config.code, labels=config.labels))
+        elif config.is_variational:
+            self.sampler = GaussianSampler(GaussianSamplerConfig(code=config.code))
         self.coders: dict[int, Coders] = {}  # by quality, once trained
         self.exact: ExactNet | None = None  # codes pixels, once trained
+        self.calibration: Calibration | None = None  # what normal images score, once trained
         self.name = config.recipe  # the folder's name, once saved
         self.facts: dict[str, Any] = {}  # for people: data, metrics, command, versions
         self.history: list[dict[str, Any]] = []  # the checks of its training
@@ -163,7 +191,7 @@ class Model(nn.Module):
         if self.encoder is None:
             raise ModelError(
                 f"a model of the recipe '{self.config.recipe}' has no encoder and cannot {verb}. "
-                "Train one that has: --recipe fusion, autoencoder or contractive."
+                "Train one that has: --recipe fusion, autoencoder, contractive, vae or vae-gan."
             )
         self.config.ratio(quality)  # refuses one that it does not know
         if quality not in self.coders:
@@ -189,6 +217,21 @@ class Model(nn.Module):
         if self.autoregressive is None:
             raise ModelError("this model's training has not finished: it has no sampler. Train it with --resume.")
         return AutoregressiveSampler(self.autoregressive, self.config.step)
+
+    @property
+    def draws_classes(self) -> bool:
+        """Whether new images can be asked for by class; N(0, I) knows none."""
+        return self.config.labels > 0 and not self.config.is_variational
+
+    def draw(self, label: Tensor, rng: torch.Generator, *, temperature: float = 1.0) -> Tensor:
+        """New latents (n, *code) for labels (n,), where `config.labels` means any class.
+
+        What stands for codes is rounded as what is encoded; N(0, I) is what its generator learned from, as it is.
+        """
+        z = self.require_sampler().sample(label, rng, temperature=temperature)
+        if isinstance(self.sampler, GaussianSampler):
+            return z
+        return dequantise(quantise(z, self.config.step), self.config.step)
 
     @torch.inference_mode()
     def latents(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -235,10 +278,7 @@ class Model(nn.Module):
     ) -> NDArray[np.uint8]:
         """New images for labels (n,), where `config.labels` means any class."""
         rng = torch.Generator().manual_seed(seed)
-        z = self.require_sampler().sample(torch.from_numpy(label), rng, temperature=temperature)
-        if self.encoder is not None:  # new codes are codes: what is drawn is rounded as what is encoded
-            z = dequantise(quantise(z, self.config.step), self.config.step)
-        return self.generate_from(z, realism)
+        return self.generate_from(self.draw(torch.from_numpy(label), rng, temperature=temperature), realism)
 
     def as_input(self, pixels: Tensor) -> Tensor:
         """uint8 (n, channels, height, width) -> float in [0, 1] on the model's device, channels last."""

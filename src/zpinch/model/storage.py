@@ -27,6 +27,7 @@ from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import CorruptModel, LimitError, ModelError, UsageError, ZpinchError
 from zpinch.model.bottleneck import DEFAULT_QUALITY
+from zpinch.model.calibration import calibration_of
 from zpinch.model.card import METRICS, card_files
 from zpinch.model.frozen import Frozen
 from zpinch.model.model import Coders, Model, ModelConfig
@@ -77,6 +78,8 @@ def part_tensors(model: Model) -> dict[str, dict[str, Tensor]]:
         if autoregressive is not None:
             arrays = integer_tensors(autoregressive)
             parts[coder_part("autoregressive", quality)] = {k: torch.from_numpy(v) for k, v in arrays.items()}
+    if model.calibration is not None:
+        parts["calibration"] = model.calibration.tensors()
     if model.exact is not None:
         parts["exact"] = {key: torch.from_numpy(array) for key, array in model.exact.tensors().items()}
     return parts
@@ -261,6 +264,10 @@ def assemble(stored: StoredConfig, parts: Mapping[str, Mapping[str, Tensor]]) ->
         if tables is not None:
             better = None if autoregressive is None else integer_prior(model.config.code, arrays_of(autoregressive))
             model.coders[quality] = Coders(code_tables(arrays_of(tables)), better)
+    if "calibration" in parts:
+        model.calibration = calibration_of(model.config.code, model.config.labels, parts["calibration"])
+        if model.calibration.residual.shape != model.config.image[1:]:
+            raise ValueError(f"its calibration is for images of {model.calibration.residual.shape}")
     if "exact" in parts:
         model.exact = exact_net({key: tensor.numpy() for key, tensor in parts["exact"].items()})
         if model.exact.image_shape != model.config.image:

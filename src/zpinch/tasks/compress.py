@@ -15,13 +15,13 @@ import numpy as np
 
 from zpinch.codec.container import ArchiveHeader, ArchiveWriter, Block, images_per_block
 from zpinch.codec.exact import within
-from zpinch.errors import ImageError
+from zpinch.errors import ImageError, UsageError
 from zpinch.images import ImageCollection, ImageStream
 from zpinch.images.writers.atomic import check_free, discard, place_beside, publish_file, telling
 from zpinch.model.bottleneck import DEFAULT_QUALITY
 from zpinch.model.model import Model
 from zpinch.model.storage import identities, load
-from zpinch.tasks.cost import CostWatch
+from zpinch.tasks.cost import watch_codes, watch_pixels
 from zpinch.tasks.locate import parts_of
 from zpinch.tasks.lossless import asked_error, check_unconverted, pixel_header, threads_for
 from zpinch.tasks.progress import Report, unheard
@@ -84,6 +84,8 @@ def compress(
     """
     model = model if isinstance(model, Model) else load(model)
     allowed = asked_error(lossless=lossless, max_error=max_error)
+    if allowed is not None and quality != DEFAULT_QUALITY:
+        raise UsageError("--quality is of archives of codes; --lossless and --max-error keep pixels. Leave one out.")
     coder = model.require_codes("compress", quality=quality) if allowed is None else model.require_exact("compress")
     source = images if isinstance(images, ImageStream | ImageCollection) else open_stream(images, split="all")
     if isinstance(out, str | Path):
@@ -102,7 +104,7 @@ def compress(
             remove, source, out, is_lossless=header.is_lossless and not source.losses, insist=remove_lossy
         )
     start, done, code_bytes, name_bytes = time.perf_counter(), 0, 0, 0
-    errors, watch = Errors(), None if header.is_exact else CostWatch(model, quality)
+    errors, watch = Errors(), watch_codes(model, quality) if allowed is None else watch_pixels(model, allowed)
     with destination(out, force=force) as (file, where), threads_for(header):
         with telling(where):
             writer = ArchiveWriter(file, header, coder, verify=check and header.is_exact)
@@ -113,8 +115,7 @@ def compress(
                 size = writer.write(block)
             if check:
                 errors = errors.with_images(batch.pixels, pixels_of(model, header, block))
-            if watch:
-                watch.see(block, done, size.codes)
+            watch.see(block, done, size.codes)
             done, code_bytes, name_bytes = done + len(batch), code_bytes + size.codes, name_bytes + size.names
             progress(done, total)
         with telling(where):
@@ -134,7 +135,7 @@ def compress(
         mse=errors.mse if check else None,
         max_error=errors.worst if check else None,
         removed_files=removed,
-        warnings=watch.warnings() if watch else (),
+        warnings=watch.warnings(),
     )
 
 

@@ -40,7 +40,12 @@ def generate(
             f"its classes are {', '.join(classes)}" if classes else "it was trained without labels: leave --label out"
         )
         raise UsageError(f"the model knows no class '{label}'; {known}.")
-    if not classes:
+    if label is not None and not model.draws_classes:
+        raise UsageError(
+            f"a model of the recipe '{model.config.recipe}' draws from N(0, I), which knows no classes: leave --label "
+            "out, or train one that does: --recipe fusion."
+        )
+    if not model.draws_classes:
         labels = np.zeros(count, np.int64)
     elif label is not None:
         labels = np.full(count, classes.index(label))
@@ -51,7 +56,11 @@ def generate(
         chunk = slice(start, min(start + CHUNK, count))
         pixels[chunk] = model.sample(labels[chunk], seed=seed + start, temperature=temperature)
         progress(chunk.stop, count)
-    images = ImageCollection(pixels, labels if classes else None, classes, source=f"samples of {model.name}")
+    source = f"samples of {model.name}"
+    if model.draws_classes:
+        images = ImageCollection(pixels, labels, classes, source=source)
+    else:
+        images = ImageCollection(pixels, source=source)
     if out is not None:
         save_images(images, out, force=force)
     return images

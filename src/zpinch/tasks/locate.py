@@ -5,7 +5,7 @@ from pathlib import Path
 
 from zpinch.codec.block import Coder
 from zpinch.codec.container import ArchiveHeader, check_parts
-from zpinch.codec.exact_net import ExactNet
+from zpinch.codec.exact_net import EXACT_CODERS
 from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import ModelError, WrongModel, ZpinchError
@@ -17,7 +17,7 @@ PRIORS = {CodeTables.coder: "prior", IntegerPrior.coder: "autoregressive"}  # th
 
 def parts_of(ids: Mapping[str, str], coder: str, quality: int) -> dict[str, str]:
     """The identities of all that an archive needs to be decoded; one of pixels needs no generator."""
-    if coder == ExactNet.coder:
+    if coder in EXACT_CODERS:
         return {"exact": ids["exact"]}
     return {name: ids[name] for name in ("generator", coder_part(PRIORS[coder], quality)) if name in ids}
 

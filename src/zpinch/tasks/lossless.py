@@ -12,7 +12,6 @@ from threadpoolctl import threadpool_limits
 
 from zpinch.codec.container import ArchiveHeader, images_per_block
 from zpinch.codec.exact import MAX_ERROR
-from zpinch.codec.exact_net import ExactNet
 from zpinch.errors import UsageError
 from zpinch.images import ImageCollection, ImageStream
 from zpinch.model.bottleneck import DEFAULT_QUALITY
@@ -43,13 +42,13 @@ def check_unconverted(source: ImageStream | ImageCollection) -> None:
 
 def pixel_header(source: ImageStream | ImageCollection, model: Model, max_error: int) -> ArchiveHeader:
     """Unlike codes, pixels keep any labels, the model's own or not."""
-    shape = model.config.image
+    shape, coder = model.config.image, model.require_exact("compress").coder
     return ArchiveHeader(
         image_shape=shape,
         code_shape=shape,
         step=2.0 * max_error + 1,
-        parts=parts_of(identities(model), ExactNet.coder, DEFAULT_QUALITY),
-        coder=ExactNet.coder,
+        parts=parts_of(identities(model), coder, DEFAULT_QUALITY),
+        coder=coder,
         layers=("exact",),
         model_name=model.name,
         block_images=images_per_block(shape, shape),

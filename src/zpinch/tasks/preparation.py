@@ -3,7 +3,8 @@
 Everything a person can get wrong about a run is refused here, before anything is trained.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +16,7 @@ from zpinch.model.design import Backbone, design
 from zpinch.model.frozen import Frozen
 from zpinch.model.model import Model, ModelConfig
 from zpinch.training.learner import Plan
+from zpinch.training.processes import ALONE, Processes
 from zpinch.training.recipes import RECIPES, Objective, Recipe, Schedule
 from zpinch.training.rehearsal import Cost, rehearse
 
@@ -23,7 +25,15 @@ DEFAULT_STEPS = (1_000, 30_000)  # bounds on the steps of those epochs, for smal
 
 PARTS = ("encoder", "generator", "critic", "prior")
 SEEDS = 2**32  # what NumPy and scikit-learn take
-GIVEN = {"kind", "image", "code", "labels", "channels", "knows_step"}  # fields that follow from the images, not --set
+GIVEN = {
+    "kind",
+    "image",
+    "code",
+    "labels",
+    "channels",
+    "knows_step",
+    "is_variational",
+}  # fields that follow from images and recipe, not --set
 
 
 class Budget(NamedTuple):
@@ -58,6 +68,7 @@ def build(
         latent=latent,
         has_encoder=chosen.has_encoder,
         has_critic=chosen.has_critic,
+        is_variational=chosen.is_variational,
     )
     config, objective, schedule = settled(config, chosen, settings)
     with torch.random.fork_rng(devices=[]):
@@ -88,20 +99,31 @@ def settled(config: ModelConfig, recipe: Recipe, settings: Sequence[str]) -> tup
     assert isinstance(objective, Objective)
     assert isinstance(schedule, Schedule)
     check_objective(objective, recipe)
-    return config.model_copy(update=tree), objective, schedule
+    try:
+        config = ModelConfig.model_validate(config.model_copy(update=tree).model_dump())
+    except ValidationError as error:
+        raise UsageError(f"--set: {error.errors()[0]['msg']}.") from error
+    return config, objective, schedule
+
+
+TERMS: dict[str, tuple[str, Callable[[Recipe], bool]]] = {
+    "distortion": ("reconstructs", lambda recipe: recipe.has_encoder),
+    "rate": ("codes with a density of its own", lambda recipe: recipe.has_encoder and not recipe.is_variational),
+    "contraction": ("has an encoder", lambda recipe: recipe.has_encoder),
+    "divergence": ("has a posterior", lambda recipe: recipe.is_variational),
+    "features": ("has a critic and reconstructs", lambda recipe: recipe.has_critic and recipe.has_encoder),
+    "adversarial": ("has a critic", lambda recipe: recipe.has_critic),
+}
 
 
 def check_objective(objective: Objective, recipe: Recipe) -> None:
     """Refuse weights on terms that the recipe has no part for, and weights that leave nothing to learn in some step."""
-    for part, is_there, terms in (
-        ("encoder", recipe.has_encoder, ("distortion", "rate", "contraction")),
-        ("critic", recipe.has_critic, ("adversarial",)),
-    ):
-        for term in terms:
-            if not is_there and getattr(objective, term):
-                raise UsageError(
-                    f"--set objective.{term}: the recipe '{recipe.name}' has no {part}. Take another recipe."
-                )
+    for term, (claim, can_follow) in TERMS.items():
+        if getattr(objective, term) and not can_follow(recipe):
+            others = ", ".join(other.name for other in RECIPES.values() if can_follow(other))
+            raise UsageError(f"--set objective.{term} needs a recipe that {claim}; '{recipe.name}' does not: {others}.")
+    if objective.features and not objective.adversarial:
+        raise UsageError("--set objective.features: a critic that never plays sees nothing. Give adversarial a weight.")
     always = objective.distortion or objective.rate or (objective.contraction and objective.contraction_every == 1)
     if not always and not (objective.adversarial and objective.critic_start == 0):
         raise UsageError(
@@ -117,7 +139,7 @@ def apply_setting(tree: dict[str, Frozen], setting: str) -> None:
     if not equals or part not in tree or name not in type(tree[part]).model_fields or name in GIVEN:
         known = ", ".join(f"{p}.{f}" for p, config in tree.items() for f in type(config).model_fields if f not in GIVEN)
         raise UsageError(f"--set {setting}: there is no such setting. There are {known}.")
-    parsed: Any = tuple(value.split(",")) if isinstance(getattr(tree[part], name), tuple) else value
+    parsed: Any = tuple(filter(None, value.split(","))) if isinstance(getattr(tree[part], name), tuple) else value
     try:
         tree[part] = type(tree[part]).model_validate({**tree[part].model_dump(), name: parsed})
     except ValidationError as error:
@@ -125,14 +147,22 @@ def apply_setting(tree: dict[str, Frozen], setting: str) -> None:
 
 
 def make_plan(
-    model: Model, training: ImageCollection, objective: Objective, schedule: Schedule, budget: Budget, *, seed: int
+    model: Model,
+    training: ImageCollection,
+    objective: Objective,
+    schedule: Schedule,
+    budget: Budget,
+    *,
+    seed: int,
+    processes: Processes = ALONE,
 ) -> tuple[Plan, Cost]:
-    """How many steps the budget is, by a rehearsal."""
+    """How many steps the budget is, by a rehearsal; of several processes, by what the first one measured."""
     if sum(value is not None for value in budget) > 1:
         raise UsageError("--minutes, --epochs and --steps each say how long to train: give one of them.")
     if any(value is not None and value <= 0 for value in budget):
         raise UsageError("--minutes, --epochs and --steps must be above 0.")
-    cost = rehearse(model, training, objective, schedule)
+    cost = rehearse(model, training, objective, schedule, processes)
+    cost = Cost(*json.loads(processes.tell(json.dumps(cost))))
     if budget.steps is not None:
         steps = budget.steps
     elif budget.minutes is not None:

@@ -29,7 +29,7 @@ def report_of(
     seed: int,
     command: str,
 ) -> ReportData:
-    classes = model.config.class_names
+    classes = model.config.class_names if model.draws_classes else ()
     label = np.repeat(np.arange(max(len(classes), 1)), SAMPLES_A_CLASS)[: 40 * SAMPLES_A_CLASS]
     drawn = model.sample(label, seed=seed) if model.can_sample else None
     spread = np.linspace(0, len(test) - 1, min(PAIRS, len(test))).astype(int)

@@ -44,7 +44,7 @@ class Rescue:
 
     def __init__(self, reader: ArchiveReader) -> None:
         self._reader = reader
-        self._footer = readable_footer(reader)
+        self._footer = readable_footer(reader) if reader.is_seekable else None  # of a pipe the walk itself refuses
         self._found: set[int] = set()
 
     def pieces(self) -> Iterator[Piece]:

@@ -15,13 +15,15 @@ from zpinch.images import ImageCollection
 from zpinch.model.design import Backbone
 from zpinch.model.model import Model, ModelConfig
 from zpinch.model.storage import CONFIG
-from zpinch.tasks.preparation import Budget, build, make_plan
-from zpinch.training.checkpoint import drop_run, load_run
+from zpinch.tasks.cost import TRAINING_EXACT_BITS
+from zpinch.tasks.preparation import Budget, build, make_plan, pick_device
+from zpinch.training.checkpoint import NO_PAST, Past, drop_run, load_run
 from zpinch.training.learner import Learner, Plan
-from zpinch.training.measure import make_yardstick, split_held_out
+from zpinch.training.measure import Yardstick, make_yardstick, split_held_out
+from zpinch.training.processes import Processes, processes_here
 from zpinch.training.progress import Silent
-from zpinch.training.session import NO_PAST, Listener, Outcome, Past, run
-from zpinch.training.stopping import parse_until
+from zpinch.training.session import Listener, Outcome, run
+from zpinch.training.stopping import MEASURES, parse_until
 
 
 class Estimate(NamedTuple):
@@ -78,32 +80,41 @@ def train(
 ) -> Model:
     """Train a model on images and return it; with `out`, save it there, and keep the run for `resume` to go on.
 
-    images: from `open_images`. recipe: fusion, autoencoder, contractive or gan. backbone: conv or mlp. latent: integers
-    an image becomes. minutes, epochs or steps: how long; with none, it stops by itself. until: "rfcd<2,fcd<8", stop
-    when reached. settings: "objective.rate=0.02", "schedule.batch=128", "encoder.width=48"... The same seed gives the
-    same model on one machine with one number of threads.
+    images: from `open_images`. recipe: fusion, autoencoder, contractive, vae, vae-gan or gan. backbone: conv or mlp.
+    latent: integers an image becomes. minutes, epochs or steps: how long; with none, it stops by itself. until:
+    "rfcd<2,fcd<8", stop when reached. settings: "objective.rate=0.02", "schedule.batch=128", "encoder.width=48"... The
+    same seed gives the same model on one machine with one number of threads.
+
+    Where `accelerate launch` started several processes, they train one model, each with its share of every batch; the
+    first one returns it finished.
 
     Raises QualityError, after saving, when the budget ends before `until` is reached; UsageError and ImageError before
     anything is trained.
     """
-    listener, conditions = listener or Silent(), parse_until(until) if until else ()
+    processes, conditions = processes_here(device), parse_until(until) if until else ()
+    listener = (listener if processes.is_first else None) or Silent()
     folder = Path(out) if out is not None else None
     check_place(folder, resume=resume, force=force)
     training, held_out = split_held_out(images)
     listener.entered("measuring real against real")
-    yardstick = make_yardstick(training, held_out)
+    yardstick = make_yardstick(training, held_out) if processes.is_first else Yardstick(held_out, None)
     past = NO_PAST
     if folder and resume:
-        learner, plan, past = taken_up(folder, training)
+        learner, plan, past = taken_up(folder, training, processes.device or pick_device(device), processes)
     else:
         model, objective, schedule = build(training, recipe, backbone, latent, settings, seed=seed, device=device)
         listener.entered("rehearsing")
-        plan, _ = make_plan(model, training, objective, schedule, Budget(minutes, epochs, steps), seed=seed)
-        learner = Learner(model, plan)
+        model.to(processes.device or model.device)
+        processes.check_batch(schedule.batch)
+        budget = Budget(minutes, epochs, steps)
+        plan, _ = make_plan(model, training, objective, schedule, budget, seed=seed, processes=processes)
+        learner = Learner(model, plan, processes)
     outcome = run(learner, plan, training, yardstick, listener, folder=folder, until=conditions, past=past)
     model = outcome.model.to("cpu")
     model.facts = facts_of(outcome, images, training, plan, command)
-    model.history = [check._asdict() for check in outcome.history]
+    model.history = [check._replace(replicates=[])._asdict() for check in outcome.history]
+    if not processes.is_first:  # the first one finishes and keeps it
+        return model
     if folder:
         model.save(folder, force=True)
         if not outcome.is_interrupted:
@@ -130,12 +141,16 @@ def check_place(folder: Path | None, *, resume: bool, force: bool) -> None:
         raise UsageError(f"{there} cannot be written to. Choose another -o.")
 
 
-def taken_up(folder: Path, training: ImageCollection) -> tuple[Learner, Plan, Past]:
+def taken_up(
+    folder: Path, training: ImageCollection, device: torch.device, processes: Processes
+) -> tuple[Learner, Plan, Past]:
     """The run that was left in a folder, if it was on these images."""
-    stored, learner, best = load_run(folder)
+    stored, learner, past = load_run(folder, device=device, processes=processes)
+    processes.check_batch(stored.schedule.batch)
+    processes.wait()  # the first may write there when all have read
     if stored.fingerprint != training.fingerprint():
         raise UsageError(f"{folder} was being trained on other images. Pass the same DATA, or leave out --resume.")
-    return learner, stored.plan(), Past(tuple(stored.checks()), best, stored.seconds)
+    return learner, stored.plan(), past
 
 
 def estimate(
@@ -175,7 +190,7 @@ def facts_of(
     measured = (
         {}
         if kept is None
-        else {f"held-out {k}": v for k, v in kept._asdict().items() if isinstance(v, float) and k != "seconds"}
+        else {f"held-out {name}": value for name in MEASURES if (value := getattr(kept, name)) is not None}
     )
     return {
         "command": command,
@@ -187,6 +202,8 @@ def facts_of(
         "reason": outcome.reason,
         "training minutes": outcome.seconds / 60,
         **measured,
+        **({"alarms": "; ".join(outcome.alarms)} if outcome.alarms else {}),
+        **({} if outcome.exact_bits is None else {TRAINING_EXACT_BITS: outcome.exact_bits}),
         "objective": plan.objective.model_dump_json(),
         "schedule": plan.schedule.model_dump_json(),
         "precision": plan.precision,

@@ -1,35 +1,101 @@
-"""A run that can go on: the learner's whole state in `resume/`, as safetensors and JSON, replaced in one rename.
+"""A run that can go on: its whole state in `resume/`, as two files of safetensors with JSON in their heads.
 
-Frameworks' own state files are pickles; these are tensors by name. With the plan and the state of a step, the next step
-is the same to the last bit, for everything random is a function of (seed, step).
+`look.safetensors` is the run as it was when it last looked at itself, to which it goes back when the objective runs
+away. `since.safetensors` is the same run some steps later, replaced every minute: killed at any moment, a run loses no
+more. Each is replaced in one rename. With the plan and the state of a step, the next step is the same to the last bit,
+for everything random is a function of (seed, step).
 """
 
-import os
-import shutil
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from shutil import rmtree
+from typing import Any, NamedTuple, TypeVar
 
 import torch
-from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from pydantic import ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from zpinch.errors import CorruptModel, ModelError
+from zpinch.images.writers.atomic import publish_file
 from zpinch.model.frozen import Frozen
 from zpinch.model.model import Model, ModelConfig
 from zpinch.model.prior.sampler import MixtureSampler, MixtureSamplerConfig
 from zpinch.training.learner import Learner, Plan
-from zpinch.training.measure import Check
+from zpinch.training.measure import NO_MEANS, Check, Means
+from zpinch.training.processes import ALONE, Processes
 from zpinch.training.recipes import Objective, Schedule
 
-STATE, TENSORS = "state.json", "state.safetensors"
-RUN, PARTIAL, OLD = "resume", ".resume.partial", ".resume.old"
+RUN = "resume"
+LOOK, SINCE = "look.safetensors", "since.safetensors"
+HEAD = "run"  # the key of the JSON in a file's head
+
+Tensors = dict[str, Tensor]
 
 
-class StoredRun(Frozen):
-    """resume/state.json"""
+class Snapshot(NamedTuple):
+    """Everything of a learner that changes, on the processor."""
+
+    step: int
+    mixture: MixtureSamplerConfig | None
+    tensors: Tensors  # of the live and the averaged model, and of the optimisers
+
+    @staticmethod
+    def of(learner: Learner) -> "Snapshot":
+        sampler = learner.live.sampler
+        # The sampler of the averaged model is the live one's.
+        tensors = {f"live.{k}": v for k, v in learner.live.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in learner.average.state_dict().items() if not k.startswith("sampler.")}
+        for name, optimiser in learner.optimisers():
+            for index, state in optimiser.state_dict()["state"].items():
+                tensors |= {f"{name}.{index}.{k}": v for k, v in state.items()}
+        return Snapshot(
+            learner.step,
+            sampler.config if isinstance(sampler, MixtureSampler) else None,
+            {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()},
+        )
+
+    def put_back(self, learner: Learner) -> None:
+        """Make a learner what it was."""
+        if self.mixture:
+            learner.live.sampler = MixtureSampler(self.mixture)
+        elif isinstance(learner.live.sampler, MixtureSampler):
+            learner.live.sampler = None
+        learner.step = self.step
+        learner.live.load_state_dict(_part(self.tensors, "live"))
+        learner.average.load_state_dict(_part(self.tensors, "average"), strict=False)
+        for name, optimiser in learner.optimisers():
+            state: dict[int, Tensors] = {}
+            for key, tensor in _part(self.tensors, name).items():
+                index, _, entry = key.partition(".")
+                # Moments lie in memory as the weights do: fused Adam walks both as flat arrays.
+                is_convolution = tensor.dim() == 4
+                state.setdefault(int(index), {})[entry] = (
+                    tensor.contiguous(memory_format=torch.channels_last) if is_convolution else tensor.clone()
+                )
+            optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+class Past(NamedTuple):
+    """What a run has behind it, besides its learner."""
+
+    history: tuple[Check, ...] = ()
+    alarms: tuple[str, ...] = ()  # what was said so far
+    best: Tensors | None = None  # state of the averaged model
+    seconds: float = 0.0
+    good: Snapshot | None = None  # the last look's
+    means: Means = NO_MEANS  # of the terms since
+
+
+NO_PAST = Past()
+
+
+class StoredLook(Frozen):
+    """The head of look.safetensors."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")
 
     model: ModelConfig
     steps: int
@@ -38,33 +104,47 @@ class StoredRun(Frozen):
     may_stop_early: bool = False
     objective: Objective
     schedule: Schedule
-    step: int
-    seconds: float
     fingerprint: str  # of the training images
+    step: int
+    caution: float
+    seconds: float
     mixture: MixtureSamplerConfig | None
     history: list[dict[str, Any]]
+    alarms: list[str]
     has_best: bool
 
     def plan(self) -> Plan:
         return Plan(self.steps, self.objective, self.schedule, self.seed, self.precision, self.may_stop_early)
 
-    def checks(self) -> list[Check]:
-        return [Check(**row) for row in self.history]
+
+class StoredSince(Frozen):
+    """The head of since.safetensors. It belongs to the look of this step and caution, and is stale beside another."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")
+
+    look_step: int
+    caution: float
+    step: int
+    seconds: float
+    mixture: MixtureSamplerConfig | None
+    totals: dict[str, float]
+    counts: dict[str, int]
 
 
-def save_run(
+def save_look(
     folder: Path,
     learner: Learner,
     plan: Plan,
     *,
-    history: Sequence[Check],
-    best: dict[str, Tensor] | None,
-    seconds: float,
-    fingerprint: str,
-) -> None:
-    """Write folder/resume, whole or not at all; the run before it stands until this one is complete. Raises OSError."""
-    mixture = learner.live.sampler if isinstance(learner.live.sampler, MixtureSampler) else None
-    stored = StoredRun(
+    history: Sequence[Check] = (),
+    alarms: Sequence[str] = (),
+    best: Tensors | None = None,
+    seconds: float = 0.0,
+    fingerprint: str = "",
+) -> Snapshot:
+    """Write folder/resume/look.safetensors, whole or not at all; the one before stands until it is. Raises OSError."""
+    now = Snapshot.of(learner)
+    head = StoredLook(
         model=learner.live.config,
         steps=plan.steps,
         seed=plan.seed,
@@ -72,80 +152,92 @@ def save_run(
         may_stop_early=plan.may_stop_early,
         objective=plan.objective,
         schedule=plan.schedule,
-        step=learner.step,
-        seconds=seconds,
         fingerprint=fingerprint,
-        mixture=mixture.config if mixture else None,
+        step=now.step,
+        caution=learner.caution,
+        seconds=seconds,
+        mixture=now.mixture,
         history=[check._asdict() for check in history],
+        alarms=list(alarms),
         has_best=best is not None,
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    partial, final, old = folder / PARTIAL, folder / RUN, folder / OLD
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir()
-        save_file(_tensors(learner, best), partial / TENSORS)
-        (partial / STATE).write_text(stored.model_dump_json(), encoding="utf-8")
-        for name in (TENSORS, STATE):
-            with (partial / name).open("rb") as file:
-                os.fsync(file.fileno())
-    except (OSError, SafetensorError) as error:  # a full disk, said by safetensors in its own way
-        shutil.rmtree(partial, ignore_errors=True)
-        raise error if isinstance(error, OSError) else OSError(str(error)) from error
-    shutil.rmtree(old, ignore_errors=True)
-    if final.exists():
-        final.rename(old)
-    partial.rename(final)
-    shutil.rmtree(old, ignore_errors=True)
+    kept = {f"best.{k}": v.detach().cpu().contiguous() for k, v in (best or {}).items() if not k.startswith("sampler.")}
+    if not history:  # a run begins: what another left here is not its own
+        (folder / RUN / SINCE).unlink(missing_ok=True)
+    _publish(folder / RUN / LOOK, now.tensors | kept, head)
+    (folder / RUN / SINCE).unlink(missing_ok=True)
+    return now
 
 
-def load_run(folder: Path) -> tuple[StoredRun, Learner, dict[str, Tensor] | None]:
-    """The run in folder/resume as it was saved. Raises ModelError when there is none, CorruptModel when damaged."""
-    place = next((p for p in (folder / RUN, folder / OLD) if p.is_dir()), None)
-    if place is None:
+def save_since(folder: Path, learner: Learner, *, look_step: int, means: Means, seconds: float) -> None:
+    """Write folder/resume/since.safetensors, likewise."""
+    now = Snapshot.of(learner)
+    head = StoredSince(
+        look_step=look_step,
+        caution=learner.caution,
+        step=now.step,
+        seconds=seconds,
+        mixture=now.mixture,
+        totals={name: float(total) for name, total in means.totals.items()},
+        counts=means.counts,
+    )
+    _publish(folder / RUN / SINCE, now.tensors, head)
+
+
+def load_run(
+    folder: Path, *, device: torch.device | None = None, processes: Processes = ALONE
+) -> tuple[StoredLook, Learner, Past]:
+    """The run in folder/resume as it was last saved. Raises ModelError where none is, CorruptModel when damaged."""
+    place = folder / RUN
+    if not (place / LOOK).is_file():
         raise ModelError(
             f"{folder} has no run to resume: it finished, or never began. Leave out --resume to begin one."
         )
     try:
-        stored = StoredRun.model_validate_json((place / STATE).read_bytes())
-        flat = load_file(place / TENSORS)
-        model = Model(stored.model)
-        if stored.mixture:
-            model.sampler = MixtureSampler(stored.mixture)
-        model.load_state_dict(_part(flat, "live"))
-        learner = Learner(model, stored.plan())
-        learner.step = stored.step
-        learner.average.load_state_dict(_part(flat, "average"), strict=False)
-        for name, optimiser in learner.optimisers():
-            state: dict[int, dict[str, Tensor]] = {}
-            for key, tensor in _part(flat, name).items():
-                index, _, entry = key.partition(".")
-                # Moments lie in memory as the weights do: fused Adam walks both as flat arrays.
-                is_convolution = tensor.dim() == 4
-                state.setdefault(int(index), {})[entry] = (
-                    tensor.contiguous(memory_format=torch.channels_last) if is_convolution else tensor
-                )
-            optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    except (OSError, SafetensorError, ValidationError, RuntimeError, KeyError, ValueError) as error:
+        look, tensors = _read(place / LOOK, StoredLook)
+        good = Snapshot(
+            look.step, look.mixture, {key: tensor for key, tensor in tensors.items() if not key.startswith("best.")}
+        )
+        newest, seconds, means = good, look.seconds, NO_MEANS
+        if (place / SINCE).is_file():
+            since, later = _read(place / SINCE, StoredSince)
+            if (since.look_step, since.caution) == (look.step, look.caution):
+                newest, seconds = Snapshot(since.step, since.mixture, later), since.seconds
+                means = Means.told(since.totals, since.counts)
+        learner = Learner(Model(look.model).to(device or "cpu"), look.plan(), processes)
+        learner.caution = look.caution
+        newest.put_back(learner)
+        history = tuple(Check(**row) for row in look.history)
+    except (OSError, SafetensorError, ValidationError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise CorruptModel(f"{place} is damaged: {error}. Train again without --resume.") from error
-    return stored, learner, _part(flat, "best") if stored.has_best else None
+    best = _part(tensors, "best") if look.has_best else None
+    return look, learner, Past(history, tuple(look.alarms), best, seconds, good, means)
 
 
 def drop_run(folder: Path) -> None:
-    for name in (RUN, PARTIAL, OLD):
-        shutil.rmtree(folder / name, ignore_errors=True)
+    rmtree(folder / RUN, ignore_errors=True)
 
 
-def _tensors(learner: Learner, best: dict[str, Tensor] | None) -> dict[str, Tensor]:
-    """Everything of a learner that is a tensor. The sampler of the averaged model is the live one's."""
-    tensors = {f"live.{k}": v for k, v in learner.live.state_dict().items()}
-    tensors |= {f"average.{k}": v for k, v in learner.average.state_dict().items() if not k.startswith("sampler.")}
-    tensors |= {f"best.{k}": v for k, v in (best or {}).items() if not k.startswith("sampler.")}
-    for name, optimiser in learner.optimisers():
-        for index, state in optimiser.state_dict()["state"].items():
-            tensors |= {f"{name}.{index}.{k}": v for k, v in state.items()}
-    return {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
+Head = TypeVar("Head", StoredLook, StoredSince)
 
 
-def _part(flat: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+def _publish(path: Path, tensors: Tensors, head: Frozen) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")  # one name: what a kill leaves, the next write replaces
+    try:
+        save_file(tensors, partial, {HEAD: head.model_dump_json()})
+        publish_file(partial, path, force=True)
+    except (OSError, SafetensorError) as error:  # a full disk, said by safetensors in its own way
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise error if isinstance(error, OSError) else OSError(str(error)) from error
+
+
+def _read(path: Path, kind: type[Head]) -> tuple[Head, Tensors]:
+    with safe_open(path, framework="pt") as file:
+        head = kind.model_validate_json((file.metadata() or {})[HEAD])
+        return head, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+
+def _part(flat: Tensors, name: str) -> Tensors:
     return {key[len(name) + 1 :]: tensor for key, tensor in flat.items() if key.startswith(f"{name}.")}

@@ -123,7 +123,9 @@ def fit_exact(
     if not len(images):
         raise ImageError(f"{images.source} holds no image: there is nothing to learn from.")
     source = PixelSource.of(images, np.random.default_rng(seed))
-    config = ExactConfig(image=images.shape, background=source.background, hidden=hidden)
+    # Grey stays absolute: what is written with it is for ever, and it gains little there.
+    relative = images.shape[0] > 1
+    config = ExactConfig(image=images.shape, background=source.background, hidden=hidden, relative=relative)
     if steps is None:
         steps = affordable_steps(config, source, 60.0 if seconds is None else seconds)
     network = new_network(config, seed)
@@ -176,7 +178,8 @@ def exact_steps(
 
 def bits(network: ExactNetwork, draw: Draw, channel: int, *, rounded: bool) -> Tensor:
     """What each pixel of a draw takes, (n,)."""
-    high, low = draw.value >> 4, draw.value & 15
+    symbol = network.symbol(draw.window, channel, draw.value)
+    high, low = symbol >> 4, symbol & 15
     logits = network(draw.window, channel, draw.place, high, rounded=rounded)
     return surprise(logits.high, high) + surprise(logits.low, low)
 

@@ -11,8 +11,9 @@ from zpinch.images import ImageCollection
 from zpinch.model.bottleneck import dequantise
 from zpinch.model.encoder import ConvEncoder
 from zpinch.model.model import Model, needed
-from zpinch.model.prior.sampler import fit_mixture
+from zpinch.model.prior.sampler import GaussianSampler, fit_mixture
 from zpinch.training.muon import Muon
+from zpinch.training.processes import ALONE, Processes
 from zpinch.training.recipes import Objective, Schedule
 
 SAMPLER_IMAGES = 6_000  # codes that the sampler of the running game is fitted to
@@ -34,14 +35,17 @@ class Plan(NamedTuple):
 
 
 class Learner:
-    def __init__(self, model: Model, plan: Plan) -> None:
+    def __init__(self, model: Model, plan: Plan, processes: Processes = ALONE) -> None:
         self.live = model
+        self.processes = processes
         self.average = deepcopy(model).requires_grad_(False)
         self.step = 0
+        self.caution = 1.0  # what rates are scaled by: halved each time the objective runs away
         self._live_parameters, self._average_parameters = list(model.parameters()), list(self.average.parameters())
         fused = model.device.type in {"cpu", "cuda"}
         schedule = plan.schedule
-        weights = [p for part in (model.encoder, model.generator) if part for p in part.parameters()]
+        parts = (model.encoder, model.generator)
+        weights = list(dict.fromkeys(p for part in parts if part for p in part.parameters()))  # tied ones once
         # Matrices by Muon: less error than by Adam after equal steps (bench/ablation.py). Not in the dense nets of the
         # papers, where it would be most of a step, nor in a game alone: see below.
         has_muon = isinstance(model.encoder, ConvEncoder) and schedule.muon_rate > 0
@@ -63,12 +67,12 @@ class Learner:
             self.critic_optimiser = torch.optim.Adam([group], lr=schedule.critic_rate, betas=(0.0, 0.99), fused=fused)
 
     def set_rates(self, plan: Plan) -> None:
-        """Warm up, hold, and fall linearly to zero over the second half: a function of the step alone."""
+        """Warm up, hold, and fall linearly to zero over the second half: a function of the step and the caution."""
         rise = (self.step + 1) / plan.schedule.warm_up
         fall = 2 * (1 - self.step / plan.steps)
         for _, optimiser in self.optimisers():
             for group in optimiser.param_groups:
-                group["lr"] = group["peak"] * max(min(1.0, rise, fall), 0.01)
+                group["lr"] = self.caution * group["peak"] * max(min(1.0, rise, fall), 0.01)
 
     def optimisers(self) -> Iterator[tuple[str, torch.optim.Optimizer]]:
         yield "optimiser", self.optimiser
@@ -82,6 +86,7 @@ class Learner:
         for optimiser in optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self._average_gradients(*optimisers)
         for optimiser in optimisers:
             optimiser.step()
 
@@ -89,7 +94,12 @@ class Learner:
         optimiser = needed(self.critic_optimiser, "critic")
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self._average_gradients(optimiser)
         optimiser.step()
+
+    def _average_gradients(self, *optimisers: torch.optim.Optimizer) -> None:
+        weights = (p for optimiser in optimisers for group in optimiser.param_groups for p in group["params"])
+        self.processes.average(p.grad for p in weights if p.grad is not None)
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:
@@ -99,10 +109,12 @@ class Learner:
 
     def keep_sampler_fresh(self, images: ImageCollection, plan: Plan) -> None:
         """Every few hundred steps, fit what the critic is shown samples of to the codes of today."""
-        if self.live.sampler is not None and self.step % plan.objective.sampler_every:
+        sampler = self.live.sampler
+        if isinstance(sampler, GaussianSampler) or (sampler and self.step % plan.objective.sampler_every):
             return
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.step))
         chosen = order[:SAMPLER_IMAGES].numpy()
         latent = dequantise(torch.from_numpy(self.live.encode(images.pixels[chosen])), self.live.config.step).numpy()
         label = None if images.labels is None else images.labels[chosen]
         self.live.sampler = fit_mixture(latent, label, labels=self.live.config.labels, candidates=(2,), seed=self.step)
+        self.processes.follow(self.live.sampler.buffers())

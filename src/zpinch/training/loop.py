@@ -1,10 +1,11 @@
 """The training step, read from top to bottom: what the model optimises and in what order.
 
-    L = D + w_R R + w_C C + w_A A          encoder, generator and prior descend it
-    critic                                  descends its own side of the game on the same pictures
+    L = D + w_R R + w_C C + w_K K + w_F F + w_A A          encoder, generator and prior descend it
+    critic                                                  descends its own side of the game on the same pictures
 
 `training_steps` is an open loop that yields after each step; whoever drives it (session.py) measures, saves and stops.
-Everything random is a function of (seed, step), so a resumed run goes on as if it had never stopped.
+Everything random is a function of (seed, step), so a resumed run goes on as if it had never stopped. Where several
+processes train together (processes.py), each takes the step with its share of the images.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,10 +18,12 @@ from torch import Tensor
 
 from zpinch.images import ImageCollection
 from zpinch.losses import zero_centred_penalty
-from zpinch.model.bottleneck import dequantise, noisy, quantise
+from zpinch.model.bottleneck import noisy, reparametrised
+from zpinch.model.encoder import Posterior
 from zpinch.model.model import Model, needed
 from zpinch.training.learner import Learner, Plan
-from zpinch.training.objective import ERRORS, GAMES, contraction, judge, rate
+from zpinch.training.objective import ERRORS, GAMES, contraction, divergence, judge, perceived_error, rate
+from zpinch.training.processes import Noise
 
 DEFAULT_QUALITY_SHARE = 0.5  # of the training images; the others take any of the qualities
 LABEL_HIDDEN_SHARE = 0.1  # of the training images, whose label prior and critic are not told
@@ -37,22 +40,27 @@ def training_steps(learner: Learner, images: ImageCollection, plan: Plan) -> Ite
     """Take the steps that are left of `plan`, yielding after each."""
     pixels = torch.from_numpy(images.pixels)
     none = learner.live.config.labels
-    labels = torch.full((len(images),), none) if images.labels is None or not none else torch.from_numpy(images.labels)
+    labels = (
+        torch.full((len(images),), none)
+        if images.labels is None or not learner.live.draws_classes
+        else torch.from_numpy(images.labels)
+    )
     while learner.step < plan.steps:
         rng = torch.Generator().manual_seed(plan.seed * 1_000_003 + learner.step)
         chosen = batch_order(len(images), plan.schedule.batch, step=learner.step, seed=plan.seed)
         hidden = torch.rand(len(chosen), generator=rng) < LABEL_HIDDEN_SHARE
         label = torch.where(hidden, none, labels[chosen])
-        x = learner.live.as_input(pixels[chosen])
+        x = learner.live.as_input(pixels[learner.processes.share(chosen)])
         if learner.live.encoder and plan.critic_plays(learner.step):
             learner.keep_sampler_fresh(images, plan)
-        terms = take_step(learner, x, label.to(x.device), plan, rng)
+        noise = Noise(rng, label, learner.processes)
+        terms = take_step(learner, x, learner.processes.share(label).to(x.device), plan, noise)
         learner.step += 1
         learner.update_average(plan.schedule.average)
         yield Progress(learner.step, terms)
 
 
-def take_step(learner: Learner, x: Tensor, label: Tensor, plan: Plan, rng: torch.Generator) -> dict[str, Tensor]:
+def take_step(learner: Learner, x: Tensor, label: Tensor, plan: Plan, noise: Noise) -> dict[str, Tensor]:
     """Descend the objective once, then the critic's. x: (batch, channels, height, width) in [0, 1]; label: (batch,)."""
     model, objective, step = learner.live, plan.objective, learner.step
     error, game = ERRORS[objective.error], GAMES[objective.game]
@@ -61,22 +69,28 @@ def take_step(learner: Learner, x: Tensor, label: Tensor, plan: Plan, rng: torch
 
     with autocast(plan.precision):
         if model.encoder:
-            # Contraction without noise is won by shrinking z and scaling it up again (bottleneck.py).
-            is_noisy = objective.rate > 0 or objective.contraction > 0
-            walk = walk_autoencoder(model, x, label, rng, is_noisy=is_noisy, critic_plays=critic_plays)
+            # Contraction without noise is won by shrinking z and scaling it up again (bottleneck.py), unless tied
+            # weights or a posterior forbid it.
+            is_held = model.config.is_tied or model.config.is_variational
+            is_noisy = objective.rate > 0 or (objective.contraction > 0 and not is_held)
+            walk = walk_autoencoder(model, x, noise, is_noisy=is_noisy, critic_plays=critic_plays)
         else:
-            walk = walk_gan(model, label, rng)
+            walk = walk_gan(model, noise, len(x))
         real = judge(model, x, label) if critic_plays else x.new_zeros(0)
         terms: dict[str, Callable[[], Tensor]] = {
             "distortion": lambda: error(walk.x_hat.float(), x),
             "rate": lambda: rate(model, walk.z_hat, label, walk.ratio) / x[0].numel(),
-            "contraction": lambda: contraction(model, x[: len(x) // 2 + 1], rng),
+            "contraction": lambda: contraction(model, x[: (len(x) + 1) // 2], noise),
+            "divergence": lambda: divergence(walk.posterior) / x[0].numel(),
+            "features": lambda: perceived_error(model, walk.x_hat, x),
             "adversarial": lambda: game.generator(real.detach(), judge(model, walk.fake, label, is_learning=False)),
         }
         weights = {
             "distortion": objective.distortion,
             "rate": objective.rate,
             "contraction": lazily(objective.contraction, step, every=objective.contraction_every),
+            "divergence": objective.divergence,
+            "features": objective.features if critic_plays else 0.0,
             "adversarial": objective.adversarial if critic_plays else 0.0,
         }
         values = {name: term() for name, term in terms.items() if weights[name]}
@@ -101,44 +115,47 @@ class Walk(NamedTuple):
     x_hat: Tensor  # (batch, channels, height, width), what it made of them
     fake: Tensor  # what the critic is shown, as many as there are real images; none while it does not play
     ratio: Tensor | None = None  # (batch,), of each image's step to the model's; None where all are the model's
+    posterior: Posterior | None = None  # of a variational encoder
 
 
-def walk_autoencoder(
-    model: Model, x: Tensor, label: Tensor, rng: torch.Generator, *, is_noisy: bool, critic_plays: bool
-) -> Walk:
+def walk_autoencoder(model: Model, x: Tensor, noise: Noise, *, is_noisy: bool, critic_plays: bool) -> Walk:
     """Images to codes and back.
 
     One half is rebuilt with the least error (beta 0); the other at a random realism beta, which also weights the
     critic's word on it (Multi-Realism, Agustsson et al. 2022). The critic sees that half, and as many samples of the
-    current prior at beta 1. Where there is noise, it is that of a quality drawn for each image.
+    current prior at beta 1. Where there is noise, it is that of a quality drawn for each image; a variational encoder
+    says for each how much there is.
     """
     half = len(x) // 2
-    beta = torch.rand(len(x), generator=rng).to(x.device)
+    beta = noise.uniform(len(x)).to(x.device)
     beta[half:] = 0
-    z = needed(model.encoder, "encoder")(x)
+    encoder = needed(model.encoder, "encoder")
+    posterior = encoder.posterior(x) if model.config.is_variational else None
     ratio, log_ratio, step = None, None, model.config.step
     if is_noisy and len(model.config.qualities) > 1:
-        ratio = drawn_ratios(model.config.qualities, len(x), rng).to(x.device)
+        ratio = drawn_ratios(model.config.qualities, len(x), noise).to(x.device)
         log_ratio, step = torch.log2(ratio), step * ratio[:, None, None, None]
-    z_hat = noisy(z, step, rng) if is_noisy else z
+    if posterior is None:
+        z = encoder(x)
+        z_hat = noisy(z, step, noise.uniform(*z.shape)) if is_noisy else z
+    else:
+        z_hat = reparametrised(*posterior, noise.normal(*posterior.mean.shape))
     x_hat = model.generator(z_hat, beta, log_ratio)
     if not critic_plays:
-        return Walk(z_hat, x_hat, x_hat[:0], ratio)
-    drawn = model.require_sampler().sample(label[half:], rng)
-    drawn = dequantise(quantise(drawn, model.config.step), model.config.step)
-    sampled = model.generator(drawn.to(x.device), torch.ones_like(beta[half:]))
-    return Walk(z_hat, x_hat, torch.cat([scale_gradient(x_hat[:half], beta[:half]), sampled]), ratio)
+        return Walk(z_hat, x_hat, x_hat[:0], ratio, posterior)
+    sampled = model.generator(noise.latents(model.draw, len(x) - half).to(x.device), torch.ones_like(beta[half:]))
+    return Walk(z_hat, x_hat, torch.cat([scale_gradient(x_hat[:half], beta[:half]), sampled]), ratio, posterior)
 
 
-def drawn_ratios(qualities: tuple[float, ...], count: int, rng: torch.Generator) -> Tensor:
+def drawn_ratios(qualities: tuple[float, ...], count: int, noise: Noise) -> Tensor:
     """A step for each image, (count,), in model steps."""
-    drawn = torch.tensor(qualities)[torch.randint(len(qualities), (count,), generator=rng)]
-    return torch.where(torch.rand(count, generator=rng) < DEFAULT_QUALITY_SHARE, 1.0, drawn)
+    drawn = torch.tensor(qualities)[noise.integers(len(qualities), count)]
+    return torch.where(noise.uniform(count) < DEFAULT_QUALITY_SHARE, 1.0, drawn)
 
 
-def walk_gan(model: Model, label: Tensor, rng: torch.Generator) -> Walk:
+def walk_gan(model: Model, noise: Noise, count: int) -> Walk:
     """Draws of the prior to images: all that is made is shown to the critic."""
-    z = model.require_sampler().sample(label, rng).to(model.device)
+    z = noise.latents(model.draw, count).to(model.device)
     made = model.generator(z, z.new_ones(len(z)))
     return Walk(z, made, made)
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from zpinch.losses import (
@@ -13,14 +12,16 @@ from zpinch.losses import (
     critic_minimax,
     critic_relativistic,
     cross_entropy,
+    gaussian_divergence,
     generator_minimax,
     generator_non_saturating,
     generator_relativistic,
     squared_error,
 )
 from zpinch.model.blocks import dense_layers
-from zpinch.model.encoder import MlpEncoder
+from zpinch.model.encoder import MlpEncoder, Posterior
 from zpinch.model.model import Model, needed
+from zpinch.training.processes import Noise
 
 ERRORS = {"squared": squared_error, "absolute": absolute_error, "cross-entropy": cross_entropy}
 
@@ -52,7 +53,22 @@ def judge(model: Model, x: Tensor, label: Tensor, *, is_learning: bool = True) -
     return needed(model.critic, "critic").requires_grad_(is_learning)(x, label)
 
 
-def contraction(model: Model, x: Tensor, rng: torch.Generator) -> Tensor:
+def divergence(posterior: Posterior | None) -> Tensor:
+    """Mean nats from what a variational encoder says of images to N(0, I)."""
+    mean, log_variance = needed(posterior, "posterior")
+    return gaussian_divergence(mean.float(), log_variance.float()).mean()
+
+
+def perceived_error(model: Model, x_hat: Tensor, x: Tensor) -> Tensor:
+    """Squared error of what the critic sees in x_hat and in x, whose own weights it does not move (Larsen et al. 2016).
+
+    Its features are a ruler that knows what matters; that they stay of one size is the critic's penalty's to see to.
+    """
+    critic = needed(model.critic, "critic").requires_grad_(False)
+    return squared_error(critic.perceive(x_hat).float(), critic.perceive(x).float())
+
+
+def contraction(model: Model, x: Tensor, noise: Noise) -> Tensor:
     """||dE/dx||_F^2 / (latent * step^2): squared steps of the code a unit of pixel change, averaged over coordinates.
 
     Exact for dense encoders, one random projection for convolutional ones.
@@ -63,10 +79,10 @@ def contraction(model: Model, x: Tensor, rng: torch.Generator) -> Tensor:
         total = contraction_exact(
             [layer.weight for layer in layers],
             [layer.bias for layer in layers],
-            [*[encoder.activation] * (len(layers) - 1), None],
+            [*[encoder.activation] * (len(layers) - 1), encoder.output],
             x.flatten(1),
         )
     else:
-        total = contraction_projected(encoder, x, probes=1, rng=rng)
+        total = contraction_projected(encoder, x, noise.normal(len(x), *model.config.code))
     channels, height, width = model.config.code
     return total / (channels * height * width * model.config.step**2)

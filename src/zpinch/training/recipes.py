@@ -1,9 +1,10 @@
 """A recipe is a set of weights on the terms of the objective, and the parts they need. One table, read by everything.
 
-    L = distortion D + rate R + contraction C + adversarial A                                    (weights below)
+    L = distortion D + rate R + contraction C + divergence K + features F + adversarial A        (weights below)
 
-D: mean squared error a pixel. R: bits a pixel. C: ||dE/dx||_F^2 / (latent * step^2), steps of code a unit of pixel
-change. A: the generator's side of the game, an image. A term of weight zero is never computed.
+D: error a pixel. R: bits a pixel. C: ||dE/dx||_F^2 / (latent * step^2), steps of code a unit of pixel change. K: nats a
+pixel from the posterior to N(0, I). F: error of what the critic sees, a feature. A: the generator's side of the game,
+an image. A term of weight zero is never computed.
 """
 
 from typing import Annotated, Literal
@@ -19,6 +20,8 @@ class Objective(Frozen):
     distortion: NonNegativeFloat = 1.0
     rate: NonNegativeFloat = 0.0
     contraction: NonNegativeFloat = 0.0
+    divergence: NonNegativeFloat = 0.0
+    features: NonNegativeFloat = 0.0
     adversarial: NonNegativeFloat = 0.0
 
     error: Literal["squared", "absolute", "cross-entropy"] = "squared"
@@ -51,6 +54,7 @@ class Recipe(Frozen):
     objective: Objective
     has_encoder: bool = True
     has_critic: bool = True
+    is_variational: bool = False  # its encoder gives a posterior, and its codes are drawn from N(0, I)
     schedule: Schedule = Schedule()
 
 
@@ -78,5 +82,22 @@ GAN = Recipe(
     has_encoder=False,
     schedule=Schedule(learning_rate=2e-4, critic_rate=2e-4),
 )
+VAE = Recipe(
+    name="vae",
+    meaning="the variational autoencoder of Kingma & Welling 2014: N(0, I) as prior, pixels as odds",
+    objective=Objective(error="cross-entropy", divergence=1.0),
+    has_critic=False,
+    is_variational=True,
+)
+VAE_GAN = Recipe(
+    name="vae-gan",
+    meaning="Larsen et al. 2016: a VAE whose error is what a critic sees, which judges its samples too",
+    # At adversarial 0.005 the relativistic critic wins from the start, where no error of pixels holds the generator.
+    objective=Objective(
+        distortion=0.0, divergence=1.0, features=10.0, adversarial=0.005, critic_start=0.0, game="non-saturating"
+    ),
+    is_variational=True,
+    schedule=Schedule(critic_rate=1e-3),
+)
 
-RECIPES = {recipe.name: recipe for recipe in (FUSION, AUTOENCODER, CONTRACTIVE, GAN)}
+RECIPES = {recipe.name: recipe for recipe in (FUSION, AUTOENCODER, CONTRACTIVE, VAE, VAE_GAN, GAN)}

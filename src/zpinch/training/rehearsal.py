@@ -17,6 +17,7 @@ from zpinch.model.prior.autoregressive import fit_autoregressive
 from zpinch.training.fit_exact import fit_exact
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import training_steps
+from zpinch.training.processes import ALONE, Processes
 from zpinch.training.recipes import Objective, Schedule
 
 WARM_UP_STEPS = 3
@@ -45,14 +46,26 @@ class Cost(NamedTuple):
         return share * self.quiet_seconds + (1 - share) * self.playing_seconds + self.later_seconds
 
 
-def rehearse(model: Model, images: ImageCollection, objective: Objective, schedule: Schedule) -> Cost:
+def rehearse(
+    model: Model,
+    images: ImageCollection,
+    objective: Objective,
+    schedule: Schedule,
+    processes: Processes = ALONE,
+) -> Cost:
     """Time a few steps of each kind on a copy of the model; the model itself is untouched."""
-    precision = faster_precision(model)
+    precision = processes.tell(faster_precision(model))
+
+    def seconds(critic_start: float) -> float:
+        changed = objective.model_copy(update={"critic_start": critic_start})
+        plan = Plan(10**6, changed, schedule, seed=0, precision=precision)
+        return _seconds(Learner(deepcopy(model), plan, processes), images, plan)
+
     quiet = playing = 0.0
     if objective.critic_start > 0 or not objective.adversarial:
-        quiet = _seconds(model, images, objective.model_copy(update={"critic_start": 1.0}), schedule, precision)
+        quiet = seconds(1.0)
     if objective.adversarial:
-        playing = _seconds(model, images, objective.model_copy(update={"critic_start": 0.0}), schedule, precision)
+        playing = seconds(0.0)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     others = schedule.quality_share * (len(model.config.qualities) - 1)
     later = schedule.prior_share * (1 + others) * prior_seconds(model) + schedule.exact_share * exact_seconds(images)
@@ -84,10 +97,8 @@ def prior_seconds(model: Model) -> float:
     return float(np.diff(clock).mean()) if clock else 0.0
 
 
-def _seconds(model: Model, images: ImageCollection, objective: Objective, schedule: Schedule, precision: str) -> float:
-    plan = Plan(10**6, objective, schedule, seed=0, precision=precision)
-    learner = Learner(deepcopy(model), plan)
-    period = max(objective.contraction_every, objective.penalty_every)
+def _seconds(learner: Learner, images: ImageCollection, plan: Plan) -> float:
+    period = max(plan.objective.contraction_every, plan.objective.penalty_every)
     steps = training_steps(learner, images, plan)
     for _ in range(WARM_UP_STEPS):
         next(steps)

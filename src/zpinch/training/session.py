@@ -4,9 +4,11 @@ The driver of the open loop in loop.py. What a person sees of it goes through `L
 stopping.py's to say.
 """
 
+import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -17,24 +19,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zpinch.errors import QualityError, UsageError
+from zpinch.evaluation.oddness import calibrate
 from zpinch.evaluation.sampling import draw
 from zpinch.images import ImageCollection
 from zpinch.model.bottleneck import DEFAULT_QUALITY, dequantise, quantise
 from zpinch.model.model import Coders, Model
 from zpinch.model.prior.autoregressive import BATCH, fit_autoregressive
 from zpinch.model.prior.factorised import FactorisedPrior, fit_density, tables_from_codes
-from zpinch.model.prior.sampler import MixtureSampler, fit_mixture
+from zpinch.model.prior.sampler import GaussianSampler, MixtureSampler, fit_mixture
 from zpinch.training import stopping
-from zpinch.training.checkpoint import save_run
+from zpinch.training.checkpoint import NO_PAST, Past, Snapshot, save_look, save_since
 from zpinch.training.fit_exact import fit_exact
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import Progress, training_steps
-from zpinch.training.measure import Check, Yardstick, measure, sample_distance
+from zpinch.training.measure import NO_MEANS, Check, Means, Yardstick, exact_bits, measure, sample_distance
 from zpinch.training.recipes import Schedule
 
 CHECKS = 10  # a run looks at itself about this often
 CODED_IMAGES = 1_000_000  # that the priors are fitted to, at most
 AT_ONCE = 1 << 16  # images copied out of the training set
+GLANCE_STEPS = 50  # between two looks, whether the objective is still finite
+SAVE_SECONDS = 60.0  # what a run that is killed loses at most
+LEAST_CAUTION = 2.0**-8  # of the learning rates: when the objective still runs away, it is not for their sake
 PRIOR_EPOCHS = 40  # at most: by then it has stopped learning
 MIXTURE_CANDIDATES = (1, 2, 4, 8, 16, 32)
 
@@ -58,25 +64,16 @@ class Listener(Protocol):
         """The model is finished."""
 
 
-class Past(NamedTuple):
-    """What a resumed run has behind it."""
-
-    history: tuple[Check, ...] = ()
-    best: dict[str, Tensor] | None = None  # state of the averaged model
-    seconds: float = 0.0
-
-
-NO_PAST = Past()
-
-
 class Outcome(NamedTuple):
     model: Model
     history: tuple[Check, ...]
     kept_step: int
+    alarms: tuple[str, ...]  # what should be known about it
     reason: str  # a sentence: why it stopped
     is_met: bool  # the --until conditions, true without any
     is_interrupted: bool
     seconds: float
+    exact_bits: float | None  # of a byte of held-out images, lossless; None without an exact layer
 
 
 def run(
@@ -92,30 +89,56 @@ def run(
 ) -> Outcome:
     """Train to the end of the plan, or until stopping.judge or Ctrl-C says so, and finish the best state.
 
-    folder: where resume/ is kept, from the start and at each check. Raises UsageError when nothing can be written
-    there, QualityError when the objective ran away before there was a state to keep.
+    folder: where resume/ is kept, from the start, at each look and every minute. Raises UsageError when nothing can be
+    written there, QualityError when the objective ran away before there was a state to keep.
     """
-    history, best, began = list(past.history), past.best, time.monotonic() - past.seconds
+    began = time.monotonic() - past.seconds
+    history, alarms, best = list(past.history), list(past.alarms), past.best
     kept_step = history[stopping.best(history)].step if history else 0
     reason, is_interrupted = f"stopped: all {plan.steps:,} steps are taken", False
-    store = _Store(folder, learner, plan, training.fingerprint())
-    if not history and (trouble := store.write(history, best, past.seconds)):
+    store = _Store(folder if learner.processes.is_first else None, learner, plan, training.fingerprint())
+    good = past.good or Snapshot.of(learner)
+    if past.good is None and (trouble := store.write_look([], [], None, past.seconds)):
         raise UsageError(f"{trouble}. Choose another -o.")
     listener.entered("training")
     try:
-        for check in checks(learner, plan, training, yardstick, listener, began=began):
-            verdict = stopping.judge([*history, check], until, may_stop_early=plan.may_stop_early)
-            if stopping.is_finite(check) and is_sound(learner.average):
-                history.append(check)
-                if stopping.best(history) == len(history) - 1 or stopping.are_met(until, check):
-                    best, kept_step = state_of(learner.average), check.step
-                alarms = stopping.alarms(check, of=plan.steps)
-                if trouble := store.write(history, best, check.seconds):  # a full disk costs --resume, not the run
-                    alarms = (*alarms, f"{trouble}; --resume would go on from before")
-                listener.checked(check, alarms)
-            if verdict.is_over:
-                reason = verdict.reason
-                break
+        # A run that was killed after its last look has nothing left to do but to finish.
+        verdict = stopping.judge(history, until, may_stop_early=plan.may_stop_early) if history else stopping.GO_ON
+        steps = iter(()) if verdict.is_over else training_steps(learner, training, plan)
+        means, every, saved = past.means, max(1, -(-plan.steps // CHECKS)), time.monotonic()
+        for progress in steps:
+            means, step = means.plus(progress.terms), progress.step
+            listener.stepped(progress, plan.steps)
+            is_look = step % every == 0 or step == plan.steps
+            if is_look or step % GLANCE_STEPS == 0:
+                terms = means.read(learner.processes)
+                if not all(map(math.isfinite, terms.values())) or (is_look and not is_sound(learner.live)):
+                    verdict, said = retreat(learner, good, step)
+                    alarms.append(f"step {step:,}: {said}")
+                    store.write_look(history, alarms, best, time.monotonic() - began)
+                    listener.checked(Check(step, time.monotonic() - began, terms), (said,))
+                    means = NO_MEANS
+                    if verdict.is_over:
+                        break
+                    continue
+                if is_look:
+                    check = look(learner, plan, yardstick, terms, seconds=time.monotonic() - began)
+                    history.append(check)
+                    if stopping.best(history) == len(history) - 1 or stopping.are_met(until, check):
+                        best, kept_step = state_of(learner.average), step
+                    said = stopping.alarms(check, of=plan.steps)
+                    alarms += [f"step {step:,}: {sentence}" for sentence in said]
+                    good, means, saved = Snapshot.of(learner), NO_MEANS, time.monotonic()
+                    if trouble := store.write_look(history, alarms, best, check.seconds):
+                        said = (*said, f"{trouble}; --resume would go on from before")  # it costs --resume, not the run
+                    listener.checked(check, said)
+                    verdict = stopping.judge(history, until, may_stop_early=plan.may_stop_early)
+                    if verdict.is_over:
+                        break
+            if time.monotonic() - saved > SAVE_SECONDS:
+                store.write_since(good.step, means, time.monotonic() - began)
+                saved = time.monotonic()
+        reason = verdict.reason or reason
     except KeyboardInterrupt:
         is_interrupted, reason = True, f"stopped by you at step {learner.step:,}"
     model = learner.average
@@ -123,39 +146,46 @@ def run(
         kept_step = learner.step
     else:
         model.load_state_dict(best, strict=False)
-    if not is_sound(model):
+    if not is_sound(model) or (best is None and learner.caution < LEAST_CAUTION):
         raise QualityError(
             f"the objective ran away by step {learner.step:,}, before there was a state to keep; nothing was saved. "
             "Learn more slowly: --set schedule.learning_rate=0.0003"
         )
     is_met = not until or (bool(history) and stopping.are_met(until, history[-1]))
-    finish(model, training, yardstick, plan, steps=learner.step, listener=listener)
-    return Outcome(model, tuple(history), kept_step, reason, is_met, is_interrupted, time.monotonic() - began)
+    exact = None
+    if learner.processes.is_first:
+        finish(model, training, yardstick, plan, steps=learner.step, listener=listener)
+        exact = None if model.exact is None else exact_bits(model.exact, yardstick.held_out)
+    seconds = time.monotonic() - began
+    return Outcome(
+        model, tuple(history), kept_step, tuple(alarms), reason, is_met, is_interrupted, seconds, exact_bits=exact
+    )
 
 
-def checks(
-    learner: Learner,
-    plan: Plan,
-    training: ImageCollection,
-    yardstick: Yardstick,
-    listener: Listener,
-    *,
-    began: float,
-) -> Iterator[Check]:
-    """Take the steps that are left, and look at the averaged model about ten times in a run and at its end."""
-    every = max(1, -(-plan.steps // CHECKS))
-    means = _Means()
-    for progress in training_steps(learner, training, plan):
-        means.add(progress.terms)
-        listener.stepped(progress, plan.steps)
-        if progress.step % every and progress.step != plan.steps:
-            continue
-        terms, step, seconds = means.take(), progress.step, time.monotonic() - began
-        if not all(map(math.isfinite, terms.values())):
-            yield Check(step, seconds, terms)  # there is nothing left to measure
-            continue
-        learner.average.sampler = deepcopy(learner.live.sampler)
-        yield measure(learner.average, yardstick, step=step, seconds=seconds, terms=terms, seed=plan.seed)
+def look(learner: Learner, plan: Plan, yardstick: Yardstick, terms: dict[str, float], *, seconds: float) -> Check:
+    """Measure the averaged model; the first process does, and tells the others."""
+    learner.average.sampler = deepcopy(learner.live.sampler)
+    check = Check(learner.step, seconds, terms)
+    if learner.processes.is_first:
+        check = measure(learner.average, yardstick, step=learner.step, seconds=seconds, terms=terms, seed=plan.seed)
+    return Check(**json.loads(learner.processes.tell(json.dumps(check._asdict()))))
+
+
+def retreat(learner: Learner, good: Snapshot, step: int) -> tuple[stopping.Verdict, str]:
+    """Back to the state of the last look, to learn from there at half the rate; or the end, when that was tried enough.
+
+    The steps that are taken again are the same but for the rate, so a run that is killed and resumed retreats likewise.
+    """
+    good.put_back(learner)
+    learner.caution /= 2
+    if learner.caution < LEAST_CAUTION:
+        said = f"the objective is no longer finite at step {step:,}, at however low a rate"
+        return stopping.Verdict(True, f"stopped: {said}; the best state before is kept"), said
+    said = (
+        f"the objective is no longer finite at step {step:,}: the run goes on from step {good.step:,}, where all was "
+        "well, and learns half as fast"
+    )
+    return stopping.GO_ON, said
 
 
 def is_sound(model: Model) -> bool:
@@ -171,7 +201,7 @@ def state_of(model: Model) -> dict[str, Tensor]:
 def finish(
     model: Model, training: ImageCollection, yardstick: Yardstick, plan: Plan, *, steps: int, listener: Listener
 ) -> None:
-    """Give a trained model what coding and generating need, from the training codes: priors for each quality.
+    """Give a trained model what all verbs need, from the training codes: priors for each quality, what is normal.
 
     The default's, fitted longest, draws the samples too, unless a mixture's are nearer to held-out images. steps: how
     many the model was trained for.
@@ -205,10 +235,15 @@ def finish(
     if exact_steps := round(plan.schedule.exact_share * steps):
         listener.entered("fitting the exact layer")
         model.exact = fit_exact(training, steps=exact_steps, seed=plan.seed, progress=listener.advanced)
+    if isinstance(model.sampler, GaussianSampler):
+        return
     listener.entered("fitting the sampler")
     latent = dequantise(codes, model.config.step).numpy()
     mixture = fit_mixture(latent, labels, labels=model.config.labels, candidates=MIXTURE_CANDIDATES, seed=plan.seed)
     choose_sampler(model, mixture, yardstick, seed=plan.seed)
+    if yardstick.held_out is not training:  # with too few images to hold any out there is nothing to compare with
+        listener.entered("scoring normal images")
+        model.calibration = calibrate(model, mixture, training.pixels, yardstick.held_out.pixels)
 
 
 def choose_sampler(model: Model, mixture: MixtureSampler, yardstick: Yardstick, *, seed: int) -> None:
@@ -257,23 +292,28 @@ def prior_steps(steps: int, schedule: Schedule, codes: tuple[int, ...]) -> int:
 
 
 class _Store(NamedTuple):
-    """Where the run is kept to go on from: nowhere without a folder."""
+    """Where the run is kept to go on from: nowhere without a folder. Each returns a sentence when it fails; what was
+    kept before then stands.
+    """
 
     folder: Path | None
     learner: Learner
     plan: Plan
     fingerprint: str
 
-    def write(self, history: Sequence[Check], best: dict[str, Tensor] | None, seconds: float) -> str | None:
-        """Keep the run as it is now. Returns a sentence when that fails; the run kept before then stands."""
+    def write_look(
+        self, history: Sequence[Check], alarms: Sequence[str], best: dict[str, Tensor] | None, seconds: float
+    ) -> str | None:
+        """Keep the run as it is now, as what it goes back to."""
         if self.folder is None:
             return None
         try:
-            save_run(
+            save_look(
                 self.folder,
                 self.learner,
                 self.plan,
                 history=history,
+                alarms=alarms,
                 best=best,
                 seconds=seconds,
                 fingerprint=self.fingerprint,
@@ -282,18 +322,8 @@ class _Store(NamedTuple):
             return f"{self.folder} cannot be written: {error.strerror or error}"
         return None
 
-
-class _Means:
-    """Running means of the terms; tensors are only read when a check asks, so that steps never wait."""
-
-    def __init__(self) -> None:
-        self.seen: dict[str, list[Tensor]] = {}
-
-    def add(self, terms: dict[str, Tensor]) -> None:
-        for name, value in terms.items():
-            self.seen.setdefault(name, []).append(value)
-
-    def take(self) -> dict[str, float]:
-        means = {name: float(np.mean([float(v) for v in values])) for name, values in self.seen.items()}
-        self.seen = {}
-        return means
+    def write_since(self, look_step: int, means: Means, seconds: float) -> None:
+        """Keep the run as it is now, if it is well; of a disk that is full the next look will tell."""
+        if self.folder is not None and all(map(math.isfinite, means.read().values())):
+            with suppress(OSError):
+                save_since(self.folder, self.learner, look_step=look_step, means=means, seconds=seconds)

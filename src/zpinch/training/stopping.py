@@ -5,16 +5,31 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from zpinch.errors import UsageError
+from zpinch.evaluation.confidence import CONFIDENCE
 from zpinch.training.measure import Check
 
 PATIENCE = 5  # checks without an improvement of a hundredth
 IMPROVEMENT = 0.99
 
+# Beyond these an alarm is said. bench/alarms.py has what good runs and provoked failures measure.
+DEAD = 0.1  # variety
+COLLAPSED = 0.1  # recall
+COPYING = 0.9  # nearest
+ALWAYS = 0.99  # wins
+OVERFITTED = 1.5  # gap
+FEW = 20  # images held out
+
 
 class Verdict(NamedTuple):
     is_over: bool
     reason: str  # a sentence, when it is over
+
+
+GO_ON = Verdict(False, "")
 
 
 class Condition(NamedTuple):
@@ -25,8 +40,12 @@ class Condition(NamedTuple):
     bound: float
 
     def holds(self, check: Check) -> bool:
+        """Whether it does with confidence: at the far end of the measure's interval, not just in its middle."""
         value: float | None = getattr(check, self.measure)
-        return value is not None and (value < self.bound if self.is_below else value > self.bound)
+        if value is None:
+            return False
+        low, high = check.intervals.get(self.measure, [value, value])
+        return max(value, high) < self.bound if self.is_below else min(value, low) > self.bound
 
     def __str__(self) -> str:
         return f"{self.measure}{'<' if self.is_below else '>'}{self.bound:g}"
@@ -56,11 +75,6 @@ def are_met(until: Sequence[Condition], check: Check) -> bool:
     return bool(until) and all(condition.holds(check) for condition in until)
 
 
-def is_finite(check: Check) -> bool:
-    """Whether the objective still means something."""
-    return all(map(math.isfinite, check.terms.values()))
-
-
 def score(check: Check) -> float:
     """One number to keep the best check by, lower is better: the geometric mean of mse, rFCD and sample FCD, of those
     that the recipe has. None of them can be bought with another at less than equal share.
@@ -83,33 +97,62 @@ def judge(history: Sequence[Check], until: Sequence[Condition], *, may_stop_earl
     last = history[-1]
     if are_met(until, last):
         return Verdict(True, f"stopped: {', '.join(map(str, until))} reached at step {last.step:,}")
-    if not is_finite(last):
-        return Verdict(
-            True, f"stopped: the objective is no longer finite at step {last.step:,}; the best state before is kept"
-        )
     if may_stop_early and _has_stalled(history):
         kept = history[best(history)]
         return Verdict(
             True, f"stopped: held-out quality has not improved by 1 % in {PATIENCE} checks; best at step {kept.step:,}"
         )
-    return Verdict(False, "")
+    return GO_ON
 
 
 def alarms(check: Check, *, of: int) -> tuple[str, ...]:
-    """What a person should know, in plain words. Samples are judged in the second half of a run, when they count."""
-    found: list[str] = []
+    """What a person should know, in plain words, of what is beyond doubt: a whole interval lies beyond the bound.
+
+    Said in the second half of a run, when what was measured counts.
+    """
     if 2 * check.step < of:
         return ()
-    if check.nearest is not None and check.nearest < 0.9:
+
+    def surely(name: str, *, below: float = math.inf, above: float = -math.inf) -> bool:
+        value: float | None = getattr(check, name)
+        if value is None or math.isnan(value):
+            return False
+        low, high = check.intervals.get(name, [value, value])
+        return max(value, high) < below and min(value, low) > above
+
+    found: list[str] = []
+    if surely("variety", below=DEAD):  # and nothing else that is said of its samples would mean much
         found.append(
-            f"samples lie {check.nearest:.2f} times as far from the training images as real ones do: "
-            "it may be copying them"
+            f"the generator is dead: what it makes varies {check.variety:.0%} as much as images do. Train with another "
+            "--seed, or more slowly (--set schedule.learning_rate=0.0005)"
         )
-    if check.recall is not None and check.recall < 0.1:
-        found.append(f"samples cover {check.recall:.0%} of what real images do: it may have collapsed to a few modes")
-    if (critic := check.terms.get("critic")) is not None and critic < 0.05:
-        found.append("the critic wins every round (its loss is near zero): its gradient teaches little")
+    else:
+        if surely("recall", below=COLLAPSED) and not _rebuilds_as_badly(check):
+            found.append(
+                f"samples cover {check.recall:.0%} of what real images do: it may have collapsed to a few modes"
+            )
+        if surely("nearest", below=COPYING):
+            found.append(
+                f"samples lie {check.nearest:.2f} times as far from the training images as real ones do: "
+                "it may be copying them"
+            )
+    if surely("wins", above=ALWAYS):
+        found.append(
+            f"the critic wins every round ({check.wins:.1%} sure of unseen images): its gradient teaches little"
+        )
+    if surely("gap", above=OVERFITTED):
+        found.append(
+            f"images that were held out come back with {check.gap:.1f} times the error of those trained on: there are "
+            "too few images for so long a training"
+        )
+    if check.images is not None and check.images < FEW:
+        found.append(f"only {check.images} images could be held out: too few to tell how good the model is")
     return tuple(found)
+
+
+def _rebuilds_as_badly(check: Check) -> bool:
+    """Whether reconstructions are about as far from real as samples: there is much to learn before samples count."""
+    return check.rfcd is not None and check.fcd is not None and check.fcd < 2 * check.rfcd
 
 
 def _parts(check: Check) -> int:
@@ -117,6 +160,17 @@ def _parts(check: Check) -> int:
 
 
 def _has_stalled(history: Sequence[Check]) -> bool:
-    complete = _parts(history[-1])
-    scores = [score(check) for check in history if _parts(check) == complete]
-    return len(scores) > PATIENCE and min(scores[-PATIENCE:]) > IMPROVEMENT * min(scores[:-PATIENCE])
+    """Whether none of the last checks is better than the best before them by a hundredth.
+
+    Beyond doubt: image by image, on other images of the same kind, it would not be (evaluation/confidence.py).
+    """
+    complete = [check for check in history if _parts(check) == _parts(history[-1])]
+    if len(complete) <= PATIENCE:
+        return False
+    before = _replicates(min(complete[:-PATIENCE], key=score))
+    improved = [(_replicates(check) < before + math.log(IMPROVEMENT)).mean() for check in complete[-PATIENCE:]]
+    return max(improved) <= 1 - CONFIDENCE
+
+
+def _replicates(check: Check) -> NDArray[np.float64]:
+    return np.array(check.replicates or [math.log(score(check)) if score(check) else -math.inf])

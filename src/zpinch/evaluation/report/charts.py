@@ -85,6 +85,27 @@ def realism_chart(rows: Sequence[RealismPoint]) -> Markup:
     return _svg("feature distance over mean squared error, for each quality from realism 0 to 1", parts)
 
 
+def spectrum_chart(low: Sequence[float], middle: Sequence[float], high: Sequence[float]) -> Markup:
+    """Singular values by rank: the mean over images as a line in the band of most images. Zeros are not drawn."""
+    drawn = [row for row in zip(low, middle, high, strict=True) if min(row) > 0]
+    if not drawn:
+        return Markup("")
+    x = _Scale([0.0, float(len(drawn))], LEFT, RIGHT, may_be_log=False)
+    y = _Scale([value for row in drawn for value in row], BOTTOM, TOP, may_be_log=True)
+
+    def path(column: int) -> list[str]:
+        return [f"{x(rank):.1f},{y(row[column]):.1f}" for rank, row in enumerate(drawn, 1)]
+
+    band, line = " ".join(path(0) + path(2)[::-1]), " ".join(path(1))
+    parts = [
+        _axes(x, y, "direction", "steps for a change of length 1" + (", logarithmic" if y.is_log else "")),
+        Markup('<polygon class="band" points="{}"/>').format(band),
+        Markup('<polyline class="curve" points="{}"/>').format(line),
+        _text("value", x(1) + 6, max(y(drawn[0][1]) - 5, 10), readable(drawn[0][1]), "start"),
+    ]
+    return _svg(f"singular values of the encoder's Jacobian, from {readable(drawn[0][1])} steps down", parts)
+
+
 def readable(value: float) -> str:
     """Three significant digits, thousands set apart: 0.00763, 68.2, 12,400."""
     if not math.isfinite(value):

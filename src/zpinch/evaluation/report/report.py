@@ -41,8 +41,8 @@ def write_report(path: str | Path, data: ReportData) -> Path:
     return path
 
 
-def render(data: ReportData) -> str:
-    """The page as text."""
+def template(name: str) -> jinja2.Template:
+    """A page's template; it escapes every text that it is given."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("zpinch.evaluation.report", ""),
         autoescape=True,
@@ -51,7 +51,12 @@ def render(data: ReportData) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"readable": _readable, "tenths": "{:,.1f}".format}
-    return environment.get_template("report.html.j2").render(
+    return environment.get_template(name)
+
+
+def render(data: ReportData) -> str:
+    """The page as text."""
+    return template("report.html.j2").render(
         data=data,
         pairs=list(_pairs(data.pairs)) if data.pairs else [],
         pair_width=shown_width(data.pairs.original.shape[3], 84) if data.pairs else 0,

@@ -23,6 +23,8 @@ def check_free(out: Path, *, is_folder: bool, force: bool) -> None:
     shown = readable(str(out))
     if not os.path.lexists(out):
         return
+    if not (out.is_file() or out.is_dir() or out.is_symlink()):
+        raise UsageError(f"{shown} is a device or a pipe, which no output replaces. Name a file; compress -o - streams")
     if is_folder and not out.is_dir():
         raise UsageError(f"{shown} is a file; a folder of images needs a name of its own")
     if not is_folder and out.is_dir():

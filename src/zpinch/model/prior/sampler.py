@@ -1,8 +1,8 @@
 """What draws new latents: the seam between the prior and everything that generates.
 
 `autoregressive` is the prior that also codes the archives; `mixture` is fitted to the codes for the critic's pool
-during training, and where the autoregressive one is missing; `gaussian` is the prior the `gan` recipe trains
-against. An unlabelled request draws its labels from the training set's class shares.
+during training, and where the autoregressive one is missing; `gaussian` is the prior that `gan`, `vae` and `vae-gan`
+train against. An unlabelled request draws its labels from the training set's class shares.
 """
 
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -45,7 +45,9 @@ class GaussianSamplerConfig(Frozen):
 
 
 class GaussianSampler(nn.Module):
-    """N(mu_label, I): the generator of the `gan` recipe learns what these coordinates mean. Means are fixed, seeded."""
+    """N(mu_label, I), or N(0, I) without labels: the generator learns what these coordinates mean, in the recipe `gan`
+    and in the variational ones. Means are fixed, seeded.
+    """
 
     def __init__(self, config: GaussianSamplerConfig) -> None:
         super().__init__()
@@ -61,6 +63,8 @@ class GaussianSampler(nn.Module):
         if self.config.labels:
             drawn = torch.randint(self.config.labels, label.shape, generator=rng)
             label = torch.where(label == self.config.labels, drawn, label)
+        else:
+            label = torch.zeros_like(label)
         noise = torch.randn((len(label), *self.config.code), generator=rng)
         return mean[label] + temperature * noise
 

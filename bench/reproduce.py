@@ -1,0 +1,81 @@
+"""Published figures of the family, as far as they can be reached here: docs/science.md has the tables.
+
+    python bench/reproduce.py contractive --data DATA      one layer of 1,000 tied sigmoid units (Rifai et al. 2011)
+    python bench/reproduce.py pca --data DATA              an autoencoder against PCA (Hinton & Salakhutdinov 2006)
+    python bench/reproduce.py densities --data DATA        ex-post densities against N(0, I) (Ghosh et al. 2020)
+    python bench/reproduce.py balance --data DATA          which classes a GAN makes, and how often
+
+DATA: the folder with MNIST's four files, or a name. A case takes at most ten minutes on one idle core. `--choose`
+judges by held-out training images instead of the test images, and records nothing: that is how settings were chosen
+(`--set rate=0.002 --set epochs=5`). Results: bench/results/reproduce-CASE.json.
+"""
+
+import argparse
+import json
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from published import balance, contractive, densities, pca
+from published.trained import open_sets
+from record import record
+from zpinch.images import contact_sheet
+
+CASES: dict[str, Any] = {"contractive": contractive, "pca": pca, "densities": densities, "balance": balance}
+
+
+def settled(settings: Any, changes: Sequence[str]) -> Any:
+    """Settings with some of them changed: "rate=0.002"."""
+    for change in changes:
+        name, _, value = change.partition("=")
+        settings = settings._replace(**{name: type(getattr(settings, name))(value)})
+    return settings
+
+
+def changes(asked: argparse.Namespace) -> list[str]:
+    """What differs from the defaults, as it was typed."""
+    return [
+        *(["--seed", str(asked.seed)] if asked.seed else []),
+        *(w for change in asked.set for w in ("--set", change)),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Published figures of the family, as far as they can be reached here.")
+    parser.add_argument("case", choices=CASES)
+    parser.add_argument("--data", default="mnist", help="the folder with MNIST's four files, or a name")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--choose", action="store_true", help="judge by held-out training images, record nothing")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="a sheet of each row's samples, to look at")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change one of the settings")
+    asked = parser.parse_args()
+    case = CASES[asked.case]
+    settings = settled(case.Settings(), asked.set)
+    sets = open_sets(asked.data, choosing=asked.choose)
+    began, rows = time.process_time(), []
+    for number, row in enumerate(case.measure(sets, settings, seed=asked.seed)):
+        made = row.pop("made", None)
+        if asked.pictures and made is not None:
+            contact_sheet(made[:100], columns=20, scale=2).save(asked.pictures / f"{asked.case}-{number}.png")
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+    seconds = time.process_time() - began
+    print(f"{seconds:,.0f} seconds of the processor")
+    if asked.choose:
+        return
+    record(
+        f"reproduce-{asked.case}",
+        shlex.join(["python", "bench/reproduce.py", asked.case, "--data", Path(asked.data).name, *changes(asked)]),
+        data=f"{sets.judged.source}".rpartition("/")[2],
+        seed=asked.seed,
+        settings=settings._asdict(),
+        processor_seconds=seconds,
+        rows=rows,
+        paper=case.PAPER,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""What one trained model is good for, beside what a person would use otherwise: a table a verb.
+
+    python bench/tasks.py embed --data PATH/TO/MNIST --minutes 15
+    python bench/tasks.py detect --data PATH/TO/MNIST --minutes 15
+
+Models that are there already (`--model`, or runs/tasks-... of an earlier call) are not trained again.
+"""
+
+import sys
+from collections.abc import Callable
+
+import tasks_detect
+import tasks_embed
+
+VERBS: dict[str, Callable[[list[str]], None]] = {"detect": tasks_detect.main, "embed": tasks_embed.main}
+
+
+def main() -> None:
+    verb = sys.argv[1] if len(sys.argv) > 1 else ""
+    if verb not in VERBS:
+        sys.exit(f"python bench/tasks.py {{{', '.join(VERBS)}}} [options]; --help after a verb shows its own")
+    VERBS[verb](sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""Odd images among normal ones, found by models that were shown normal images only.
+
+one-class: for each class, a model of its training images, the same steps for all; all test images are judged, of which
+the class itself is normal and the nine others are odd. foreign: a model of all training images; the test images of
+another data set are odd. hidden: ten spoilt or foreign images among the test images, and the ranks they get.
+
+Baselines are fitted to the same normal images and score the same test images. No setting looks at an odd image.
+"""
+
+import argparse
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import LocalOutlierFactor
+
+import zpinch
+from peers.pyod_autoencoder import pyod_autoencoder
+from record import record, typed
+from tasks_models import trained
+from zpinch.tasks.detect import Detection
+
+PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "detect.png"
+DIMENSIONS = 32
+BASELINE_IMAGES = 20_000  # of the normal ones, at most: LOF compares every image with every other
+
+Rows = NDArray[np.float32]
+Oddness = NDArray[np.float64]
+
+
+def pca_error(normal: Rows, queries: Rows) -> Oddness:
+    pca = PCA(DIMENSIONS, random_state=0).fit(normal)
+    return np.square(queries - pca.inverse_transform(pca.transform(queries))).mean(1)
+
+
+def isolation_forest(normal: Rows, queries: Rows) -> Oddness:
+    return -IsolationForest(random_state=0).fit(normal).score_samples(queries)
+
+
+def local_outlier_factor(normal: Rows, queries: Rows) -> Oddness:
+    return -LocalOutlierFactor(novelty=True).fit(normal).score_samples(queries)
+
+
+BASELINES: dict[str, Callable[[Rows, Rows], Oddness]] = {
+    "PCA error": pca_error,
+    "IsolationForest": isolation_forest,
+    "LOF": local_outlier_factor,
+}
+if importlib.util.find_spec("pyod"):
+    BASELINES["PyOD autoencoder"] = pyod_autoencoder
+
+
+def flat(pixels: NDArray[np.uint8]) -> Rows:
+    return pixels.reshape(len(pixels), -1).astype(np.float32) / 255
+
+
+def every_oddness(
+    model: zpinch.Model, normal: NDArray[np.uint8], queries: NDArray[np.uint8]
+) -> tuple[dict[str, Oddness], Detection]:
+    """How odd each detector finds the queries, larger is odder, and all that ours says."""
+    found = zpinch.detect(zpinch.ImageCollection(queries), model)
+    some = normal[np.sort(np.random.default_rng(0).permutation(len(normal))[:BASELINE_IMAGES])]
+    return {
+        "zpinch": found.oddness,
+        **{name: baseline(flat(some), flat(queries)) for name, baseline in BASELINES.items()},
+    }, found
+
+
+def alone(model: zpinch.Model, scores: Oddness) -> dict[str, Oddness]:
+    """What each of the three scores says by itself."""
+    names = ("bits", "error", "critic")
+    only = [np.where(np.arange(3) == j, scores, np.nan) for j in range(3)]
+    return {f"zpinch, {name} alone": model.calibration.oddness(one) for name, one in zip(names, only, strict=True)}
+
+
+def compared(
+    model: zpinch.Model, normal: NDArray[np.uint8], queries: NDArray[np.uint8], is_odd: NDArray[np.bool_]
+) -> dict[str, Any]:
+    every, found = every_oddness(model, normal, queries)
+    every |= alone(model, found.scores)
+    result = {
+        "auroc": {name: float(roc_auc_score(is_odd, oddness)) for name, oddness in every.items()},
+        "false_alarms": {str(share): float((found.p_values[~is_odd] <= share).mean()) for share in (0.01, 0.05)},
+        "normal_images": found.normal_images,
+    }
+    print(result, flush=True)
+    return result
+
+
+def one_class(
+    train: zpinch.ImageCollection, test: zpinch.ImageCollection, classes: list[int], *, name: str, how: dict[str, Any]
+) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for label in classes:
+        normal = train[train.labels == label]
+        model = trained(f"tasks-{name}-class-{label}-{how['backbone']}-{how['steps']}", normal, **how)
+        rows.append({"class": label, **compared(model, normal.pixels, test.pixels, test.labels != label)})
+    return rows
+
+
+def foreign(
+    model: zpinch.Model, train: zpinch.ImageCollection, test: zpinch.ImageCollection, other: zpinch.ImageCollection
+) -> dict[str, Any]:
+    queries = np.concatenate([test.pixels, other.pixels])
+    return compared(model, train.pixels, queries, np.arange(len(queries)) >= len(test))
+
+
+def corrupted(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Five images, each spoilt in a way of its own: a negative, a torn one, noise, a bright line, a second digit."""
+    x = pixels[:5].copy()
+    x[0] = 255 - x[0]
+    x[1, :, 14:] = np.roll(x[1, :, 14:], 9, axis=-1)
+    x[2] = np.random.default_rng(0).integers(0, 256, x[2].shape)
+    x[3, :, 12:14] = 255
+    x[4] = np.maximum(x[4], pixels[5, :, ::-1, :].transpose(0, 2, 1))
+    return x
+
+
+def hidden(
+    model: zpinch.Model, train: zpinch.ImageCollection, test: zpinch.ImageCollection, other: zpinch.ImageCollection
+) -> dict[str, Any]:
+    """Ten odd images among the others: which ranks they get, 1 being the oddest."""
+    places = np.sort(np.random.default_rng(0).permutation(len(test))[:10])
+    pixels = test.pixels.copy()
+    pixels[places] = np.concatenate([corrupted(test.pixels[places]), other.pixels[:5]])
+    every, _ = every_oddness(model, train.pixels, pixels)
+    ranks = {name: 1 + np.argsort(np.argsort(-oddness, kind="stable")) for name, oddness in every.items()}
+    PICTURE.parent.mkdir(parents=True, exist_ok=True)
+    zpinch.detect(zpinch.ImageCollection(pixels), model, picture=PICTURE, force=True)
+    result = {
+        name: {"in_first_ten": int((found[places] <= 10).sum()), "worst_rank": int(found[places].max())}
+        for name, found in ranks.items()
+    }
+    print(result, flush=True)
+    return result
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="bench/tasks.py detect", description=__doc__)
+    parser.add_argument("--data", default="mnist", help="a labelled source with a train and a test split")
+    parser.add_argument("--other", default="fashion-mnist", help="the foreign images")
+    parser.add_argument("--classes", default="0,1,2,3,4,5,6,7,8,9", help="of the one-class runs")
+    parser.add_argument("--backbone", default="conv", help="of the one-class runs")
+    parser.add_argument("--steps", type=int, default=400, help="of each one-class run")
+    parser.add_argument("--minutes", type=float, default=15, help="training of the model of all images")
+    parser.add_argument("--model", type=Path, help="a model of all training images, instead")
+    parser.add_argument("--images", type=int, help="only so many training and test images, for a try")
+    parser.add_argument("--only", choices=["one-class", "all"], help="leave out the other half")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args(arguments)
+    train, test = (zpinch.open_images(asked.data, split=split)[: asked.images] for split in ("train", "test"))
+    other, name = zpinch.open_images(asked.other, split="test")[: asked.images], Path(asked.data).name
+    result: dict[str, Any] = {}
+    if asked.only != "all":
+        how = {
+            "backbone": asked.backbone,
+            "steps": asked.steps,
+            "seed": asked.seed,
+            "settings": ("schedule.exact_share=0",),
+        }
+        classes = [int(label) for label in asked.classes.split(",")]
+        result["one_class"] = one_class(train, test, classes, name=name, how=how)
+    if asked.only != "one-class":
+        how = {"minutes": asked.minutes, "latent": DIMENSIONS, "seed": asked.seed}
+        model = zpinch.load(asked.model) if asked.model else trained(f"tasks-{name}", train, **how)
+        result["foreign"] = foreign(model, train, test, other)
+        result["hidden"] = hidden(model, train, test, other)
+    settings = {"seed": asked.seed, "steps": asked.steps, "backbone": asked.backbone, "minutes": asked.minutes}
+    record("tasks-detect", typed(asked.data), data=name, **settings, **result)

@@ -1,0 +1,230 @@
+"""Which images are unlike the normal ones, with a promise: of normal images at most so many are called odd.
+
+The model was shown normal images only, and no odd one has a part in the rule (model/calibration.py). Of an archive
+that the model wrote the codes are judged, by their bits alone.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zpinch.errors import ImageError, ModelError, UsageError
+from zpinch.evaluation.oddness import bits_of, calibrate, odd_pixels, rebuilt, score, squared_error
+from zpinch.images import ImageCollection, contact_sheet
+from zpinch.images.collection import Pixels
+from zpinch.images.writers.atomic import check_free, discard, place_beside, publish_file, telling
+from zpinch.model.calibration import SCORES, Calibration
+from zpinch.model.model import Model, needed
+from zpinch.model.prior.sampler import fit_mixture
+from zpinch.tasks.columns import check_columns, write_columns
+from zpinch.tasks.progress import Report, unheard
+from zpinch.tasks.rows import Batch, Data, Rows, open_rows
+from zpinch.tasks.source import open_images
+
+FALSE_ALARMS = 0.01
+PRINTED = 10  # names on the terminal
+SHOWN = 20  # images in the picture
+FEWEST = 20  # normal images that can be split into those that scale and those that judge
+COMPONENTS = (1, 2, 4, 8, 16, 32)
+
+
+class Detection(NamedTuple):
+    """What is odd. All arrays have a row an image, in the order of the source."""
+
+    names: tuple[str, ...]  # numbers where the source has none
+    p_values: NDArray[np.float64]  # (n,) in (0, 1]: the share of normal images at least as odd
+    oddness: NDArray[np.float64]  # (n,): finer than the p-values, which end at 1 / (normal images + 1)
+    is_odd: NDArray[np.bool_]
+    scores: NDArray[np.float64]  # (n, 3): bits, error, critic; NaN for what was not looked at
+    false_alarms: float
+    normal_images: int  # that the promise rests on
+    notes: tuple[str, ...]
+
+    @property
+    def order(self) -> NDArray[np.intp]:
+        """Their positions, the oddest first."""
+        return np.argsort(-self.oddness, kind="stable")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The oddest by name, and how many, for machines; all rows are in the file."""
+        oddest = [{"name": self.names[i], "p_value": float(self.p_values[i])} for i in self.order[:PRINTED].tolist()]
+        return {
+            "images": len(self.names),
+            "odd": int(self.is_odd.sum()),
+            "false_alarms": self.false_alarms,
+            "normal_images": self.normal_images,
+            "oddest": oddest,
+        }
+
+    def lines(self) -> tuple[str, ...]:
+        """The same in a few lines, for a terminal."""
+        count, odd = len(self.names), int(self.is_odd.sum())
+        usual = self.false_alarms * count
+        return (
+            f"{odd:,} of {count:,} images are odd; of as many normal ones, about {usual:,.1f} would be",
+            *(["  that is no more than chance"] if odd <= usual + 2 * usual**0.5 else []),
+            *(f"  p {self.p_values[i]:.2g}\t{self.names[i]}" for i in self.order[: min(odd, PRINTED)].tolist()),
+        )
+
+
+def detect(
+    data: Data,
+    model: Model | str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    false_alarms: float = FALSE_ALARMS,
+    normal: ImageCollection | str | Path | None = None,
+    picture: str | Path | None = None,
+    force: bool = False,
+    progress: Report = unheard,
+) -> Detection:
+    """Which images are odd, at most a share `false_alarms` of normal ones among them on average.
+
+    data: a source as `open_images` takes it (all of its splits), an array, what `open_images` gave, or an archive.
+    model: a trained model, or its folder. out: .csv, .npz or .parquet with `name`, `p_value`, `is_odd`, `oddness` and
+    the three scores. normal: normal images that the model was not trained on, instead of those held out from its
+    training. picture: a .png of the oddest images, each over its reconstruction and over a map of its odd pixels.
+
+    Raises UsageError when so few false alarms cannot be promised, ModelError when the model has no encoder (recipe gan)
+    or no normal images to compare with, ImageError when there are no images or of another shape than the model's.
+    """
+    if not 0 < false_alarms < 1:
+        raise UsageError(f"--false-alarms is a share of the normal images, above 0 and below 1, not {false_alarms:g}.")
+    if out is not None:
+        check_columns(Path(out), force=force)
+    if picture is not None:
+        check_picture(Path(picture), force=force)
+    with open_rows(data, model, "detect") as rows:
+        calibration = calibration_for(rows.model, normal)
+        check_promise(calibration, false_alarms)
+        check_codes(rows, picture)
+        found, oddest = looked_at(rows, calibration, false_alarms, progress)
+        if picture is not None:
+            write_picture(Path(picture), rows.model, calibration, oddest, force=force)
+    if out is not None:
+        write_columns(Path(out), columns_of(found), force=force)
+    return found
+
+
+def looked_at(rows: Rows, calibration: Calibration, false_alarms: float, progress: Report) -> tuple[Detection, Pixels]:
+    """Every image judged, and the pixels of the oddest."""
+    names: list[str] = []
+    scores: list[NDArray[np.float64]] = []
+    top = np.empty((0, *rows.model.config.image), np.uint8)
+    top_oddness = np.empty(0)
+    for batch in rows.batches:
+        found = scores_of(rows.model, calibration, batch)
+        if batch.pixels is not None:
+            together = np.concatenate([top_oddness, calibration.oddness(found)])
+            first = np.argsort(-together, kind="stable")[:SHOWN]
+            top, top_oddness = np.concatenate([top, batch.pixels])[first], together[first]
+        names += batch.names
+        scores.append(found)
+        progress(len(names), rows.images)
+    whole = np.concatenate(scores)
+    p_values = calibration.p_values(whole)
+    told = () if rows.step is None else ("Of an archive's codes the bits alone are judged: its pixels are gone.",)
+    detection = Detection(
+        names=tuple(names),
+        p_values=p_values,
+        oddness=calibration.oddness(whole),
+        is_odd=p_values <= false_alarms,
+        scores=whole,
+        false_alarms=false_alarms,
+        normal_images=len(calibration.held_out),
+        notes=(*rows.notes, *told),
+    )
+    return detection, top
+
+
+def scores_of(model: Model, calibration: Calibration, batch: Batch) -> NDArray[np.float64]:
+    if batch.pixels is not None:
+        return score(model, calibration.density, calibration.residual, batch.pixels)
+    assert batch.codes is not None
+    scores = np.full((len(batch.codes), len(SCORES)), np.nan)
+    scores[:, 0] = bits_of(model, calibration.density, batch.codes)
+    return scores
+
+
+def calibration_for(model: Model, normal: ImageCollection | str | Path | None) -> Calibration:
+    """What normal images score: those held out from the training, or others that were given."""
+    needed(model.encoder, "encoder")
+    if normal is None:
+        if model.calibration is None:
+            raise ModelError(
+                f"the model '{model.name}' does not know what normal images score: its training has not finished, had "
+                "too few images to hold any out, or is from before there was detect. Pass --normal with normal images "
+                "that it was not trained on, or train it again."
+            )
+        return model.calibration
+    images = normal if isinstance(normal, ImageCollection) else open_images(normal, split="all")
+    model.check_shape(images.shape)
+    if len(images) < FEWEST:
+        raise ImageError(f"{images.source} has {len(images)} images; --normal needs at least {FEWEST}.")
+    order = np.random.default_rng(0).permutation(len(images))
+    seen, unseen = (images.pixels[np.sort(half)] for half in np.array_split(order, 2))
+    codes = model.encode(seen).astype(np.float32) * np.float32(model.config.step)
+    density = fit_mixture(codes, None, labels=0, candidates=COMPONENTS)
+    return calibrate(model, density, seen, unseen)
+
+
+def check_promise(calibration: Calibration, false_alarms: float) -> None:
+    if calibration.smallest > false_alarms:
+        count = len(calibration.held_out)
+        raise UsageError(
+            f"--false-alarms {false_alarms:g} cannot be promised from {count:,} normal images, only "
+            f"{calibration.smallest:.2g} and more. Pass --normal with at least {2 * int(np.ceil(1 / false_alarms)):,}."
+        )
+
+
+def check_codes(rows: Rows, picture: str | Path | None) -> None:
+    """Refuse what codes alone cannot answer."""
+    if rows.step is None:
+        return
+    if rows.step != rows.model.config.step:  # so that a code means the same
+        raise UsageError(
+            "this archive's codes are rounded more or less finely than those of the normal images, which have quality "
+            "3. Decompress it and detect in what comes back, or compress with --quality 3."
+        )
+    if picture is not None:
+        raise UsageError("--picture shows pixels, and an archive of codes has none. Decompress it, or leave it out.")
+
+
+# --- What is written ----------------------------------------------------------------------------------------------
+
+
+def columns_of(found: Detection) -> dict[str, NDArray[Any]]:
+    return {
+        "name": np.array(found.names),
+        "p_value": found.p_values,
+        "is_odd": found.is_odd,
+        "oddness": found.oddness,
+        **{name: found.scores[:, i] for i, name in enumerate(SCORES)},
+    }
+
+
+def check_picture(picture: Path, *, force: bool) -> None:
+    if picture.suffix.lower() != ".png":
+        raise UsageError(f"--picture {picture}: the picture is a .png.")
+    check_free(picture, is_folder=False, force=force)
+
+
+def write_picture(picture: Path, model: Model, calibration: Calibration, pixels: Pixels, *, force: bool) -> None:
+    """The oddest images, each over its reconstruction and over a map of its odd pixels."""
+    found = rebuilt(model, pixels)
+    maps = shaded(odd_pixels(calibration.residual, squared_error(pixels, found)))
+    rows = [pixels, found, np.repeat(maps[:, None], pixels.shape[1], axis=1)]
+    part = place_beside(picture)
+    try:
+        with telling(picture):
+            contact_sheet(np.concatenate(rows), columns=len(pixels), scale=2).save(part, "PNG")
+            publish_file(part, picture, force=force)
+    finally:
+        discard(part)
+
+
+def shaded(odd: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Black for what is usual, white for an error ten times the usual: (n, height, width) -> uint8."""
+    return (np.sqrt(odd) / 10 * 255).round().clip(0, 255).astype(np.uint8)

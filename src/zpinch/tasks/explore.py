@@ -1,0 +1,166 @@
+"""What did it learn? Pictures of a model's latent space, its encoder and its critic, and a page that shows them all.
+
+gallery.py draws the pictures, findings.py has the figures in words; here is what they are made of, and where they go.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from zpinch.errors import ImageError
+from zpinch.evaluation.report.exploration import Plate, render_exploration
+from zpinch.evaluation.sampling import draw
+from zpinch.evaluation.sensitivity import Kept, contraction_of, directions_holding, kept_under_noise
+from zpinch.images import ImageCollection
+from zpinch.images.writers import atomic
+from zpinch.model.model import Model
+from zpinch.model.storage import load
+from zpinch.tasks.findings import IN_USE_BITS, Explored, Shown, page_of
+from zpinch.tasks.gallery import PICTURES, agreement
+from zpinch.tasks.generate import generate
+from zpinch.tasks.progress import Report, unheard
+from zpinch.tasks.source import Source, open_images, splits_of
+from zpinch.tasks.subject import Subject
+
+MOST_IMAGES = 1024  # that are looked at, drawn by the seed
+NOISE_IMAGES = 256
+NOISE_LEVELS = (1.0, 2.0, 4.0, 8.0, 16.0)
+PAGE, FIGURES = "explore.html", "figures.json"
+
+
+def explore(
+    model: Model | str | Path,
+    data: ImageCollection | Source | None = None,
+    out: str | Path = "explored",
+    *,
+    seed: int = 0,
+    force: bool = False,
+    command: str = "zpinch.explore",
+    progress: Report = unheard,
+) -> Explored:
+    """Write pictures of what a model has learned to a folder: PNG, `explore.html` that shows them all, and figures.
+
+    data: images, or a source as `open_images` takes it, of which the test split is read where there is one; up to 1,024
+    are drawn. Without, samples of the model stand in for images. A recipe without encoder or critic gets the pictures
+    that make sense, and `left_out` says which do not.
+
+    Raises ImageError for images of another shape, UsageError for an `out` that is taken.
+    """
+    out = Path(out)
+    atomic.check_free(out, is_folder=True, force=force)
+    model = model if isinstance(model, Model) else load(model)
+    subject, source, notes = subject_of(model, data, seed=seed)
+    plates: list[Plate] = []
+    missing: list[str] = []
+    for number, draw_picture in enumerate(PICTURES):
+        picture = draw_picture(subject)
+        if picture is None:
+            missing.append(draw_picture.__name__)
+        else:
+            png = png_of(picture.image)
+            plates.append(Plate(picture.name, picture.title, picture.sentence, png, picture.image.width))
+        progress(number + 1, len(PICTURES) + 1)
+    found = measured(
+        subject,
+        source.source,
+        tuple(Shown(plate.name, out / f"{plate.name}.png", plate.sentence) for plate in plates),
+        (*left_out(subject, missing), *notes),
+    )
+    page = render_exploration(page_of(subject, source, found, tuple(plates), command))
+    progress(len(PICTURES) + 1, len(PICTURES) + 1)
+    files = {f"{plate.name}.png": plate.png for plate in plates}
+    files |= {PAGE: page.encode(), FIGURES: (json.dumps(found.as_dict(), indent=1) + "\n").encode()}
+    write_folder(out, files, force=force)
+    return found
+
+
+def subject_of(
+    model: Model, data: ImageCollection | Source | None, *, seed: int
+) -> tuple[Subject, ImageCollection, tuple[str, ...]]:
+    """What to look at, the images it came from, and what must be said about them."""
+    notes: tuple[str, ...] = ()
+    if data is None:
+        images = generate(model, MOST_IMAGES, seed=seed)
+        notes = ("No images were given: samples of the model stand in for them.",)
+    else:
+        images = data if isinstance(data, ImageCollection) else opened(data)
+        model.check_shape(images.shape)
+        if not len(images):
+            raise ImageError(f"{images.source} has no images to look at.")
+        images = images[draw(len(images), MOST_IMAGES, seed=seed)]
+    if model.encoder is not None:
+        z = model.latents(images.pixels)
+    else:
+        nothing = torch.full((MOST_IMAGES,), model.config.labels)
+        z = model.require_sampler().sample(nothing, torch.Generator().manual_seed(seed)).numpy()
+    return Subject(model, images.pixels, images.labels, images.class_names, z, seed), images, notes
+
+
+def opened(data: Source) -> ImageCollection:
+    split = "test" if not isinstance(data, np.ndarray) and splits_of(data) else "all"
+    return open_images(data, split=split)
+
+
+def measured(subject: Subject, source: str, pictures: tuple[Shown, ...], missing: tuple[str, ...]) -> Explored:
+    step, latent = subject.model.config.step, subject.flat.shape[1]
+    found = subject.directions
+    kept: tuple[Kept, ...] = ()
+    if subject.has_codes:
+        kept = kept_under_noise(subject.model.encode, subject.pixels[:NOISE_IMAGES], NOISE_LEVELS, seed=subject.seed)
+    return Explored(
+        images=len(subject.pixels),
+        source=source,
+        pictures=pictures,
+        left_out=missing,
+        coordinates=latent,
+        in_use=int((subject.bits > IN_USE_BITS).sum()) if subject.has_codes else None,
+        bits=tuple(subject.bits.tolist()) if subject.has_codes else (),
+        contraction=None if found is None else contraction_of(found.values, latent, step),
+        spectrum=() if found is None else tuple((found.values.mean(0) / step).tolist()),
+        directions=None if found is None else directions_holding(found.values, 0.9),
+        kept=kept,
+        same_class=agreement(subject),
+    )
+
+
+def left_out(subject: Subject, missing: list[str]) -> tuple[str, ...]:
+    """A sentence for each reason that pictures are missing."""
+    recipe, said = subject.model.config.recipe, list[str]()
+    if not subject.has_codes:
+        said.append(
+            f"The recipe '{recipe}' has no encoder: left out are the map, neighbours, extremes, tangent directions, "
+            "the contraction spectrum and quality, for all of them need codes of images."
+        )
+    if subject.model.critic is None:
+        said.append(f"The recipe '{recipe}' has no critic: left out is where it looks.")
+    if subject.has_codes and subject.directions is None:
+        said.append("The Jacobian of images this large has too many numbers: left out are tangents and the spectrum.")
+    few = [name for name in missing if name in {"code_map", "extremes", "interpolations", "neighbours"}]
+    if subject.has_codes and few:
+        said.append(f"{len(subject.pixels)} images are too few for: {', '.join(few).replace('code_map', 'map')}.")
+    return tuple(said)
+
+
+def png_of(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def write_folder(out: Path, files: dict[str, bytes], *, force: bool) -> None:
+    """All files, complete or not at all."""
+    part = atomic.place_beside(out)
+    try:
+        with atomic.telling(out):
+            part.mkdir()
+            for name, content in files.items():
+                (part / name).write_bytes(content)
+            atomic.publish_folder(part, out, force=force)
+    finally:
+        atomic.discard(part)

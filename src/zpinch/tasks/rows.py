@@ -1,0 +1,133 @@
+"""Images, or the codes of an archive, for the verbs that make a row of figures of each: embed and detect.
+
+An archive that the model wrote gives its codes, and no pixel is decoded; one of pixels gives those; one of another
+model is decoded by that model first, which is sought beside it.
+"""
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zpinch.errors import ImageError, UsageError, WrongModel
+from zpinch.images import ImageCollection, ImageStream
+from zpinch.images.collection import Labels, Pixels
+from zpinch.images.opening import Source
+from zpinch.model.model import Model, needed
+from zpinch.model.storage import load
+from zpinch.tasks.archive import Archive, open_archive
+from zpinch.tasks.compress import batches_of
+from zpinch.tasks.source import is_archive, open_stream
+
+BATCH = 1024
+
+Data: TypeAlias = "ImageStream | ImageCollection | Source"
+
+
+class Batch(NamedTuple):
+    """Some of the images, with pixels or with codes."""
+
+    names: list[str]
+    labels: Labels | None
+    pixels: Pixels | None  # (n, channels, height, width)
+    codes: NDArray[np.int32] | None  # (n, *code)
+
+
+class Rows(NamedTuple):
+    """All of them, and the model that looks at them."""
+
+    model: Model
+    images: int
+    class_names: tuple[str, ...]
+    step: float | None  # of the archive whose codes they are; None for pixels
+    notes: tuple[str, ...]
+    batches: Iterator[Batch]
+
+
+@contextmanager
+def open_rows(data: Data, model: Model | str | Path | None, verb: str) -> Generator[Rows]:
+    """Everything that can be wrong with the images or the model is refused here, before any work is done.
+
+    Raises ImageError when there are no images or of another shape than the model's, ModelError when it has no encoder.
+    """
+    model = load(model) if isinstance(model, str | Path) else model
+    if isinstance(data, str | Path) and is_archive(data):
+        with open_archive(data, model) as archive:
+            if writes(archive):
+                yield archive_rows(archive, verb)
+                return
+    yield image_rows(data, model, verb)
+
+
+def opened_source(data: str, *, split: str, labels: Path | None, size: int | None, skip_bad: bool) -> Data:
+    """What a person typed: an archive as it is, so that its codes are used, unless asked for in another way."""
+    if is_archive(data) and (split, labels, size) == ("all", None, None):
+        return data
+    return open_stream(data, split=split, labels=labels, size=size, skip_bad=skip_bad)
+
+
+def writes(archive: Archive) -> bool:
+    """Whether its codes, or its pixels, are the given model's; without one it is sought."""
+    try:
+        return bool(archive.model)
+    except WrongModel:
+        return False
+
+
+def image_rows(data: Data, model: Model | None, verb: str) -> Rows:
+    if model is None:
+        raise UsageError(f"zpinch {verb} needs a trained model: pass -m. Only an archive names its own.")
+    needed(model.encoder, "encoder")
+    source = data if isinstance(data, ImageStream | ImageCollection) else open_stream(data, split="all")
+    model.check_shape(source.shape)
+    count = source.count if isinstance(source, ImageStream) else len(source)
+    batches = image_batches(batches_of(source, BATCH))
+    return rows(model, count, source.source, source.class_names, batches, notes=source.notes)
+
+
+def archive_rows(archive: Archive, verb: str) -> Rows:
+    model, header = archive.model, archive.header
+    needed(model.encoder, "encoder")
+    shown, classes = str(archive.path), archive.class_names
+    if header.is_exact:
+        collections = (archive[start : start + BATCH] for start in range(0, len(archive), BATCH))
+        return rows(model, len(archive), shown, classes, image_batches(collections))
+    return rows(model, len(archive), shown, classes, code_batches(archive), step=header.step)
+
+
+def rows(
+    model: Model,
+    count: int,
+    source: str,
+    class_names: tuple[str, ...],
+    batches: Iterator[Batch],
+    *,
+    step: float | None = None,
+    notes: tuple[str, ...] = (),
+) -> Rows:
+    if not count:
+        raise ImageError(f"{source} holds no image: there is nothing to look at.")
+    return Rows(model, count, class_names, step, notes, batches)
+
+
+def image_batches(collections: Iterator[ImageCollection]) -> Iterator[Batch]:
+    done = 0
+    for images in collections:
+        yield Batch(names_of(images.names, done, len(images)), images.labels, images.pixels, None)
+        done += len(images)
+
+
+def code_batches(archive: Archive) -> Iterator[Batch]:
+    done = 0
+    for block in archive.blocks():
+        labels = None if block.labels is None else block.labels.astype(np.int64)
+        yield Batch(names_of(block.names, done, len(block.codes)), labels, None, block.codes.astype(np.int32))
+        done += len(block.codes)
+
+
+def names_of(names: tuple[str, ...] | None, first: int, count: int) -> list[str]:
+    """The names of images, or their numbers from `first` on where they have none."""
+    return [str(first + i) for i in range(count)] if names is None else list(names)

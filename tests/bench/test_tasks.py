@@ -1,0 +1,82 @@
+"""The benches of embed and detect: neighbours against scikit-learn's, and baselines that know odd from normal."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.neighbors import KNeighborsClassifier
+
+BENCH = Path(__file__).parents[2] / "bench"
+
+
+@pytest.fixture(autouse=True)
+def bench_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(BENCH), *sys.path])
+
+
+@pytest.mark.parametrize("is_cosine", [False, True])
+def test_neighbours_are_scikit_learns(is_cosine: bool) -> None:
+    import tasks_embed
+
+    rng = np.random.default_rng(0)
+    gallery, queries = (rng.normal(size=(n, 6)).astype(np.float32) + 0.3 for n in (400, 90))
+    labels, truth = rng.integers(0, 2, 400), rng.integers(0, 2, 90)  # two classes: an odd number of votes has no ties
+    found = tasks_embed.nearest(gallery, queries, 9, is_cosine=is_cosine)
+    mine = tasks_embed.errors(labels, truth, found)
+    for k in (1, 3, 5, 9):
+        theirs = KNeighborsClassifier(k, metric="cosine" if is_cosine else "euclidean").fit(gallery, labels)
+        assert mine[k] == pytest.approx(1 - theirs.score(queries, truth))
+
+
+def test_of_equal_votes_the_nearest_neighbours_class_wins() -> None:
+    import tasks_embed
+
+    labels = np.array([0, 1, 2, 0, 0, 0, 0, 0, 0])
+    found = np.array([[2, 1, 0, *range(3, 9)]])  # classes 2, 1, 0, each once among three
+    assert tasks_embed.errors(labels, np.array([2]), found)[3] == 0
+
+
+def test_the_choice_is_the_best_on_held_out_images() -> None:
+    """Only directions tell these classes apart."""
+    import tasks_embed
+
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 8, 800)
+    angle = labels * np.pi / 4 + rng.normal(0, 0.1, 800)
+    far = np.exp(rng.normal(0, 2, 800))
+    features = (far * np.stack([np.cos(angle), np.sin(angle)])).T.astype(np.float32)
+    assert tasks_embed.chosen(features, labels).is_cosine
+
+
+def test_disturbed_images_moved_by_one_pixel() -> None:
+    import tasks_embed
+
+    pixels = np.zeros((20, 1, 9, 9), np.uint8)
+    pixels[:, 0, 4, 4] = 255
+    found = tasks_embed.disturbed(pixels)
+    places = np.argwhere(found["shift 1"] == 255)[:, 2:] - 4
+    assert len(places) == 20
+    assert (np.abs(places).sum(1) == 1).all()
+    assert set(found) == {"noise 0.1", "noise 0.3", "shift 1"}
+
+
+def test_baselines_know_odd_from_normal() -> None:
+    import tasks_detect
+
+    rng = np.random.default_rng(2)
+    normal = np.clip(0.5 + 0.1 * rng.normal(size=(300, 40)), 0, 1).astype(np.float32)
+    odd = rng.uniform(0, 1, (5, 40)).astype(np.float32)
+    for name, baseline in tasks_detect.BASELINES.items():
+        if name != "PyOD autoencoder":  # an optional peer, which warns and takes seconds
+            found = baseline(normal[:250], np.concatenate([normal[250:], odd]))
+            assert found[50:].min() > found[:50].max(), name
+
+
+def test_spoilt_digits_differ_from_what_they_were() -> None:
+    import tasks_detect
+
+    pixels = np.random.default_rng(3).integers(0, 2, (8, 1, 28, 28)).astype(np.uint8) * 255
+    spoilt = tasks_detect.corrupted(pixels)
+    assert spoilt.shape == (5, 1, 28, 28)
+    assert all((a != b).any() for a, b in zip(spoilt, pixels, strict=False))

@@ -1,0 +1,171 @@
+"""The scores against what they are by definition, the promise on images nobody has seen, and what is refused."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.stats import multivariate_normal
+
+import zpinch
+from trained_models import Spots
+from zpinch.errors import ImageError, ModelError, UsageError
+from zpinch.evaluation.oddness import odd_pixels
+from zpinch.images import ImageCollection
+from zpinch.model.model import Model
+from zpinch.model.storage import load
+
+
+@pytest.fixture(scope="module")
+def model(trained: Path) -> Model:
+    return load(trained)
+
+
+@pytest.fixture(scope="module")
+def normal() -> ImageCollection:
+    """Digits that no model here has seen."""
+    from model_cases import digits
+
+    return digits(700)[240:]
+
+
+@pytest.fixture(scope="module")
+def odd() -> np.ndarray:
+    """What is no digit: noise, a negative, stripes."""
+    rng = np.random.default_rng(0)
+    stripes = np.zeros((28, 28), np.uint8)
+    stripes[::4] = 255
+    return np.stack([rng.integers(0, 256, (28, 28)).astype(np.uint8), np.full((28, 28), 230, np.uint8), stripes])[
+        :, None
+    ]
+
+
+def test_scores_are_what_they_are_called(model: Model, held_digits: ImageCollection):
+    x = held_digits.pixels[:6]
+    found = zpinch.detect(held_digits[:6], model, false_alarms=0.1).scores
+    z = model.encode(x).reshape(6, -1) * model.config.step
+    density = model.calibration.density
+    share, weight, mean, factor = (
+        density.get_buffer(n).double().numpy() for n in ("share", "weight", "mean", "factor")
+    )
+    mass = sum(
+        share[c] * weight[c, k] * multivariate_normal(mean[c, k], factor[c, k] @ factor[c, k].T).pdf(z)
+        for c, k in np.ndindex(weight.shape)
+        if weight[c, k]
+    )
+    np.testing.assert_allclose(found[:, 0], -np.log2(mass * model.config.step ** z.shape[1]), rtol=1e-6)
+    apart = (x.astype(float) - model.decode(model.encode(x))) / 255
+    usual = model.calibration.residual
+    weighed = apart[:, 0] ** 2 / (usual + 0.1 * usual.mean() + 1e-6)
+    np.testing.assert_allclose(found[:, 1], weighed.mean((1, 2)), rtol=1e-6)
+    with torch.inference_mode():
+        said = model.critic(torch.from_numpy(x).float() / 255, torch.full((6,), model.config.labels))
+    np.testing.assert_allclose(found[:, 2], said, atol=1e-4)
+
+
+def test_what_training_stored_is_what_use_gives(model: Model, train_digits: ImageCollection):
+    """The held-out images of the training, scored again."""
+    from zpinch.training.measure import split_held_out
+
+    _, held_out = split_held_out(train_digits)
+    again = zpinch.detect(held_out, model, false_alarms=0.1)
+    np.testing.assert_allclose(again.scores, model.calibration.held_out, rtol=1e-3, atol=1e-3)
+    assert again.normal_images == len(held_out) == 24
+
+
+def test_the_promise_holds_on_images_nobody_has_seen(model: Model, normal: ImageCollection):
+    """160 normal images to compare with, 300 to judge: Beta-binomial, four deviations."""
+    for share in (0.02, 0.1):
+        found = zpinch.detect(normal[160:], model, false_alarms=share, normal=normal[:160])
+        assert found.normal_images == 80
+        deviation = np.sqrt(share * (1 - share) * (1 / 81 + 1 / 300))
+        assert found.is_odd.mean() <= share + 4 * deviation
+        assert (found.p_values <= 0.5).mean() > 0.3  # and it is not silent
+
+
+def test_odd_images_come_first(model: Model, normal: ImageCollection, odd: np.ndarray):
+    pixels = np.concatenate([normal.pixels[160:400], odd])
+    found = zpinch.detect(ImageCollection(pixels), model, false_alarms=0.02, normal=normal[:160])
+    assert set(found.order[:3].tolist()) == {240, 241, 242}
+    assert found.is_odd[240:].all()
+    assert found.p_values[240:].max() == pytest.approx(1 / 81)
+
+
+def test_an_archive_of_codes_is_judged_by_its_bits(model: Model, held_digits: ImageCollection, tmp_path: Path):
+    zpinch.compress(held_digits, model, tmp_path / "a.zpn")
+    found = zpinch.detect(tmp_path / "a.zpn", model, tmp_path / "odd.csv", false_alarms=0.1)
+    bits = zpinch.detect(held_digits, model, false_alarms=0.1).scores[:, 0]
+    assert np.isnan(found.scores[:, 1:]).all()
+    np.testing.assert_allclose(found.scores[:, 0], bits, rtol=1e-6)
+    assert "bits alone" in found.notes[0]
+    with (tmp_path / "odd.csv").open() as file:
+        assert {(row["error"], row["critic"]) for row in csv.DictReader(file)} == {("", "")}
+    zpinch.compress(held_digits, model, tmp_path / "fine.zpn", quality=5)
+    with pytest.raises(UsageError, match="--quality 3"):
+        zpinch.detect(tmp_path / "fine.zpn", model, false_alarms=0.1)
+    with pytest.raises(UsageError, match="--picture"):
+        zpinch.detect(tmp_path / "a.zpn", model, false_alarms=0.1, picture=tmp_path / "p.png")
+
+
+def test_the_table_and_the_picture(model: Model, normal: ImageCollection, odd: np.ndarray, tmp_path: Path):
+    images = ImageCollection(np.concatenate([normal.pixels[:40], odd]))
+    found = zpinch.detect(images, model, tmp_path / "o.csv", false_alarms=0.05, picture=tmp_path / "o.png")
+    with (tmp_path / "o.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["name", "p_value", "is_odd", "oddness", "bits", "error", "critic"]
+    assert [row["name"] for row in rows] == [str(i) for i in range(43)]
+    assert [float(row["p_value"]) for row in rows] == found.p_values.tolist()
+    assert [row["is_odd"] == "True" for row in rows] == found.is_odd.tolist()
+    assert np.allclose([[float(row[name]) for name in ("bits", "error", "critic")] for row in rows], found.scores)
+    with Image.open(tmp_path / "o.png") as sheet:
+        assert sheet.size == (20 * 57 - 1, 3 * 57 - 1)
+        shown = np.asarray(sheet)[:56:2, :56:2]
+    np.testing.assert_array_equal(shown, images.pixels[found.order[0], 0])  # the oddest stands first
+
+
+def test_the_map_shows_where_an_image_is_odd():
+    squared = np.full((1, 8, 8), 0.01)
+    squared[0, 2, 5] = 0.5
+    residual = np.full((8, 8), 0.01)
+    residual[6, 6] = 1.0  # large errors are usual here
+    squared[0, 6, 6] = 0.8
+    found = odd_pixels(residual, squared)[0]
+    assert np.unravel_index(found.argmax(), found.shape) == (2, 5)
+    assert found[6, 6] < 1
+
+
+def test_a_recipe_without_critic_is_judged_by_two_scores(unlabelled: Path, held_digits: ImageCollection):
+    found = zpinch.detect(held_digits, unlabelled, false_alarms=0.1)
+    assert np.isnan(found.scores[:, 2]).all()
+    assert np.isfinite(found.scores[:, :2]).all()
+    assert len(set(found.oddness.tolist())) > 10
+
+
+def test_bad_input_leaves_nothing_behind(
+    model: Model, spots: Spots, gan: Path, held_digits: ImageCollection, normal: ImageCollection, tmp_path: Path
+):
+    (tmp_path / "there.csv").write_text("mine")
+    (tmp_path / "there.png").write_text("mine")
+    before = set(tmp_path.iterdir())
+    few = {"false_alarms": 0.1}
+    for data, by, how, kind, words in (
+        (held_digits, model, {}, UsageError, "0.01 cannot be promised from 24 .*--normal with at least 200"),
+        (held_digits, model, {"false_alarms": 0.0}, UsageError, "above 0 and below 1"),
+        (held_digits, model, {"false_alarms": 1.5}, UsageError, "above 0 and below 1"),
+        (spots.images, spots.model, few, ModelError, "--normal"),
+        (spots.images, model, few, ImageError, "28x28 grey.*8x8"),
+        (held_digits[:0], model, few, ImageError, "no image"),
+        (held_digits, gan, few, ModelError, "no encoder"),
+        (held_digits, None, few, UsageError, "pass -m"),
+        (held_digits, model, {**few, "normal": spots.images}, ImageError, "28x28 grey"),
+        (held_digits, model, {**few, "normal": normal[:19]}, ImageError, "at least 20"),
+        (held_digits, model, {**few, "out": tmp_path / "there.csv"}, UsageError, "--force"),
+        (held_digits, model, {**few, "out": tmp_path / "x.xls"}, UsageError, ".csv"),
+        (held_digits, model, {**few, "picture": tmp_path / "there.png"}, UsageError, "--force"),
+        (held_digits, model, {**few, "picture": tmp_path / "p.jpg"}, UsageError, "is a .png"),
+    ):
+        with pytest.raises(kind, match=words):
+            zpinch.detect(data, by, **{"out": tmp_path / "o.csv", **how})
+    assert set(tmp_path.iterdir()) == before

@@ -1,0 +1,222 @@
+"""What explore writes for each kind of model, and that its pictures show what they say."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from model_cases import blobs, finished_model, new_model, small_config
+from PIL import Image
+
+import zpinch
+from trained_models import Spots
+from zpinch.errors import ImageError, ModelError, UsageError
+from zpinch.evaluation.board import board, image_tile
+from zpinch.images import ImageCollection
+from zpinch.model.model import Model
+from zpinch.tasks.explore import explore, subject_of
+from zpinch.tasks.gallery import agreement, coordinates, dials, first_filters, interpolations, thumbnails
+
+ALL = {"map", "coordinates", "extremes", "interpolations", "neighbours", "tangents", "filters", "critic", "dials"}
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.stem for path in folder.glob("*.png")}
+
+
+def test_everything_of_a_whole_model(spots: Spots, tmp_path: Path):
+    found = explore(spots.model, spots.images, tmp_path / "out", command="zpinch explore <b>")
+    assert names_in(tmp_path / "out") == ALL == {one.name for one in found.pictures}
+    assert found.left_out == ()
+    assert json.loads((tmp_path / "out" / "figures.json").read_text()) == json.loads(json.dumps(found.as_dict()))
+    page = (tmp_path / "out" / "explore.html").read_text("utf-8")
+    assert len(page) < 5_000_000
+    assert page.count("data:image/png;base64,") == len(ALL)
+    assert "zpinch explore &lt;b&gt;" in page
+    assert not re.search(r"<script|https?://|src=\"(?!data:)", page)
+    for one in found.pictures:
+        assert one.sentence.endswith(".")
+        with Image.open(one.path) as picture:
+            assert picture.mode == "RGBA"
+            assert max(picture.size) < 4000
+            assert np.asarray(picture)[..., 3].max() > 0
+
+
+def test_figures_are_those_of_plain_means(spots: Spots, tmp_path: Path):
+    found = explore(spots.model, spots.images, tmp_path / "out")
+    model, x = spots.model, torch.from_numpy(spots.images.pixels).float() / 255
+    norms = []
+    for image in x:
+        jacobian = torch.autograd.functional.jacobian(lambda one: model.encoder(one[None]).flatten(), image)
+        norms.append(jacobian.square().sum().item())
+    latent, step = int(np.prod(model.config.code)), model.config.step
+    assert found.contraction == pytest.approx(np.mean(norms) / (latent * step**2), rel=1e-4)
+    assert len(found.spectrum) == found.coordinates == latent
+    assert list(found.spectrum) == sorted(found.spectrum, reverse=True)
+    codes = model.encode(spots.images.pixels).reshape(len(x), -1)
+    assert found.in_use == sum(len(set(column)) > 1 for column in codes.T.tolist())
+    shares = [kept.coordinates for kept in found.kept]
+    assert shares[0] > shares[-1]
+    assert found.same_class is not None
+
+
+def test_samples_stand_in_for_images(spots: Spots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("zpinch.tasks.explore.MOST_IMAGES", 40)
+    found = explore(spots.folder, out=tmp_path / "out")
+    assert found.images == 40
+    assert names_in(tmp_path / "out") == ALL
+    assert any("samples" in sentence for sentence in found.left_out)
+
+
+def test_a_recipe_without_an_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("zpinch.tasks.explore.MOST_IMAGES", 40)
+    model = new_model(small_config(recipe="gan", latent=None, classes=2)).eval()
+    found = explore(model, out=tmp_path / "out")
+    assert names_in(tmp_path / "out") == {"coordinates", "interpolations", "filters", "critic"}
+    assert any("no encoder" in sentence for sentence in found.left_out)
+    assert found.contraction is None
+    assert found.kept == ()
+    assert "no encoder" in (tmp_path / "out" / "explore.html").read_text("utf-8")
+
+
+def test_a_recipe_without_a_critic_in_colour_without_labels(tmp_path: Path):
+    images = blobs(30, (3, 12, 10))
+    model = finished_model(images, recipe="contractive", backbone="conv")
+    found = explore(model, images, tmp_path / "out")
+    assert names_in(tmp_path / "out") == ALL - {"critic"}
+    assert any("no critic" in sentence for sentence in found.left_out)
+    assert found.same_class is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_a_few_images_get_fewer_pictures(count: int, spots: Spots, tmp_path: Path):
+    found = explore(spots.model, spots.images[:count], tmp_path / "out")
+    assert {"coordinates", "tangents", "filters", "critic", "dials"} <= names_in(tmp_path / "out")
+    assert any("too few" in sentence for sentence in found.left_out)
+
+
+def test_bad_input(spots: Spots, tmp_path: Path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").touch()
+    (tmp_path / "file").touch()
+    before = sorted(tmp_path.rglob("*"))
+    for data, out, kind, words in (
+        (spots.images, "full", UsageError, "--force"),
+        (spots.images, "file", UsageError, "is a file"),
+        (np.zeros((3, 1, 9, 9), np.uint8), "new", ImageError, "8x8 grey"),
+        (blobs(3, (3, 8, 8)), "new", ImageError, "RGB"),
+        (tmp_path / "nowhere", "new", ImageError, "does not exist"),
+        (ImageCollection(np.zeros((0, 1, 8, 8), np.uint8)), "new", ImageError, "no images"),
+    ):
+        with pytest.raises(kind, match=words):
+            explore(spots.model, data, tmp_path / out)
+    with pytest.raises(ModelError):
+        explore(tmp_path / "no model", spots.images, tmp_path / "new")
+    with pytest.raises(ModelError, match="--resume"):
+        explore(new_model(small_config()), out=tmp_path / "new")
+    assert sorted(tmp_path.rglob("*")) == before
+    explore(spots.model, spots.images, tmp_path / "full", force=True)
+    assert (tmp_path / "full" / "mine").exists()
+
+
+def test_the_same_seed_gives_the_same_pictures(spots: Spots, tmp_path: Path):
+    for name in ("a", "b"):
+        explore(spots.model, spots.images, tmp_path / name, seed=4)
+    for one in sorted((tmp_path / "a").glob("*.png")):
+        assert one.read_bytes() == (tmp_path / "b" / one.name).read_bytes()
+
+
+def shown_in(picture: Image.Image, image: np.ndarray) -> bool:
+    """Whether the picture holds this image, enlarged as a board enlarges it, as one of its tiles."""
+    tile = np.asarray(board([type("Row", (), {"word": "", "tiles": [image_tile(image)]})()]))
+    drawn = np.asarray(picture)
+    height, width = tile.shape[:2]
+    rows, columns = drawn.shape[0] - height + 1, drawn.shape[1] - width + 1
+    middle = drawn[height // 2 : height // 2 + rows, width // 2 : width // 2 + columns]
+    candidates = np.argwhere((middle == tile[height // 2, width // 2]).all(2))
+    return any((drawn[y : y + height, x : x + width] == tile).all() for y, x in candidates.tolist())
+
+
+def test_a_walk_shows_what_the_generator_makes(spots: Spots):
+    subject, _, _ = subject_of(spots.model, spots.images, seed=0)
+    picture = coordinates(subject).image
+    model, z = spots.model, subject.z.reshape(len(subject.z), -1)
+    spread, mean = z.std(0), z.mean(0)
+    base = z[np.argmin((((z - mean) / np.maximum(spread, 1e-9)) ** 2)[:, spread > 0].sum(1))].copy()
+    base[subject.order[0]] = mean[subject.order[0]] - 2.5 * spread[subject.order[0]]
+    made = model.generate_from(torch.from_numpy(base.reshape(1, *model.config.code)), 1.0)
+    assert shown_in(picture, made[0])
+    assert not shown_in(picture, 255 - made[0])
+
+
+def test_an_interpolation_begins_at_an_image_of_its_class(spots: Spots):
+    subject, _, _ = subject_of(spots.model, spots.images, seed=0)
+    picture = interpolations(subject)
+    assert picture is not None
+    chosen = subject.some(8)
+    assert sorted(subject.labels[chosen].tolist()) == [0] * 4 + [1] * 4
+    for n in chosen[[0, -1]]:
+        assert shown_in(picture.image, subject.pixels[n])  # the rows of pixels hold both ends as they are
+
+
+def test_thumbnails_are_means():
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 130, 121), dtype=np.uint8)
+    small = thumbnails(pixels)
+    assert small.shape == (2, 3, 43, 40)
+    assert small[1, 2, 5, 7] == round(pixels[1, 2, 15:18, 21:24].mean())
+    assert thumbnails(small) is small
+
+
+def test_agreement_counts_nearest_others(spots: Spots):
+    subject, _, _ = subject_of(spots.model, spots.images, seed=0)
+    found = agreement(subject)
+    assert found is not None
+    for share, points in ((found.codes, subject.flat), (found.pixels, subject.pixels.reshape(32, -1))):
+        hits = 0
+        for i, point in enumerate(points.astype(float)):
+            apart = [np.inf if i == j else np.sum((point - other) ** 2) for j, other in enumerate(points.astype(float))]
+            hits += subject.labels[int(np.argmin(apart))] == subject.labels[i]
+        assert share == pytest.approx(hits / 32)
+
+
+@pytest.mark.parametrize("part", ["encoder", "critic"])
+def test_first_filters_are_what_the_layer_multiplies_a_patch_with(part: str):
+    model: Model = new_model(small_config((3, 12, 12), backbone="conv"))
+    network = getattr(model, part)
+    filters = first_filters(network, (3, 12, 12))
+    assert filters.shape == (4, 3, 6, 6)
+    x = torch.rand(1, 3, 12, 12)
+    with torch.inference_mode():
+        answers = network.enter(network.unshuffle(x))[0, :, 2, 3]  # looks at rows 2 to 7, columns 4 to 9
+    patch = x[0, :, 2:8, 4:10].numpy()
+    wanted = (filters * patch).sum((1, 2, 3))
+    np.testing.assert_allclose(np.sort(wanted), np.sort(answers.numpy()), rtol=1e-4, atol=1e-5)
+    norms = (filters**2).sum((1, 2, 3))
+    assert (np.diff(norms) <= 1e-6).all()
+
+
+def test_dense_filters_are_rows_of_the_first_layer():
+    model = new_model(small_config((1, 8, 8)))
+    filters = first_filters(model.encoder, (1, 8, 8))
+    x = torch.rand(1, 1, 8, 8)
+    with torch.inference_mode():
+        answers = model.encoder.layers[0](x.flatten(1))[0].numpy()  # biases begin at zero
+    wanted = (filters * x.numpy()).sum((1, 2, 3))
+    assert len(filters) == 64
+    assert np.isin(wanted.round(3), answers.round(3)).mean() > 0.9
+
+
+def test_the_function_is_public():
+    assert zpinch.explore is explore
+
+
+def test_dials_show_what_decode_gives(spots: Spots):
+    subject, _, _ = subject_of(spots.model, spots.images, seed=0)
+    picture = dials(subject)
+    assert picture is not None
+    model, image = spots.model, subject.pixels[subject.some(1)]
+    for quality, realism in ((1, None), (5, None), (3, 0.5), (3, 1.0)):
+        wanted = model.decode(model.encode(image, quality), realism, quality)
+        assert shown_in(picture.image, wanted[0])

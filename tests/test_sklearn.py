@@ -1,0 +1,126 @@
+"""scikit-learn's own checks, and what only ours can do: the same figures as the verbs, in pipelines and grid search."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+sys.path[:0] = [str(Path(__file__).parent / "model"), str(Path(__file__).parent)]
+from model_cases import tiny_training  # noqa: E402
+
+import zpinch  # noqa: E402
+from trained_models import *  # noqa: E402, F403
+from zpinch.images import ImageCollection  # noqa: E402
+from zpinch.model.prior.factorised import fit_density  # noqa: E402
+from zpinch.sklearn import ImageDetector, ImageEmbedder, ImageSampler  # noqa: E402
+
+FAST = {"latent": 3, "steps": 1, "recipe": "autoencoder", "settings": ("schedule.prior_share=0",)}
+FEW = "has fewer than 20 images, of which none can be held out: there is no promise on false alarms"
+EXPECTED = {
+    "ImageDetector": dict.fromkeys(
+        (
+            "check_classifier_data_not_an_array",
+            "check_estimators_nan_inf",
+            "check_fit2d_1feature",
+            "check_n_features_in_after_fitting",
+        ),
+        FEW,
+    )
+}
+
+
+@pytest.fixture(autouse=True)
+def tiny():
+    """What takes long and is not tried here: the rehearsal, most steps of the extractor and of the prior's density."""
+    with tiny_training(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zpinch.training.session.fit_density", partial(fit_density, steps=1))
+        yield
+
+
+@parametrize_with_checks(
+    [ImageEmbedder(**FAST), ImageDetector(false_alarms=0.3, **FAST), ImageSampler(**FAST)],
+    expected_failed_checks=lambda estimator: EXPECTED.get(type(estimator).__name__, {}),
+)
+def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def rows(held_digits: ImageCollection) -> np.ndarray:
+    return held_digits.pixels.reshape(len(held_digits), -1)
+
+
+def test_a_trained_model_gives_what_the_verbs_give(trained: Path, rows: np.ndarray, held_digits: ImageCollection):
+    features = ImageEmbedder(trained).fit(rows[:2]).transform(rows)
+    np.testing.assert_array_equal(features, zpinch.embed(held_digits, trained).features)
+    as_floats = ImageEmbedder(zpinch.load(trained)).fit(rows / 255.0).transform(rows / 255.0)
+    np.testing.assert_array_equal(as_floats, features)
+    detector = ImageDetector(trained, false_alarms=0.1).fit(rows)
+    found = zpinch.detect(held_digits, trained, false_alarms=0.1)
+    np.testing.assert_array_equal(detector.predict(rows) == -1, found.is_odd)
+    np.testing.assert_array_equal(-detector.score_samples(rows), found.oddness)
+    sampler = ImageSampler(trained).fit(rows / 255.0)
+    made = sampler.sample(4, label="7", random_state=3)
+    assert made.shape == (4, 784)
+    assert 0 <= made.min() < made.max() <= 1
+    np.testing.assert_array_equal(made, sampler.sample(4, label="7", random_state=3))
+    bits = sampler.model_.autoregressive or sampler.model_.tables
+    wanted = -np.log(2) * bits.bits(sampler.model_.encode(held_digits.pixels))
+    np.testing.assert_allclose(sampler.score_samples(rows / 255.0), wanted)
+
+
+def test_the_threshold_is_the_promise_to_the_last_image(trained: Path, rows: np.ndarray):
+    """decision_function < 0 exactly where p <= false_alarms, for shares on and between the steps of p."""
+    calibration = zpinch.load(trained).calibration
+    oddness = calibration.oddness(calibration.held_out)  # ties with the threshold included
+    for share in (1 / 25, 0.0401, 2 / 25, 0.1, 0.5):
+        p = calibration.p_values(calibration.held_out)
+        np.testing.assert_array_equal(oddness > calibration.threshold(share), p <= share)
+    with pytest.raises(ValueError, match="cannot be promised"):
+        calibration.threshold(0.039)
+
+
+def test_in_a_pipeline_and_a_grid_search(trained: Path, rows: np.ndarray, held_digits: ImageCollection):
+    y = held_digits.labels
+    pipeline = make_pipeline(ImageEmbedder(trained), KNeighborsClassifier(1)).fit(rows, y)
+    assert pipeline.score(rows, y) > 0.9
+    assert pipeline[:-1].get_feature_names_out()[0] == "imageembedder0"
+    few = clone(ImageEmbedder(**FAST))
+    search = GridSearchCV(
+        make_pipeline(few, LogisticRegression()), {"imageembedder__latent": [2, 5]}, cv=2, error_score="raise"
+    ).fit(rows, y % 2)
+    assert search.best_estimator_[0].transform(rows).shape == (60, search.best_params_["imageembedder__latent"])
+
+
+def test_classes_of_y_are_drawn_by_name(rows: np.ndarray, held_digits: ImageCollection):
+    names = np.array(["even", "odd"])[held_digits.labels % 2]
+    sampler = ImageSampler(**FAST).fit(rows, names)
+    assert sampler.model_.config.class_names == ("even", "odd")
+    assert sampler.sample(3, label="odd").shape == (3, 784)
+    with pytest.raises(zpinch.ZpinchError, match="even, odd"):
+        sampler.sample(3, label="prime")
+
+
+def test_shapes_of_rows():
+    rgb = np.random.default_rng(0).integers(0, 256, (30, 3 * 8 * 10), dtype=np.uint8)
+    found = ImageEmbedder(image_shape=(3, 8, 10), **FAST).fit(rgb)
+    assert found.model_.config.image == (3, 8, 10)
+    with pytest.raises(ValueError, match="image_shape"):
+        ImageEmbedder(image_shape=(1, 8, 8), **FAST).fit(rgb)
+    with pytest.raises(zpinch.ZpinchError, match="10x8 RGB"):
+        ImageEmbedder(found.model_).fit(rgb)  # as a line of 240 pixels
+
+
+def test_few_images_cannot_promise_few_false_alarms(rows: np.ndarray):
+    with pytest.raises(zpinch.ZpinchError, match="cannot be promised"):
+        ImageDetector(**FAST).fit(rows)
+    with pytest.raises(ValueError, match="a minimum of 20"):
+        ImageDetector(**FAST).fit(rows[:19])

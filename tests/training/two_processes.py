@@ -1,0 +1,43 @@
+"""Run by two processes at once, and by one: gradients and weights go to a file, for test_processes.py to compare."""
+
+import sys
+from pathlib import Path
+
+import torch
+from model_cases import blobs
+from run_cases import learner_of, plan_of
+from safetensors.torch import save_file
+
+from zpinch.training.learner import Learner
+from zpinch.training.loop import training_steps
+from zpinch.training.processes import processes_here
+
+STEPS = 3
+CASES = [("fusion", "mlp"), ("fusion", "conv"), ("gan", "mlp")]
+
+
+def main(out: Path) -> None:
+    processes = processes_here("cpu")
+    assert processes.tell(f"hello {processes.index}") == "hello 0"
+    images, found = blobs(40, classes=2), dict[str, torch.Tensor]()
+    for recipe, backbone in CASES:
+        # Contraction and both penalties in every step.
+        plan = plan_of(recipe, steps=10, critic_start=0.0, penalty_every=1, contraction_every=1)
+        start = learner_of(recipe, backbone, plan, images)
+        learner = Learner(start.live, plan, processes)
+        for progress in training_steps(learner, images, plan):
+            where = f"{recipe} {backbone} step {progress.step}"
+            for name, weight in learner.live.named_parameters():
+                if weight.grad is not None:
+                    found[f"{where} gradient of {name}"] = weight.grad.contiguous().clone()
+            if progress.step == STEPS:
+                break
+        found |= {
+            f"{recipe} {backbone} weight {name}": weight.detach().contiguous().clone()
+            for name, weight in learner.live.named_parameters()
+        }
+    save_file(found, out / f"{processes.count}-{processes.index}.safetensors")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
