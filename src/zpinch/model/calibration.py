@@ -5,7 +5,7 @@
 Each score becomes a p-value on normal images; minus the weighted sum of their logarithms is the oddness (Fisher 1925).
 Scores are not independent and the model has seen its training images, so that no table can judge the sum: it becomes
 a conformal p-value on images held out from the training (Vovk et al. 2005; Bates et al. 2023). For a normal image
-P(p <= a) <= a, whatever the scores are worth. No odd image has a part in any of it.
+P(p <= a) <= a, whatever the scores are worth. The rule was chosen on Fashion-MNIST: docs/detect.md says how.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Which images are unlike the normal ones, with a promise: of normal images at most so many are called odd.
 
-The model was shown normal images only, and no odd one has a part in the rule (model/calibration.py). Of an archive
+The model was shown normal images only, and no odd one sets the threshold (model/calibration.py). Of an archive
 that the model wrote the codes are judged, by their bits alone.
 """
 
