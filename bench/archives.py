@@ -203,7 +203,7 @@ def compressai_name(weight: float) -> str:
 
 
 def compressai_settings(asked: argparse.Namespace) -> str:
-    return f"trained {asked.minutes:g} minutes on mosaics of the training images"
+    return f"trained {asked.minutes:g} minutes of all cores on mosaics of the training images"
 
 
 # --- What others make of our codes --------------------------------------------------------------------------------
