@@ -44,16 +44,15 @@ def test_shares_are_all_of_a_batch_and_halves_are_shared_alike(count: int, quart
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_noise_is_that_of_one_process_shared_out(count: int):
-    class Echo:
-        def sample(self, label, rng):
-            return label.float()[:, None] + torch.rand((len(label), 1), generator=rng)
+    def draw(label: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        return label.float()[:, None] + torch.rand((len(label), 1), generator=rng)
 
     label = torch.arange(24)
 
     def drawn(processes: Processes) -> list[torch.Tensor]:
         noise, own = Noise(torch.Generator().manual_seed(7), label, processes), 24 // processes.count
         half = own // 2
-        return [noise.uniform(own, 2), noise.normal(half, 3), noise.integers(9, own), noise.latents(Echo(), half)]
+        return [noise.uniform(own, 2), noise.normal(half, 3), noise.integers(9, own), noise.latents(draw, half)]
 
     whole = drawn(ALONE)
     for index in range(count):

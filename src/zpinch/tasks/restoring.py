@@ -35,7 +35,8 @@ def pixels_of(
     """
     if header.is_exact:
         return block.codes[which].astype(np.uint8, copy=False)
-    return model.decode(block.codes[which].astype(np.int32, copy=False), realism, quality_of(header, model))
+    codes = block.codes[which].astype(np.int32, copy=False)
+    return model.decode(codes, realism=realism, quality=quality_of(header, model))
 
 
 def stored_labels(batch: ImageCollection, header: ArchiveHeader) -> NDArray[np.int32] | None:

@@ -72,8 +72,8 @@ class Outcome(NamedTuple):
     reason: str  # a sentence: why it stopped
     is_met: bool  # the --until conditions, true without any
     is_interrupted: bool
-    seconds: float
     exact_bits: float | None  # of a byte of held-out images, lossless; None without an exact layer
+    seconds: float
 
 
 def run(
@@ -158,7 +158,7 @@ def run(
         exact = None if model.exact is None else exact_bits(model.exact, yardstick.held_out)
     seconds = time.monotonic() - began
     return Outcome(
-        model, tuple(history), kept_step, tuple(alarms), reason, is_met, is_interrupted, seconds, exact_bits=exact
+        model, tuple(history), kept_step, tuple(alarms), reason, is_met, is_interrupted, exact, seconds=seconds
     )
 
 
