@@ -57,6 +57,23 @@ class Watches(Silent):
         self.reasons.append(outcome.reason)
 
 
+@pytest.mark.parametrize("recipe", [name for name, recipe in RECIPES.items() if recipe.has_encoder])
+def test_every_recipe_that_encodes_knows_what_normal_images_score(recipe: str):
+    from zpinch.tasks.detect import detect
+
+    model = quick(recipe=recipe, steps=5)
+    assert model.calibration is not None
+    assert len(detect(IMAGES, model, false_alarms=0.5).p_values) == len(IMAGES)
+
+
+@pytest.mark.parametrize("wrong", [{"recipe": "foo"}, {"settings": ("objective.foo=1",)}, {"latent": -3}])
+def test_what_is_wrong_is_said_before_anything_takes_long(wrong: dict[str, object]):
+    watch = Watches()
+    with pytest.raises(UsageError):
+        quick(listener=watch, **wrong)
+    assert not watch.phases
+
+
 def test_a_set_too_large_for_memory_gives_the_same_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     from zpinch.images import memory
 

@@ -96,19 +96,19 @@ def train(
     folder = Path(out) if out is not None else None
     check_place(folder, resume=resume, force=force)
     training, held_out = split_held_out(images)
-    listener.entered("measuring real against real")
-    yardstick = make_yardstick(training, held_out) if processes.is_first else Yardstick(held_out, None)
-    past = NO_PAST
+    # What a person got wrong is found first: measuring real against real takes a while.
     if folder and resume:
         learner, plan, past = taken_up(folder, training, processes.device or pick_device(device), processes)
+        yardstick = measured(training, held_out, processes, listener)
     else:
         model, objective, schedule = build(training, recipe, backbone, latent, settings, seed=seed, device=device)
+        processes.check_batch(schedule.batch)
+        yardstick = measured(training, held_out, processes, listener)
         listener.entered("rehearsing")
         model.to(processes.device or model.device)
-        processes.check_batch(schedule.batch)
         budget = Budget(minutes, epochs, steps)
         plan, _ = make_plan(model, training, objective, schedule, budget, seed=seed, processes=processes)
-        learner = Learner(model, plan, processes)
+        learner, past = Learner(model, plan, processes), NO_PAST
     outcome = run(learner, plan, training, yardstick, listener, folder=folder, until=conditions, past=past)
     model = outcome.model.to("cpu")
     model.facts = facts_of(outcome, images, training, plan, command)
@@ -139,6 +139,14 @@ def check_place(folder: Path | None, *, resume: bool, force: bool) -> None:
         raise UsageError(f"{there} is a file; a model is stored as a folder. Choose another -o.")
     if not os.access(there, os.W_OK | os.X_OK):
         raise UsageError(f"{there} cannot be written to. Choose another -o.")
+
+
+def measured(
+    training: ImageCollection, held_out: ImageCollection, processes: Processes, listener: Listener
+) -> Yardstick:
+    """What real images score on those held out; the first process alone needs to know."""
+    listener.entered("measuring real against real")
+    return make_yardstick(training, held_out) if processes.is_first else Yardstick(held_out, None)
 
 
 def taken_up(

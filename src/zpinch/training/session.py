@@ -235,12 +235,11 @@ def finish(
     if exact_steps := round(plan.schedule.exact_share * steps):
         listener.entered("fitting the exact layer")
         model.exact = fit_exact(training, steps=exact_steps, seed=plan.seed, progress=listener.advanced)
-    if isinstance(model.sampler, GaussianSampler):
-        return
     listener.entered("fitting the sampler")
     latent = dequantise(codes, model.config.step).numpy()
     mixture = fit_mixture(latent, labels, labels=model.config.labels, candidates=MIXTURE_CANDIDATES, seed=plan.seed)
-    choose_sampler(model, mixture, yardstick, seed=plan.seed)
+    if not isinstance(model.sampler, GaussianSampler):  # which a variational generator has learned from
+        choose_sampler(model, mixture, yardstick, seed=plan.seed)
     if yardstick.held_out is not training:  # with too few images to hold any out there is nothing to compare with
         listener.entered("scoring normal images")
         model.calibration = calibrate(model, mixture, training.pixels, yardstick.held_out.pixels)
