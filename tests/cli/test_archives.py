@@ -55,7 +55,7 @@ def open_names(path: Path) -> list[str]:
 
 def test_a_reader_that_leaves_fails_the_archive(spots: Spots, tmp_path: Path):
     save_images(spots.images, tmp_path / "data.zip")
-    command = f"{sys.executable} -m zpinch compress data.zip -m '{spots.folder}' -o - | true; exit ${{PIPESTATUS[0]}}"
+    command = f"'{sys.executable}' -m zpinch compress data.zip -m '{spots.folder}' -o - | true; exit ${{PIPESTATUS[0]}}"
     ended = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert "Broken pipe" in ended.stderr

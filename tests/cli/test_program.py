@@ -186,7 +186,7 @@ def test_memory_and_disk_end_in_words(zpinch: Zpinch, archive: Path, monkeypatch
 
 def test_a_reader_that_leaves_is_no_error(archive: Path):
     """zpinch list d.zpn | head -1"""
-    command = f"{sys.executable} -m zpinch list d.zpn | head -1"
+    command = f"'{sys.executable}' -m zpinch list d.zpn | head -1"
     ended = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"0\t{open_images('data.npz').names[0]}\n", "")
 
