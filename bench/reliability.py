@@ -14,6 +14,7 @@ import os
 import random
 import signal
 import struct
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -26,13 +27,14 @@ from record import record
 from zpinch.evaluation import features
 from zpinch.tasks import preparation
 from zpinch.training import session
-from zpinch.training.checkpoint import LOOK, RUN, load_run, save_look, save_since
+from zpinch.training.checkpoint import LOOK, RUN, load_run
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import Progress
-from zpinch.training.measure import NO_MEANS, Check
 from zpinch.training.progress import Silent
-from zpinch.training.recipes import RECIPES
 from zpinch.training.rehearsal import Cost
+
+TESTS = Path(__file__).parents[1] / "tests"
+sys.path[:0] = [str(TESTS / "training"), str(TESTS / "model")]
 
 IMAGES, BATCH, STEPS_OF_EPOCH = 320, 32, 9  # 32 images are held out
 SMALL = tuple(
@@ -107,36 +109,21 @@ def killed_and_resumed(precision: str, kills: int, folder: Path) -> dict[str, An
     }
 
 
-def write_without_pause(folder: Path, learner: Learner, ready: int) -> None:
-    """Every weight of a state is its number."""
-    plan, look_step = Plan(10**6, RECIPES["fusion"].objective, RECIPES["fusion"].schedule), 0
-    if (folder / RUN / LOOK).exists():
-        _, found, past = load_run(folder)
-        learner.step, look_step = found.step, past.good.step if past.good else 0
-    while True:
-        learner.step += 1
-        for weight in [*learner.live.parameters(), *learner.average.parameters()]:
-            weight.data.fill_(learner.step)
-        if learner.step % 3 == 1:
-            save_look(folder, learner, plan, history=[Check(learner.step, 0.0, {})])
-            look_step = learner.step
-        else:
-            save_since(folder, learner, look_step=look_step, means=NO_MEANS, seconds=0.0)
-        os.write(ready, struct.pack("<I", learner.step))
-
-
 def killed_while_writing(kills: int, folder: Path) -> dict[str, Any]:
+    from run_cases import write_for_ever
+
     rng, broken, unfinished = random.Random(0), 0, 0
     images = zpinch.open_images("digits")[:IMAGES]
     model, objective, schedule = preparation.build(images, "fusion", "conv", 8, SMALL, seed=0, device="cpu")
-    learner = Learner(model, Plan(10**6, objective, schedule))
+    plan = Plan(10**6, objective, schedule)
+    learner = Learner(model, plan)
     for _ in range(kills):
         read, write = os.pipe()
         child = os.fork()
         if child == 0:
             try:
                 os.close(read)
-                write_without_pause(folder, learner, write)
+                write_for_ever(folder, learner, plan, write)
             finally:
                 os._exit(1)
         os.close(write)

@@ -16,6 +16,9 @@
 A message says what was wrong, where (file, byte, row, option), and what to do about it.
 """
 
+import importlib
+from typing import Any
+
 
 class ZpinchError(Exception):
     """The root of the tree."""
@@ -32,6 +35,14 @@ class MissingExtra(ZpinchError):
 
     def __init__(self, library: str, extra: str) -> None:
         super().__init__(f"this needs {library}, which is not installed. Run: pip install 'zpinch[{extra}]'")
+
+
+def require_extra(module: str, extra: str) -> Any:
+    """A module of an optional dependency, imported. Raises MissingExtra, which names the extra that brings it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtra(module.partition(".")[0], extra) from error
 
 
 class ImageError(ZpinchError):

@@ -1,5 +1,6 @@
 """What was written reads back, appears whole or not at all, and never leaves OUT."""
 
+import importlib
 import io
 import json
 import os
@@ -16,7 +17,6 @@ from PIL import Image
 from zpinch import open_images
 from zpinch.errors import ImageError, LimitError, MissingExtra, UsageError
 from zpinch.images import ImageCollection, contact_sheet, open_writer, save_images
-from zpinch.images.writers import parquet
 
 KINDS = ("folder", "a.zip", "a.npz")
 
@@ -131,7 +131,7 @@ def test_parquet(tmp_path: Path, collection: ImageCollection, monkeypatch: pytes
         raise ImportError(name)
 
     with monkeypatch.context() as without:
-        without.setattr(parquet.importlib, "import_module", missing)
+        without.setattr(importlib, "import_module", missing)
         with pytest.raises(MissingExtra, match=r"pip install 'zpinch\[parquet\]'"):
             save_images(collection, tmp_path / "a.parquet")
     assert list(tmp_path.iterdir()) == []

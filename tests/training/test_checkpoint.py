@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from run_cases import BACKBONES, IMAGES, learner_of, plan_of, same_run, walk
+from run_cases import BACKBONES, IMAGES, learner_of, plan_of, same_run, walk, write_for_ever
 from safetensors.torch import load_file
 
 from zpinch.errors import CorruptModel, ModelError
 from zpinch.training.checkpoint import LOOK, RUN, SINCE, Snapshot, load_run, save_look, save_since
-from zpinch.training.learner import Learner
 from zpinch.training.loop import training_steps
 from zpinch.training.measure import NO_MEANS, Check
 
@@ -135,34 +134,16 @@ def test_a_full_disk_keeps_the_last_good_state(room: int, tmp_path: Path):
     assert [path.name for path in (tmp_path / RUN).iterdir()] == [LOOK]
 
 
-def write_for_ever(folder: Path, learner: Learner, ready: int) -> None:
-    """Looks and what comes after them, every weight of a state its number."""
-    plan = plan_of("autoencoder", steps=10**6)
-    look_step = 0
-    if (folder / RUN / LOOK).exists():
-        _, found, past = load_run(folder)
-        learner.step, look_step = found.step, past.good.step
-    while True:
-        learner.step += 1
-        for weight in [*learner.live.parameters(), *learner.average.parameters()]:
-            weight.data.fill_(learner.step)
-        if learner.step % 3 == 1:
-            save_look(folder, learner, plan, history=[Check(learner.step, 0.0, {})])
-            look_step = learner.step
-        else:
-            save_since(folder, learner, look_step=look_step, means=NO_MEANS, seconds=0.0)
-        os.write(ready, b"x")
-
-
 def test_a_kill_while_writing_leaves_a_whole_state(tmp_path: Path):
     rng, last = random.Random(0), 0
-    learner = learner_of("autoencoder", "mlp", plan_of("autoencoder"))
+    plan = plan_of("autoencoder", steps=10**6)
+    learner = learner_of("autoencoder", "mlp", plan)
     for _ in range(20):
         told, ready = os.pipe()
         child = os.fork()
         if child == 0:
             try:
-                write_for_ever(tmp_path, learner, ready)
+                write_for_ever(tmp_path, learner, plan, ready)
             finally:
                 os._exit(1)
         os.read(told, 1)  # it has written

@@ -34,25 +34,21 @@ class Power(BaseException):
 class Cut(Silent):
     """The power fails after so many steps."""
 
+    end: type[BaseException] = Power
+
     def __init__(self, steps: int) -> None:
         self.left = steps
 
     def stepped(self, progress: Progress, of: int) -> None:
         self.left -= 1
         if self.left < 0:
-            raise Power
+            raise self.end
 
 
-class Presses(Silent):
+class Presses(Cut):
     """A person who presses Ctrl-C after so many steps."""
 
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def stepped(self, progress: Progress, of: int) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise KeyboardInterrupt
+    end = KeyboardInterrupt
 
 
 def poisoned_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:

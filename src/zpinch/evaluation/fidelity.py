@@ -36,6 +36,9 @@ NEAREST_TRAINING = 100_000  # training images that a nearest one is sought among
 AT_ONCE = 5_000  # images copied out of the training set
 
 
+Features = npt.NDArray[np.float32]
+
+
 @dataclass(frozen=True)
 class RealAgainstReal:
     """What n training images reach against the test images: the yardstick for n made ones."""
@@ -186,15 +189,21 @@ def score_reconstructions(reference: Reference, original: Pixels, reconstructed:
     n = len(original)
     mse = mean_squared_error(original, reconstructed)
     before, after = reference.extractor.predict(original), reference.extractor.predict(reconstructed)
-    distance = frechet_distance(reference.extractor.features(reconstructed), reference.extractor.features(original))
+    features = (reference.extractor.features(pixels) for pixels in (original, reconstructed))
     return ReconstructionScore(
         n=n,
         mse=mse,
         psnr_db=psnr_db(mse),
         ssim=structural_similarity(original, reconstructed),
-        rfcd_ratio=_ratio(distance, reference.at(min(n, reference.most)).floor),
+        rfcd_ratio=distance_ratio(reference, *features),
         label_agreement=None if before is None or after is None else float(np.mean(before == after)),
     )
+
+
+def distance_ratio(reference: Reference, before: Features, after: Features) -> float:
+    """How far features of reconstructions (n, 128) are from those of their originals, as a multiple of the floor."""
+    floor = reference.at(min(len(before), reference.most)).floor
+    return _ratio(frechet_distance(after, before), floor)
 
 
 def _class_shares(predicted: npt.NDArray[np.int64], classes: int) -> tuple[float, ...]:

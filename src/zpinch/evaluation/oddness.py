@@ -26,12 +26,19 @@ def score(model: Model, density: MixtureSampler, residual: Doubles, pixels: Pixe
     bits: ideal code length under the density. error: mean over pixels of the squared error, in multiples of what is
     usual at that pixel; about 1. critic: its logit, higher for what looks real.
     """
+    codes = model.encode(pixels)
+    return scores_of(model, density, residual, pixels, codes, model.decode(codes))
+
+
+def scores_of(
+    model: Model, density: MixtureSampler, residual: Doubles, pixels: Pixels, codes: NDArray[np.int32], found: Pixels
+) -> Doubles:
+    """The same, of images whose codes (n, *code) are known, and what the model makes of these."""
     scores = np.full((len(pixels), len(SCORES)), np.nan)
     for start in range(0, len(pixels), BATCH):
         few = slice(start, start + BATCH)
-        codes = model.encode(pixels[few])
-        scores[few, 0] = bits_of(model, density, codes)
-        scores[few, 1] = odd_pixels(residual, squared_error(pixels[few], model.decode(codes))).mean((1, 2))
+        scores[few, 0] = bits_of(model, density, codes[few])
+        scores[few, 1] = odd_pixels(residual, squared_error(pixels[few], found[few])).mean((1, 2))
         if model.critic is not None:
             scores[few, CRITIC] = logits(model, pixels[few])
     return scores
@@ -82,10 +89,11 @@ def logits(model: Model, pixels: Pixels) -> NDArray[np.float32]:
 def calibrate(model: Model, density: MixtureSampler, seen: Pixels, unseen: Pixels) -> Calibration:
     """What normal images score. seen: those the mixture was fitted to; unseen: others, which give the threshold."""
     seen, density = seen[draw(len(seen), REFERENCE)], widened(density, model.config.step)
+    codes = model.encode(seen)
+    found = model.decode(codes)
     residual = np.zeros(seen.shape[2:])
     for start in range(0, len(seen), BATCH):
-        few = seen[start : start + BATCH]
-        residual += squared_error(few, rebuilt(model, few)).sum(0) / len(seen)
-    return Calibration(
-        density, residual, score(model, density, residual, seen), score(model, density, residual, unseen)
-    )
+        few = slice(start, start + BATCH)
+        residual += squared_error(seen[few], found[few]).sum(0) / len(seen)
+    reference = scores_of(model, density, residual, seen, codes, found)
+    return Calibration(density, residual, reference, score(model, density, residual, unseen))

@@ -33,8 +33,8 @@ class PixelStore:
     def __init__(self, shape: tuple[int, ...], source: str) -> None:
         """shape: of all pixels that are promised, (n, channels, height, width). Raises LimitError."""
         self._shape, self._source, self._done = shape, source, 0
-        n_bytes = int(np.prod(shape, dtype=np.int64))
-        self.is_mapped = is_too_much(n_bytes)
+        self._promised = bytes_of(shape)
+        self.is_mapped = is_too_much(self._promised)
         if not self.is_mapped:
             self._pixels = np.empty(shape, np.uint8)
             return
@@ -42,7 +42,7 @@ class PixelStore:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             room = shutil.disk_usage(folder).free
-            if n_bytes > room:
+            if self._promised > room:
                 raise self._refusal(f"and {folder} has room for {room / 2**20:,.0f} MiB only")
             self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (until the pixels are mapped)
         except OSError as error:
@@ -73,21 +73,24 @@ class PixelStore:
         return np.frombuffer(mapped, np.uint8).reshape(self._done, *self._shape[1:])
 
     def _refusal(self, why: str) -> LimitError:
-        n_bytes = int(np.prod(self._shape, dtype=np.int64))
         return LimitError(
-            f"{self._source} takes {n_bytes / 2**20:,.0f} MiB, more than half of the free memory, {why}. Take fewer "
-            "images, smaller ones (--size), or name a folder on a larger disk in $ZPINCH_DATA."
+            f"{self._source} takes {self._promised / 2**20:,.0f} MiB, more than half of the free memory, {why}. Take "
+            "fewer images, smaller ones (--size), or name a folder on a larger disk in $ZPINCH_DATA."
         )
 
 
 def gathered(pixels: Pixels, which: npt.NDArray[np.integer] | npt.NDArray[np.bool_], source: str) -> Pixels:
     """pixels[which], mapped from a file when that is too much for memory."""
     places = np.arange(len(pixels))[which]
-    n_bytes = len(places) * int(np.prod(pixels.shape[1:], dtype=np.int64))
-    if not is_too_much(n_bytes):
+    shape = (len(places), *pixels.shape[1:])
+    if not is_too_much(bytes_of(shape)):
         return pixels[places]
-    store = PixelStore((len(places), *pixels.shape[1:]), source)
-    step = max(1, CHUNK_BYTES * len(places) // n_bytes)
+    store = PixelStore(shape, source)
+    step = max(1, CHUNK_BYTES // bytes_of(shape[1:]))
     for start in range(0, len(places), step):
         store.add(pixels[places[start : start + step]])
     return store.pixels()
+
+
+def bytes_of(shape: tuple[int, ...]) -> int:
+    return int(np.prod(shape, dtype=np.int64))

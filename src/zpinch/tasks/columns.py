@@ -5,7 +5,6 @@ A column is an array (n,) of numbers or words, or (n, d) of d figures each: one 
 """
 
 import csv
-import importlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zpinch.errors import MissingExtra, UsageError
-from zpinch.images.writers.atomic import check_free, discard, place_beside, publish_file, telling
+from zpinch.errors import UsageError, require_extra
+from zpinch.images.writers.atomic import check_free, new_file
 
 Columns = Mapping[str, NDArray[Any]]
 ROWS = 4096  # of a .csv that are made into text at once
@@ -26,20 +25,15 @@ def check_columns(out: Path, *, force: bool) -> None:
     if out.suffix.lower() not in WRITERS:
         raise UsageError(f"{out}: rows are written as {', '.join(sorted(WRITERS))}, chosen by the ending of -o.")
     if out.suffix.lower() == ".parquet":
-        arrow("pyarrow")
+        require_extra("pyarrow", "parquet")
     check_free(out, is_folder=False, force=force)
 
 
 def write_columns(out: Path, columns: Columns, *, force: bool) -> None:
     """Write columns of one length. Raises UsageError as `check_columns` does, and when OUT cannot be written."""
     check_columns(out, force=force)
-    part = place_beside(out)
-    try:
-        with telling(out):
-            WRITERS[out.suffix.lower()](part, columns)
-            publish_file(part, out, force=force)
-    finally:
-        discard(part)
+    with new_file(out, force=force) as part:
+        WRITERS[out.suffix.lower()](part, columns)
 
 
 def write_csv(path: Path, columns: Columns) -> None:
@@ -58,18 +52,11 @@ def write_npz(path: Path, columns: Columns) -> None:
 
 
 def write_parquet(path: Path, columns: Columns) -> None:
-    table = arrow("pyarrow").table(flattened(columns))
-    arrow("pyarrow.parquet").write_table(table, os.fspath(path))
+    table = require_extra("pyarrow", "parquet").table(flattened(columns))
+    require_extra("pyarrow.parquet", "parquet").write_table(table, os.fspath(path))
 
 
 WRITERS: dict[str, Callable[[Path, Columns], None]] = {".csv": write_csv, ".npz": write_npz, ".parquet": write_parquet}
-
-
-def arrow(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise MissingExtra("pyarrow", "parquet") from error
 
 
 def flattened(columns: Columns) -> dict[str, NDArray[Any]]:

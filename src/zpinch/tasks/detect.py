@@ -14,10 +14,10 @@ from zpinch.errors import ImageError, ModelError, UsageError
 from zpinch.evaluation.oddness import bits_of, calibrate, odd_pixels, rebuilt, score, squared_error
 from zpinch.images import ImageCollection, contact_sheet
 from zpinch.images.collection import Pixels
-from zpinch.images.writers.atomic import check_free, discard, place_beside, publish_file, telling
+from zpinch.images.writers.atomic import check_free, new_file
 from zpinch.model.calibration import SCORES, Calibration
 from zpinch.model.model import Model, needed
-from zpinch.model.prior.sampler import fit_mixture
+from zpinch.model.prior.sampler import CANDIDATES, fit_mixture
 from zpinch.tasks.columns import check_columns, write_columns
 from zpinch.tasks.progress import Report, unheard
 from zpinch.tasks.rows import Batch, Data, Rows, open_rows
@@ -27,7 +27,6 @@ FALSE_ALARMS = 0.01
 PRINTED = 10  # names on the terminal
 SHOWN = 20  # images in the picture
 FEWEST = 20  # normal images that can be split into those that scale and those that judge
-COMPONENTS = (1, 2, 4, 8, 16, 32)
 
 
 class Detection(NamedTuple):
@@ -166,7 +165,7 @@ def calibration_for(model: Model, normal: ImageCollection | str | Path | None) -
     order = np.random.default_rng(0).permutation(len(images))
     seen, unseen = (images.pixels[np.sort(half)] for half in np.array_split(order, 2))
     codes = model.encode(seen).astype(np.float32) * np.float32(model.config.step)
-    density = fit_mixture(codes, None, labels=0, candidates=COMPONENTS)
+    density = fit_mixture(codes, None, labels=0, candidates=CANDIDATES)
     return calibrate(model, density, seen, unseen)
 
 
@@ -216,13 +215,8 @@ def write_picture(picture: Path, model: Model, calibration: Calibration, pixels:
     found = rebuilt(model, pixels)
     maps = shaded(odd_pixels(calibration.residual, squared_error(pixels, found)))
     rows = [pixels, found, np.repeat(maps[:, None], pixels.shape[1], axis=1)]
-    part = place_beside(picture)
-    try:
-        with telling(picture):
-            contact_sheet(np.concatenate(rows), columns=len(pixels), scale=2).save(part, "PNG")
-            publish_file(part, picture, force=force)
-    finally:
-        discard(part)
+    with new_file(picture, force=force) as part:
+        contact_sheet(np.concatenate(rows), columns=len(pixels), scale=2).save(part, "PNG")
 
 
 def shaded(odd: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -27,7 +27,7 @@ from zpinch.tasks.decompress import decompress
 from zpinch.tasks.figures import Archive, Evaluation
 from zpinch.tasks.report import report_of
 from zpinch.tasks.source import open_images, splits_of
-from zpinch.tasks.tradeoffs import known_labels, rate_points, realism_points
+from zpinch.tasks.tradeoffs import known_labels, tradeoffs
 
 Phase = Callable[[str], None]
 
@@ -71,10 +71,8 @@ def measured(
     if model.encoder is not None:
         phase("compressing and decompressing")
         archive, rebuilt = through_archive(model, test, reference)
-        phase("coding at every quality")
-        rates = rate_points(model, test, reference)
-        phase("decoding at every realism")
-        realisms = realism_points(model, test, reference)
+        phase("coding at every quality, decoding at every realism")
+        rates, realisms = tradeoffs(model, test, reference)
     phase("generating")
     label = np.zeros(len(test), np.int64) if test.labels is None else test.labels
     label = label if model.config.class_names == test.class_names else np.full(len(test), model.config.labels)

@@ -155,12 +155,6 @@ def png_of(image: Image.Image) -> bytes:
 
 def write_folder(out: Path, files: dict[str, bytes], *, force: bool) -> None:
     """All files, complete or not at all."""
-    part = atomic.place_beside(out)
-    try:
-        with atomic.telling(out):
-            part.mkdir()
-            for name, content in files.items():
-                (part / name).write_bytes(content)
-            atomic.publish_folder(part, out, force=force)
-    finally:
-        atomic.discard(part)
+    with atomic.new_folder(out, force=force) as part:
+        for name, content in files.items():
+            (part / name).write_bytes(content)

@@ -9,10 +9,8 @@ for each part that codes, its arrays by the names of docs/format.md. Needs onnx:
 """
 
 import copy
-import importlib
 import json
 import logging
-import os
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -24,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zpinch.errors import MissingExtra, ModelError, QualityError, UsageError
+from zpinch.errors import ModelError, QualityError, UsageError, require_extra
 from zpinch.images.writers import atomic
 from zpinch.model.model import Model, needed
 from zpinch.model.storage import identities, load, part_tensors
@@ -80,8 +78,8 @@ def export(
     if is_folder and out.suffix.lower() in {".pt", ".pth", ".npz", ".zip", ".tflite", ".safetensors"}:
         raise UsageError(f"{out.suffix} is not written. OUT ends in .onnx, or is a folder.")
     atomic.check_free(out, is_folder=is_folder, force=force)
-    onnx, runtime = required("onnx"), required("onnxruntime")
-    required("onnxscript")  # torch's exporter writes with it
+    onnx, runtime = require_extra("onnx", "onnx"), require_extra("onnxruntime", "onnx")
+    require_extra("onnxscript", "onnx")  # torch's exporter writes with it
     model = model if isinstance(model, Model) else load(model)
     chosen = (part,) if part else NETWORKS if is_folder else ("generator",)
     known = identities(model)
@@ -206,28 +204,15 @@ def write(
     force: bool,
 ) -> None:
     """All files, complete or not at all."""
-    part = atomic.place_beside(out)
-    try:
-        with atomic.telling(out):
-            if out.suffix.lower() == ".onnx":
-                part.write_bytes(made[0][1])
-                atomic.publish_file(part, out, force=force)
-                return
-            os.mkdir(part)
-            for exported, written in made:
-                (part / exported.path.name).write_bytes(written)
-            for name, arrays in coders.items():
-                np.savez_compressed(part / f"{name}.npz", **dict[str, Any](arrays))
-            atomic.publish_folder(part, out, force=force)
-    finally:
-        atomic.discard(part)
-
-
-def required(library: str) -> Any:
-    try:
-        return importlib.import_module(library)
-    except ImportError as error:
-        raise MissingExtra(library, "onnx") from error
+    if out.suffix.lower() == ".onnx":
+        with atomic.new_file(out, force=force) as part:
+            part.write_bytes(made[0][1])
+        return
+    with atomic.new_folder(out, force=force) as part:
+        for exported, written in made:
+            (part / exported.path.name).write_bytes(written)
+        for name, arrays in coders.items():
+            np.savez_compressed(part / f"{name}.npz", **dict[str, Any](arrays))
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """What choices cost on test images: bits against error (`--quality`), error against likeness (`--realism`)."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from zpinch.evaluation.fidelity import Reference, score_reconstructions
@@ -11,30 +13,31 @@ REALISMS = (0.0, 0.25, 0.5, 0.75, 1.0)
 REALISM_QUALITIES = (1, 3, 5)
 
 
-def rate_points(model: Model, test: ImageCollection, reference: Reference) -> tuple[RatePoint, ...]:
-    """Bits and likeness at each quality: exact lengths of codes and of labels, where stored, no container."""
-    points: list[RatePoint] = []
+class Tradeoffs(NamedTuple):
+    rates: tuple[RatePoint, ...]  # a point for each quality, at the model's own realism
+    realisms: tuple[RealismPoint, ...]  # five for each of up to three qualities
+
+
+def tradeoffs(model: Model, test: ImageCollection, reference: Reference) -> Tradeoffs:
+    """Likeness at each quality beside the exact length of codes, and of labels where stored, no container; and the same
+    codes at five realisms, where a critic taught the generator what realism is: the trade-off that Blau & Michaeli
+    (2018) prove no decoder escapes.
+    """
+    rates: list[RatePoint] = []
+    realisms: list[RealismPoint] = []
     labels = known_labels(model, test)
     for quality in model.config.known_qualities:
         codes = model.encode(test.pixels, quality)
-        rebuilt = model.decode(codes, quality=quality)
+        wanted = REALISMS if model.critic and quality in REALISM_QUALITIES else ()
+        scores = {
+            realism: score_reconstructions(reference, test.pixels, model.decode(codes, realism, quality))
+            for realism in {model.config.realism, *wanted}
+        }
         bits = float(model.require_codes("evaluate", quality=quality).bits(codes, labels).mean())
-        score = score_reconstructions(reference, test.pixels, rebuilt)
-        points.append(RatePoint(quality, bits, score.mse, score.rfcd_ratio))
-    return tuple(points)
-
-
-def realism_points(model: Model, test: ImageCollection, reference: Reference) -> tuple[RealismPoint, ...]:
-    """Error and feature distance of the same codes at five realisms, at up to three rates: the trade-off that Blau &
-    Michaeli (2018) prove no decoder escapes. None where no critic taught the generator what realism is.
-    """
-    points: list[RealismPoint] = []
-    for quality in set(REALISM_QUALITIES) & set(model.config.known_qualities) if model.critic else ():
-        codes = model.encode(test.pixels, quality)
-        for realism in REALISMS:
-            score = score_reconstructions(reference, test.pixels, model.decode(codes, realism, quality))
-            points.append(RealismPoint(quality, realism, score.mse, score.rfcd_ratio))
-    return tuple(sorted(points))
+        own = scores[model.config.realism]
+        rates.append(RatePoint(quality, bits, own.mse, own.rfcd_ratio))
+        realisms += [RealismPoint(quality, beta, scores[beta].mse, scores[beta].rfcd_ratio) for beta in wanted]
+    return Tradeoffs(tuple(rates), tuple(realisms))
 
 
 def known_labels(model: Model, test: ImageCollection) -> np.ndarray | None:

@@ -16,8 +16,8 @@ from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import (
     Reference,
     SamplesSeen,
+    distance_ratio,
     look_at_samples,
-    score_reconstructions,
     score_samples,
 )
 from zpinch.evaluation.sampling import draw
@@ -124,7 +124,7 @@ def measure(
             )
         if reference:
             before, after = reference.extractor.features(held_out.pixels), reference.extractor.features(made)
-            score = score_reconstructions(reference, held_out.pixels, made).rfcd_ratio
+            score = distance_ratio(reference, before, after)
             floor = reference.at(min(len(held_out), reference.most)).floor
             found["rfcd"] = Measured(score, of_frechet(after, before, drawn, drawn) / (floor or 1))
     top_class = None

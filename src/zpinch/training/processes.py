@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from zpinch.errors import MissingExtra, UsageError
+from zpinch.errors import UsageError, require_extra
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -104,11 +104,8 @@ def processes_here(device: str) -> Processes:
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started < 2:
         return ALONE
-    try:
-        from accelerate import Accelerator
-    except ImportError:
-        raise MissingExtra("accelerate", "accelerate") from None
-    processes = Processes(Accelerator(cpu=device == "cpu" or not torch.cuda.is_available()))
+    accelerate = require_extra("accelerate", "accelerate")
+    processes = Processes(accelerate.Accelerator(cpu=device == "cpu" or not torch.cuda.is_available()))
     if processes.count != started:
         raise UsageError(f"{started} processes were started and {processes.count} met. Pass --device cpu or cuda.")
     return processes

@@ -26,7 +26,7 @@ from zpinch.model.bottleneck import DEFAULT_QUALITY, dequantise, quantise
 from zpinch.model.model import Coders, Model
 from zpinch.model.prior.autoregressive import BATCH, fit_autoregressive
 from zpinch.model.prior.factorised import FactorisedPrior, fit_density, tables_from_codes
-from zpinch.model.prior.sampler import GaussianSampler, MixtureSampler, fit_mixture
+from zpinch.model.prior.sampler import CANDIDATES, GaussianSampler, MixtureSampler, fit_mixture
 from zpinch.training import stopping
 from zpinch.training.checkpoint import NO_PAST, Past, Snapshot, save_look, save_since
 from zpinch.training.fit_exact import fit_exact
@@ -42,7 +42,6 @@ GLANCE_STEPS = 50  # between two looks, whether the objective is still finite
 SAVE_SECONDS = 60.0  # what a run that is killed loses at most
 LEAST_CAUTION = 2.0**-8  # of the learning rates: when the objective still runs away, it is not for their sake
 PRIOR_EPOCHS = 40  # at most: by then it has stopped learning
-MIXTURE_CANDIDATES = (1, 2, 4, 8, 16, 32)
 
 
 class Listener(Protocol):
@@ -237,7 +236,7 @@ def finish(
         model.exact = fit_exact(training, steps=exact_steps, seed=plan.seed, progress=listener.advanced)
     listener.entered("fitting the sampler")
     latent = dequantise(codes, model.config.step).numpy()
-    mixture = fit_mixture(latent, labels, labels=model.config.labels, candidates=MIXTURE_CANDIDATES, seed=plan.seed)
+    mixture = fit_mixture(latent, labels, labels=model.config.labels, candidates=CANDIDATES, seed=plan.seed)
     if not isinstance(model.sampler, GaussianSampler):  # which a variational generator has learned from
         choose_sampler(model, mixture, yardstick, seed=plan.seed)
     if yardstick.held_out is not training:  # with too few images to hold any out there is nothing to compare with

@@ -74,7 +74,7 @@ class RatePoint:
     rfcd_ratio: float
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class RealismPoint:
     """The codes of one quality, decoded at one realism."""
 

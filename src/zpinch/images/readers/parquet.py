@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from zpinch.errors import CorruptImage, ImageError, LimitError, MissingExtra
+from zpinch.errors import CorruptImage, ImageError, LimitError, require_extra
 from zpinch.images.collection import Labels
 from zpinch.images.layout import Place, Problem, check_split, set_aside
 from zpinch.images.naming import readable
@@ -52,10 +52,7 @@ UNLABELLED = LabelColumn(None, (), ())
 @contextmanager
 def open_parquet(path: Path, where: str) -> Generator[Any]:
     """A pyarrow ParquetFile whose claims about itself have been compared with its size."""
-    try:
-        parquet: Any = importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise MissingExtra("pyarrow", "parquet") from error
+    parquet = require_extra("pyarrow.parquet", "parquet")
     check_pages(path, where)
     with telling(where, "parquet"):
         # A buffer: otherwise a whole column of a row group is read at once.

@@ -42,6 +42,31 @@ def place_beside(out: Path) -> Path:
     return out.with_name(f".{out.name[:100]}.{secrets.token_hex(4)}.part")
 
 
+@contextlib.contextmanager
+def new_file(out: Path, *, force: bool) -> Generator[Path]:
+    """A name to write under that becomes OUT at the end of the block; after an error nothing is left."""
+    part = place_beside(out)
+    try:
+        with telling(out):
+            yield part
+            publish_file(part, out, force=force)
+    finally:
+        discard(part)
+
+
+@contextlib.contextmanager
+def new_folder(out: Path, *, force: bool) -> Generator[Path]:
+    """Likewise a folder, made and empty."""
+    part = place_beside(out)
+    try:
+        with telling(out):
+            part.mkdir()
+            yield part
+            publish_folder(part, out, force=force)
+    finally:
+        discard(part)
+
+
 def publish_file(part: Path, out: Path, *, force: bool) -> None:
     with open(part, "rb+") as file:
         os.fsync(file.fileno())

@@ -5,23 +5,18 @@ Each batch becomes a row group. Needs pyarrow: `pip install 'zpinch[parquet]'`.
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
-from typing import Any
 
-from zpinch.errors import MissingExtra
+from zpinch.errors import require_extra
 from zpinch.images.collection import Labels, Pixels, Shape
 from zpinch.images.writers.files import to_png
 
 
 class ParquetSink:
     def __init__(self, part: Path, shape: Shape, class_names: tuple[str, ...]) -> None:
-        try:
-            self._arrow: Any = importlib.import_module("pyarrow")
-            parquet: Any = importlib.import_module("pyarrow.parquet")
-        except ImportError as error:
-            raise MissingExtra("pyarrow", "parquet") from error
+        self._arrow = require_extra("pyarrow", "parquet")
+        parquet = require_extra("pyarrow.parquet", "parquet")
         fields = [("image", self._arrow.binary()), ("label", self._arrow.int64()), ("name", self._arrow.string())]
         metadata = {"class_names": json.dumps(class_names)}
         self._schema = self._arrow.schema(fields, metadata=metadata)

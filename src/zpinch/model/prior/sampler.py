@@ -16,6 +16,8 @@ from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.model.encoder import Shape
 from zpinch.model.frozen import Frozen, Labels, Width
 
+CANDIDATES = (1, 2, 4, 8, 16, 32)  # components of a mixture that is kept
+
 Doubles: TypeAlias = NDArray[np.float64]
 
 
