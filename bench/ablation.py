@@ -14,11 +14,10 @@ import torch
 from rich.console import Console
 
 import zpinch
+from fusing import squared_jacobian
 from record import record
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
-from zpinch.training.objective import contraction
-from zpinch.training.processes import Noise
 from zpinch.training.progress import ProgressLine
 
 TABLES = {
@@ -42,14 +41,6 @@ TABLES = {
     },
 }
 ALWAYS = ("schedule.exact_share=0",)  # lossless archives are not in question
-JACOBIAN_IMAGES, JACOBIAN_PROBES = 512, 16
-
-
-def squared_jacobian(model: zpinch.Model, pixels: torch.Tensor) -> float:
-    """C of the objective on held-out images, many projections."""
-    noise = Noise(torch.Generator().manual_seed(0), torch.zeros(0))
-    x = model.as_input(pixels[:JACOBIAN_IMAGES])
-    return sum(float(contraction(model, x, noise).detach()) for _ in range(JACOBIAN_PROBES)) / JACOBIAN_PROBES
 
 
 def main() -> None:

@@ -24,7 +24,10 @@ HOW = {  # what makes a result that is not there yet
     "alarms": "python bench/alarms.py",
     "reliability": "python bench/reliability.py",
     "tasks-embed": "python bench/tasks.py embed --data mnist",
-    "tasks-detect": "python bench/tasks.py detect --data mnist",
+    "tasks-detect-one-class": "python bench/tasks.py detect --only one-class --data mnist",
+    "tasks-detect-all": "python bench/tasks.py detect --only all --data mnist",
+    "fusing-mnist": "python bench/fusing.py --data mnist",
+    "fusing-fashion-mnist": "python bench/fusing.py --data fashion-mnist",
     **{f"lossless-{name}": f"python bench/lossless.py --data {name}" for name in ("mnist", "fashion-mnist")},
     **{
         f"archives-{name}": f"python bench/archives.py DATA --name {name} --model MODEL"
@@ -99,6 +102,7 @@ def foot(names: Iterable[str]) -> str:
         words = {
             "data": data if not isinstance(data, dict) else f"{data['name']}, {data['images']:,} images",
             "seed": found.get("seed"),
+            "seeds": found.get("seeds"),
             "steps": found.get("steps"),
             "machine": machine(found.get("machine")),
             "versions": ", ".join(f"{key} {value}" for key, value in (found.get("versions") or {}).items()),
@@ -125,6 +129,7 @@ def machine(found: Any) -> str:
             f"{found['cores']} cores" if found.get("cores") else None,
             f"{found['threads']} threads" if found.get("threads") else None,
             vectors,
+            found.get("device"),
         )
         if part
     )

@@ -26,6 +26,7 @@ def record(name: str, command: str, **figures: Any) -> Path:
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
             "vectors": torch.backends.cpu.get_cpu_capability(),
+            **({"device": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
         },
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "versions": {"zpinch": version("zpinch"), "torch": str(torch.__version__), "python": platform.python_version()},

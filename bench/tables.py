@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import published_tables
@@ -195,6 +196,40 @@ def ablation(name: str = "ablation") -> str:
     return table(heads, rows) + foot([name])
 
 
+FUSING = {  # the columns of bench/fusing.py: how a value is shown, and what the column is called
+    "mse": ("mse", ".4f"),
+    "bits": ("bits / image", ".1f"),
+    "rfcd": ("rFCD", ".2f"),
+    "fcd": ("sample FCD", ".2f"),
+    "precision": ("precision", ".2f"),
+    "recall": ("recall", ".2f"),
+    "probe": ("linear error", ".1%"),
+    "noise 0.1": ("under noise 0.1", ".1%"),
+    "noise 0.3": ("under noise 0.3", ".1%"),
+    "shift 1": ("moved by a pixel", ".1%"),
+    "jacobian": ("contraction C", ".2f"),
+    "kept": ("codes kept", ".1%"),
+}
+
+
+def fusing() -> str:
+    """What each term buys, means and standard deviations over seeds: bench/fusing.py."""
+    rows: list[Sequence[str]] = []
+    for name, title in SETS.items():
+        found = at(result(f"fusing-{name}"), "rows") or []
+        for term in dict.fromkeys(row["row"] for row in found):
+            seeds = [row for row in found if row["row"] == term]
+            cells = [spread([row[key] for row in seeds], spec) for key, (_, spec) in FUSING.items()]
+            rows.append([title, term, *cells])
+    heads = ["", "", *(head for head, _ in FUSING.values())]
+    return table(heads, rows or [[NONE] * len(heads)]) + foot(f"fusing-{name}" for name in SETS)
+
+
+def spread(values: Sequence[float], spec: str) -> str:
+    """The mean and the standard deviation over seeds."""
+    return f"{mean(values):{spec}} ± {stdev(values) if len(values) > 1 else 0:{spec}}"
+
+
 def exact_layer() -> str:
     """bench/lossless.py: the coder alone, in memory."""
     rows: list[Sequence[str]] = []
@@ -291,8 +326,7 @@ def embed() -> str:
 
 def detect() -> str:
     """AUROC beside the baselines, means of the one-class runs: bench/tasks.py detect."""
-    found = result("tasks-detect")
-    runs, foreign = at(found, "one_class") or [], at(found, "foreign")
+    runs, foreign = at(result("tasks-detect-one-class"), "rows") or [], at(result("tasks-detect-all"), "foreign")
     names = list(at(foreign, "auroc") or (runs[0]["auroc"] if runs else {"zpinch": None}))
     rows: list[Sequence[str]] = []
     for name in names:
@@ -300,13 +334,14 @@ def detect() -> str:
         mean, least = (sum(values) / len(values), min(values)) if values else (None, None)
         rows.append([name, shown(mean, ".4f"), shown(least, ".4f"), shown(at(foreign, "auroc", name), ".4f")])
     heads = ["", f"one class of MNIST, mean of {len(runs)}", "its worst class", "MNIST against Fashion-MNIST"]
-    return table(heads, rows) + foot(["tasks-detect"])
+    return table(heads, rows) + foot(["tasks-detect-one-class", "tasks-detect-all"])
 
 
 def detect_promise() -> str:
     """False alarms on test images, and the ranks of ten odd images among 10,000: bench/tasks.py detect."""
-    found = result("tasks-detect")
-    runs, foreign, hidden = at(found, "one_class") or [], at(found, "foreign"), at(found, "hidden") or {}
+    found = result("tasks-detect-all")
+    runs, foreign = at(result("tasks-detect-one-class"), "rows") or [], at(found, "foreign")
+    hidden = at(found, "hidden") or {}
     rows: list[Sequence[str]] = []
     for share in ("0.01", "0.05"):
         values = [run["false_alarms"][share] for run in runs]
@@ -315,7 +350,7 @@ def detect_promise() -> str:
         rows.append([f"false alarms at {share}: one class, mean; all classes", shown(mean, ".4f"), shown(whole, ".4f")])
     for name, place in hidden.items():
         rows.append([f"ten odd among 10,000, {name}: in the first ten; worst rank", *map(shown, place.values())])
-    return table(["", "", ""], rows) + foot(["tasks-detect"])
+    return table(["", "", ""], rows) + foot(["tasks-detect-one-class", "tasks-detect-all"])
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -330,6 +365,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "contraction_cost": partial(ablation, "ablation-contraction"),
     "optimiser": partial(ablation, "ablation-optimiser"),
     "qualities": qualities,
+    "fusing": fusing,
     "alarms": alarms,
     "reliability": reliability,
     "realism": realism,

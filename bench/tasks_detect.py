@@ -11,10 +11,14 @@ this data set was looked at to choose the rule; docs/detect.md says on which one
 import argparse
 import importlib.util
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
@@ -24,7 +28,7 @@ from sklearn.neighbors import LocalOutlierFactor
 import zpinch
 from peers.pyod_autoencoder import pyod_autoencoder
 from record import record, typed
-from tasks_models import trained
+from tasks_models import add_length, length, trained
 from zpinch.tasks.detect import Detection
 
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "detect.png"
@@ -94,15 +98,17 @@ def compared(
     return result
 
 
-def one_class(
-    train: zpinch.ImageCollection, test: zpinch.ImageCollection, classes: list[int], *, name: str, how: dict[str, Any]
-) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for label in classes:
-        normal = train[train.labels == label]
-        model = trained(f"tasks-{name}-class-{label}-{how['backbone']}-{how['steps']}", normal, **how)
-        rows.append({"class": label, **compared(model, normal.pixels, test.pixels, test.labels != label)})
-    return rows
+def one_class(data: str, images: int | None, how: dict[str, Any], label: int) -> dict[str, Any]:
+    train, test = opened(data, images)
+    normal = train[train.labels == label]
+    name = f"tasks-{Path(data).name}-class-{label}-{how['backbone']}-{how['steps']}"
+    model = trained(name, normal, **how)
+    return {"class": label, **compared(model, normal.pixels, test.pixels, test.labels != label)}
+
+
+def opened(data: str, images: int | None) -> tuple[zpinch.ImageCollection, zpinch.ImageCollection]:
+    train, test = (zpinch.open_images(data, split=split)[:images] for split in ("train", "test"))
+    return train, test
 
 
 def foreign(
@@ -148,29 +154,35 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--other", default="fashion-mnist", help="the foreign images")
     parser.add_argument("--classes", default="0,1,2,3,4,5,6,7,8,9", help="of the one-class runs")
     parser.add_argument("--backbone", default="conv", help="of the one-class runs")
-    parser.add_argument("--steps", type=int, default=400, help="of each one-class run")
-    parser.add_argument("--minutes", type=float, default=15, help="training of the model of all images")
+    parser.add_argument("--class-steps", type=int, default=400, help="of each one-class run")
+    parser.add_argument("--processes", type=int, default=1, help="one-class runs side by side")
+    add_length(parser)
     parser.add_argument("--model", type=Path, help="a model of all training images, instead")
     parser.add_argument("--images", type=int, help="only so many training and test images, for a try")
     parser.add_argument("--only", choices=["one-class", "all"], help="leave out the other half")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args(arguments)
-    train, test = (zpinch.open_images(asked.data, split=split)[: asked.images] for split in ("train", "test"))
-    other, name = zpinch.open_images(asked.other, split="test")[: asked.images], Path(asked.data).name
-    result: dict[str, Any] = {}
+    name = Path(asked.data).name
     if asked.only != "all":
         how = {
             "backbone": asked.backbone,
-            "steps": asked.steps,
+            "steps": asked.class_steps,
             "seed": asked.seed,
-            "settings": ("schedule.exact_share=0",),
         }
         classes = [int(label) for label in asked.classes.split(",")]
-        result["one_class"] = one_class(train, test, classes, name=name, how=how)
+        job = partial(one_class, asked.data, asked.images, how)
+        if asked.processes == 1:
+            rows = list(map(job, classes))
+        else:
+            with ProcessPoolExecutor(
+                asked.processes, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+            ) as pool:
+                rows = list(pool.map(job, classes))
+        record("tasks-detect-one-class", typed(asked.data), data=name, **how, rows=rows)
     if asked.only != "one-class":
-        how = {"minutes": asked.minutes, "latent": DIMENSIONS, "seed": asked.seed}
+        train, test = opened(asked.data, asked.images)
+        other = zpinch.open_images(asked.other, split="test")[: asked.images]
+        how = {**length(asked), "latent": DIMENSIONS, "seed": asked.seed}
         model = zpinch.load(asked.model) if asked.model else trained(f"tasks-{name}", train, **how)
-        result["foreign"] = foreign(model, train, test, other)
-        result["hidden"] = hidden(model, train, test, other)
-    settings = {"seed": asked.seed, "steps": asked.steps, "backbone": asked.backbone, "minutes": asked.minutes}
-    record("tasks-detect", typed(asked.data), data=name, **settings, **result)
+        found = {"foreign": foreign(model, train, test, other), "hidden": hidden(model, train, test, other)}
+        record("tasks-detect-all", typed(asked.data), data=name, **how, **found)

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 import zpinch
 from record import record, typed
-from tasks_models import trained
+from tasks_models import add_length, length, trained
 from zpinch.images import contact_sheet
 
 DIMENSIONS = 32
@@ -128,13 +128,13 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="bench/tasks.py embed", description=__doc__)
     parser.add_argument("--data", default="mnist", help="a source with a train and a test split")
     parser.add_argument("--images", type=int, help="only so many training and test images, for a try")
-    parser.add_argument("--minutes", type=float, default=15, help="training of each model")
+    add_length(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", type=Path, help="a fusion model that was trained without labels, instead")
     asked = parser.parse_args(arguments)
     train, test = (zpinch.open_images(asked.data, split=split)[: asked.images] for split in ("train", "test"))
     name = Path(asked.data).name
-    how = {"minutes": asked.minutes, "latent": DIMENSIONS, "seed": asked.seed}
+    how = {**length(asked), "latent": DIMENSIONS, "seed": asked.seed}
     fusion = zpinch.load(asked.model) if asked.model else trained(f"tasks-{name}", train, **how)
     if fusion.config.labels:
         raise SystemExit(f"{asked.model} was trained with labels: the claim is about features learned without")
@@ -153,5 +153,5 @@ def main(arguments: list[str]) -> None:
     }
     rows = [row(title, embed, train, test) for title, embed in kinds.items()]
     command = typed(asked.data)
-    record("tasks-embed", command, data=name, seed=asked.seed, minutes=asked.minutes, images=len(train), rows=rows)
+    record("tasks-embed", command, data=name, seed=asked.seed, **length(asked), images=len(train), rows=rows)
     picture(fusion, train, test)

@@ -1,5 +1,6 @@
 """The models of bench/tasks.py, trained without labels, or taken from an earlier call."""
 
+import argparse
 from pathlib import Path
 
 from rich.console import Console
@@ -8,16 +9,36 @@ import zpinch
 from zpinch.training.progress import ProgressLine
 
 RUNS = Path(__file__).parents[1] / "runs"
+WITHOUT = ("schedule.exact_share=0",)  # lossless archives are not in question
+
+
+def add_length(parser: argparse.ArgumentParser) -> None:
+    """Options that say how long the models of all training images are trained; `length` reads them."""
+    parser.add_argument("--minutes", type=float, default=15, help="training of each model")
+    parser.add_argument("--steps", type=int, help="so many instead, as on a GPU")
+
+
+def length(asked: argparse.Namespace) -> dict[str, float | int]:
+    return {"steps": asked.steps} if asked.steps else {"minutes": asked.minutes}
 
 
 def unlabelled(images: zpinch.ImageCollection, count: int | None = None) -> zpinch.ImageCollection:
     return zpinch.ImageCollection(images.pixels[:count], source=images.source)
 
 
-def trained(name: str, images: zpinch.ImageCollection, **how: object) -> zpinch.Model:
+def trained(
+    name: str, images: zpinch.ImageCollection, *, settings: tuple[str, ...] = (), **how: object
+) -> zpinch.Model:
     """The model in runs/NAME, trained now where it is not there. Labels are not shown to it."""
     folder = RUNS / name
     if not (folder / "config.json").is_file():
         with ProgressLine(Console(stderr=True)) as line:
-            zpinch.train(unlabelled(images), out=folder, listener=line, command="bench/tasks.py", **how)
+            zpinch.train(
+                unlabelled(images),
+                out=folder,
+                listener=line,
+                command="bench/tasks.py",
+                settings=(*settings, *WITHOUT),
+                **how,
+            )
     return zpinch.load(folder)

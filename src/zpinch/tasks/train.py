@@ -22,6 +22,7 @@ from zpinch.training.learner import Learner, Plan
 from zpinch.training.measure import Yardstick, make_yardstick, split_held_out
 from zpinch.training.processes import Processes, processes_here
 from zpinch.training.progress import Silent
+from zpinch.training.repeatable import repeatable
 from zpinch.training.session import Listener, Outcome, run
 from zpinch.training.stopping import MEASURES, parse_until
 
@@ -59,6 +60,7 @@ class Estimate(NamedTuple):
         )
 
 
+@repeatable()
 def train(
     images: ImageCollection,
     *,

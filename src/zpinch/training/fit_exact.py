@@ -30,6 +30,7 @@ EMPTY_SHARE = 1 / 8  # of a batch, where only background is in sight
 ROUNDED_FROM = 0.7  # of the steps
 MOST_PIXELS = 50_000_000  # that are drawn from: all of MNIST
 TIMED_STEPS = 20
+CPU = torch.device("cpu")
 
 
 class Draw(NamedTuple):
@@ -39,6 +40,9 @@ class Draw(NamedTuple):
     place: Tensor  # (n, 2) rows and columns
     value: Tensor  # (n,) int64
     share: Tensor  # (n,): what a pixel counts, 1 in all
+
+    def to(self, device: torch.device) -> "Draw":
+        return Draw(*(part.to(device) for part in self))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +117,7 @@ def fit_exact(
     steps: int | None = None,
     seed: int = 0,
     hidden: int = 128,
+    device: torch.device = CPU,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ExactNet:
     """The exact layer of images like these, ready to code.
@@ -128,10 +133,10 @@ def fit_exact(
     config = ExactConfig(image=images.shape, background=source.background, hidden=hidden, relative=relative)
     if steps is None:
         steps = affordable_steps(config, source, 60.0 if seconds is None else seconds)
-    network = new_network(config, seed)
+    network = new_network(config, seed).to(device)
     for done, _ in enumerate(exact_steps(network, source, steps=steps, seed=seed), 1):
         progress(done, steps)
-    return network.export()
+    return network.cpu().export()
 
 
 def new_network(config: ExactConfig, seed: int) -> ExactNetwork:
@@ -159,11 +164,12 @@ def exact_steps(
         (torch.optim.Adam(others, betas=(0.9, 0.99), fused=True), RATE),
         (Muon(matrices, lr=MUON_RATE), MUON_RATE),
     )
+    device = others[0].device
     channels, warm_up = source.shape[0], min(WARM_UP_STEPS, steps // 10 + 1)
     for step in range(steps):
         rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
         share = min(1.0, (step + 1) / warm_up) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
-        draws = [source.draw(BATCH // channels, channel, rng) for channel in range(channels)]
+        draws = [source.draw(BATCH // channels, channel, rng).to(device) for channel in range(channels)]
         rounded = step >= rounded_from * steps
         costs = [(bits(network, draw, c, rounded=rounded) * draw.share).sum() for c, draw in enumerate(draws)]
         loss = torch.stack(costs).mean()

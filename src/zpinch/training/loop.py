@@ -10,6 +10,7 @@ processes train together (processes.py), each takes the step with its share of t
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -73,7 +74,8 @@ def take_step(learner: Learner, x: Tensor, label: Tensor, plan: Plan, noise: Noi
             # weights or a posterior forbid it.
             is_held = model.config.is_tied or model.config.is_variational
             is_noisy = objective.rate > 0 or (objective.contraction > 0 and not is_held)
-            walk = walk_autoencoder(model, x, noise, is_noisy=is_noisy, critic_plays=critic_plays)
+            shown = Shown.NOTHING if not critic_plays else Shown.BOTH if objective.judges_samples else Shown.REBUILT
+            walk = walk_autoencoder(model, x, noise, is_noisy=is_noisy, shown=shown)
         else:
             walk = walk_gan(model, noise, len(x))
         real = judge(model, x, label) if critic_plays else x.new_zeros(0)
@@ -108,6 +110,14 @@ def take_step(learner: Learner, x: Tensor, label: Tensor, plan: Plan, noise: Noi
     return {name: value.detach() for name, value in values.items()}
 
 
+class Shown(Enum):
+    """What the critic is shown beside real images."""
+
+    NOTHING = 0  # it does not play
+    REBUILT = 1
+    BOTH = 2  # as many samples as rebuilt images
+
+
 class Walk(NamedTuple):
     """One trip along the line."""
 
@@ -118,7 +128,7 @@ class Walk(NamedTuple):
     posterior: Posterior | None = None  # of a variational encoder
 
 
-def walk_autoencoder(model: Model, x: Tensor, noise: Noise, *, is_noisy: bool, critic_plays: bool) -> Walk:
+def walk_autoencoder(model: Model, x: Tensor, noise: Noise, *, is_noisy: bool, shown: Shown) -> Walk:
     """Images to codes and back.
 
     One half is rebuilt with the least error (beta 0); the other at a random realism beta, which also weights the
@@ -141,8 +151,10 @@ def walk_autoencoder(model: Model, x: Tensor, noise: Noise, *, is_noisy: bool, c
     else:
         z_hat = reparametrised(*posterior, noise.normal(*posterior.mean.shape))
     x_hat = model.generator(z_hat, beta, log_ratio)
-    if not critic_plays:
+    if shown is Shown.NOTHING:
         return Walk(z_hat, x_hat, x_hat[:0], ratio, posterior)
+    if shown is Shown.REBUILT:
+        return Walk(z_hat, x_hat, scale_gradient(x_hat, beta), ratio, posterior)
     sampled = model.generator(noise.latents(model.draw, len(x) - half).to(x.device), torch.ones_like(beta[half:]))
     return Walk(z_hat, x_hat, torch.cat([scale_gradient(x_hat[:half], beta[:half]), sampled]), ratio, posterior)
 

@@ -26,6 +26,7 @@ class Objective(Frozen):
 
     error: Literal["squared", "absolute", "cross-entropy"] = "squared"
     game: Literal["relativistic", "minimax", "non-saturating"] = "relativistic"
+    judges_samples: bool = True  # the critic sees samples too, not only what was rebuilt
     penalty: NonNegativeFloat = 0.5  # R1 and R2 on the critic
     penalty_every: PositiveInt = 8  # steps between two of them, weighted up in return
     contraction_every: PositiveInt = 8

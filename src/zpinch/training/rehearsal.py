@@ -68,15 +68,16 @@ def rehearse(
         playing = seconds(0.0)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     others = schedule.quality_share * (len(model.config.qualities) - 1)
-    later = schedule.prior_share * (1 + others) * prior_seconds(model) + schedule.exact_share * exact_seconds(images)
+    later = schedule.prior_share * (1 + others) * prior_seconds(model)
+    later += schedule.exact_share * exact_seconds(images, model.device)
     return Cost(quiet, playing, later if model.encoder else 0.0, precision, peak)
 
 
-def exact_seconds(images: ImageCollection) -> float:
+def exact_seconds(images: ImageCollection, device: torch.device) -> float:
     """A step of the exact layer."""
     clock: list[float] = []
     few = images[: min(len(images), 1000)]
-    fit_exact(few, steps=LATER_STEPS, seed=0, progress=lambda done, of: clock.append(time.perf_counter()))
+    fit_exact(few, steps=LATER_STEPS, seed=0, device=device, progress=lambda done, of: clock.append(now(device)))
     return float(np.diff(clock).mean())
 
 
@@ -92,7 +93,8 @@ def prior_seconds(model: Model) -> float:
         known_labels=model.config.labels,
         steps=LATER_STEPS,
         seed=0,
-        progress=lambda done, of: clock.append(time.perf_counter()),
+        device=model.device,
+        progress=lambda done, of: clock.append(now(model.device)),
     )
     return float(np.diff(clock).mean()) if clock else 0.0
 
@@ -105,11 +107,18 @@ def _seconds(learner: Learner, images: ImageCollection, plan: Plan) -> float:
     # The fastest of two periods: a busy moment of the machine should not halve the run.
     seconds: list[float] = []
     for _ in range(2):
-        start = time.perf_counter()
+        start = now(learner.live.device)
         for _ in range(period):
             next(steps)
-        seconds.append((time.perf_counter() - start) / period)
+        seconds.append((now(learner.live.device) - start) / period)
     return min(seconds)
+
+
+def now(device: torch.device) -> float:
+    """Seconds on the clock, when all that was asked of the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def faster_precision(model: Model) -> str:

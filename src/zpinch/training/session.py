@@ -233,7 +233,9 @@ def finish(
         )
     if exact_steps := round(plan.schedule.exact_share * steps):
         listener.entered("fitting the exact layer")
-        model.exact = fit_exact(training, steps=exact_steps, seed=plan.seed, progress=listener.advanced)
+        model.exact = fit_exact(
+            training, steps=exact_steps, seed=plan.seed, device=model.device, progress=listener.advanced
+        )
     listener.entered("fitting the sampler")
     latent = dequantise(codes, model.config.step).numpy()
     mixture = fit_mixture(latent, labels, labels=model.config.labels, candidates=CANDIDATES, seed=plan.seed)
@@ -274,6 +276,7 @@ def fit_coders(
         known_labels=density.config.labels,
         steps=steps,
         seed=seed,
+        device=density.mean.device,
         progress=listener.advanced,
     )
     if fit is None:

@@ -35,6 +35,7 @@ HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 2000  # images by which the best state is 
 CHECKS, PATIENCE = 12, 3
 CHECKED = 4096  # held-out positions a check looks at
 LABEL_HIDDEN_SHARE = 0.1
+CPU = torch.device("cpu")
 
 
 class Fit(NamedTuple):
@@ -70,6 +71,10 @@ class AutoregressivePrior(nn.Module):
             nn.init.normal_(layer.weight)
             layer.weight.data *= gain * mask / mask.sum(1, keepdim=True).clamp(min=1).sqrt()
             nn.init.zeros_(layer.bias)
+
+    @property
+    def device(self) -> torch.device:
+        return self.get_buffer("mask0").device
 
     @property
     def dense(self) -> list[nn.Linear]:
@@ -126,6 +131,7 @@ def fit_autoregressive(
     known_labels: int,
     steps: int,
     seed: int,
+    device: torch.device = CPU,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Fit | None:
     """Fit by maximum likelihood to finished codes: (n, channels, h, w), labels (n,) or None. The best of `steps` steps.
@@ -146,13 +152,14 @@ def fit_autoregressive(
         CHECKED, seed=seed, step=-1, hidden_share=0.0
     )
 
-    with torch.random.fork_rng(devices=[]):  # dropout draws from the global state
+    # Dropout draws from the global state, of the processor or of the device.
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         net = AutoregressivePrior(code, labels=known_labels, entries=entries)
         net.dense[-1].bias.data.copy_(log_shares(symbols, entries).flatten())
-        kept, kept_step = learnt(net, training, testing, steps=steps, seed=seed, progress=progress)
+        kept, kept_step = learnt(net.to(device), training, testing, steps=steps, seed=seed, progress=progress)
     shares = np.bincount(label.numpy(), minlength=known_labels)[:known_labels] + 1.0
-    prior = export(kept, first, integer_weights(shares / shares.sum()) if known_labels else None)
+    prior = export(kept.cpu(), first, integer_weights(shares / shares.sum()) if known_labels else None)
     return Fit(prior, order[:held].numpy(), kept_step)
 
 
@@ -222,6 +229,7 @@ class _Codes:
 
 def nats(net: AutoregressivePrior, batch: _Batch) -> Tensor:
     """-ln P of a symbol, the mean of a batch."""
+    batch = _Batch(*(part.to(net.device) for part in batch))
     return F.cross_entropy(net(*batch).flatten(0, 1), batch.symbols.flatten())
 
 

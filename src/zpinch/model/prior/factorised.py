@@ -50,10 +50,11 @@ class FactorisedPrior(nn.Module):
     @torch.no_grad()
     def log_mass(self, values: Tensor, width: float = 1.0) -> Tensor:
         """log2 P_i(v | label), cells around values: (count,) -> (labels + 1, channels, count), in double precision."""
+        values = values.to(self.mean.device).double()
         mean, log_scale, log_weight = (
             p.double()[:, :, None, :] for p in (self.mean, self.log_scale.clamp(min=-4.0), self._log_weight())
         )
-        return -interval_bits(values.double()[None, None, :], mean, log_scale, log_weight, width)
+        return -interval_bits(values[None, None, :], mean, log_scale, log_weight, width)
 
 
 @torch.no_grad()
@@ -118,7 +119,7 @@ def tables_from_codes(
     strength = 64.0
     low, high = int(first.min()), int(first.max()) + size
     values = torch.arange(low, high)
-    density = np.exp2(prior.log_mass(values * width, width).numpy())
+    density = np.exp2(prior.log_mass(values * width, width).cpu().numpy())
     pmf = np.zeros((classes + 1, channels, size + 1))
     for channel in range(channels):
         offset = int(first[channel]) - low
