@@ -40,15 +40,15 @@ from zpinch.training.loop import training_steps
 from zpinch.training.objective import contraction
 from zpinch.training.processes import Noise
 from zpinch.training.progress import Silent
-from zpinch.training.repeatable import repeatable
 from zpinch.training.rehearsal import faster_precision
+from zpinch.training.repeatable import repeatable
 from zpinch.training.session import fit_coders
 
 OFF = "objective.{}=0".format
 ROWS = {
     "distortion": (OFF("contraction"), OFF("rate"), OFF("adversarial")),
-    "+ contraction": (OFF("rate"), OFF("adversarial")),
-    "+ rate and noise": (OFF("adversarial"),),
+    "+ contraction, noise on the code": (OFF("rate"), OFF("adversarial")),
+    "+ rate": (OFF("adversarial"),),
     "+ critic on reconstructions": ("objective.judges_samples=false",),
     "+ critic on samples": (),
 }
@@ -83,7 +83,7 @@ def opened(data: str, images: int | None) -> Data:
 def measured(cell: Cell) -> list[dict[str, Any]]:
     """Train one model; its row, and the last row's too if it is the whole model."""
     data = opened(cell.data, cell.images)
-    training, test = data.training, data.test
+    training = data.training
     model, objective, schedule = build(
         training, "fusion", "conv", None, ROWS[cell.row], seed=cell.seed, device=cell.device
     )
@@ -106,11 +106,11 @@ def measured(cell: Cell) -> list[dict[str, Any]]:
         listener=Silent(),
     )
     latent = dequantise(codes, config.step).numpy()
-    model.sampler = fit_mixture(
-        latent, training.labels, labels=config.labels, candidates=CANDIDATES, seed=cell.seed
-    )
+    model.sampler = fit_mixture(latent, training.labels, labels=config.labels, candidates=CANDIDATES, seed=cell.seed)
     of_codes = scores_of_codes(model, data, latent)
-    rows = [{"row": cell.row, "seed": cell.seed, **of_codes, **scores_of_prior(model, Coders(coders.tables), data, cell)}]
+    rows = [
+        {"row": cell.row, "seed": cell.seed, **of_codes, **scores_of_prior(model, Coders(coders.tables), data, cell)}
+    ]
     if is_whole and coders.autoregressive is not None:
         model.sampler, model.coders = None, {3: coders}
         rows.append({"row": LAST, "seed": cell.seed, **of_codes, **scores_of_prior(model, coders, data, cell)})
