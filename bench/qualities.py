@@ -18,7 +18,7 @@ import zpinch
 from record import record
 from zpinch.model.bottleneck import QUALITIES, STEP_RATIOS
 from zpinch.model.design import Backbone
-from zpinch.model.model import Coders, ModelConfig
+from zpinch.model.model import Coders, ModelConfig, needed
 from zpinch.model.prior.factorised import fit_density, tables_from_codes
 from zpinch.tasks import preparation
 from zpinch.training.learner import Learner, Plan
@@ -28,7 +28,7 @@ SETTINGS = ("objective.adversarial=0",)
 
 
 def with_qualities(config: ModelConfig, ratios: tuple[float, ...]) -> ModelConfig:
-    generator = config.generator.model_copy(update={"knows_step": len(ratios) > 1})
+    generator = needed(config.generator, "generator").model_copy(update={"knows_step": len(ratios) > 1})
     return config.model_copy(update={"qualities": ratios, "generator": generator})
 
 

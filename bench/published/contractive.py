@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from published.trained import Sets, trained
 from zpinch import Model
 from zpinch.model.encoder import MlpEncoder
+from zpinch.model.model import needed
 
 UNITS = 1000
 SATURATED = 0.05  # an activation this near 0 or 1
@@ -68,7 +69,7 @@ def layer_figures(model: Model, layer: nn.Linear, sets: Sets) -> dict[str, float
     """Of the images that are judged: mean squared error, mean ||J||_F^2 and a mean entry of it, saturated units."""
     x = inputs(sets.judged.pixels)
     h = torch.sigmoid(layer(x))
-    x_hat = model.generator(h[:, :, None, None], h.new_zeros(len(h))).flatten(1)
+    x_hat = needed(model.generator, "generator")(h[:, :, None, None], h.new_zeros(len(h))).flatten(1)
     norm = float(((h * (1 - h)).square() @ layer.weight.square().sum(1)).mean())
     return {
         "mse": float(F.mse_loss(x_hat, x)),

@@ -7,17 +7,15 @@ type and the shape of each, and where in the rest it begins and ends.
 import hashlib
 import json
 import struct
-from pathlib import Path
 
 import numpy as np
 
 KINDS = {"U8": "uint8", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64"}  # of the parts that code
 
 
-def coding_part(model: Path, parts: dict[str, str]) -> dict[str, np.ndarray]:
-    """What an archive with these `parts` in its header was coded with, by the names of docs/format.md."""
+def coding_part(data: bytes, parts: dict[str, str]) -> dict[str, np.ndarray]:
+    """What an archive with these `parts` in its header was coded with, from the bytes of a .safetensors file."""
     (part,) = (name for name in parts if name != "generator")
-    data = (model / "model.safetensors").read_bytes()
     start = 8 + struct.unpack_from("<Q", data)[0]
     digest, tensors = hashlib.sha256(b"null"), {}
     for name, entry in sorted(json.loads(data[8:start]).items()):

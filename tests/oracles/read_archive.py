@@ -2,7 +2,8 @@
 
     python tests/oracles/read_archive.py ARCHIVE.zpn MODEL [OUT.npz]
 
-MODEL is the folder of the model that wrote it (model_file.py finds the part), or an .npz of that part; OUT.npz gets
+MODEL is the folder of the model that wrote it (model_file.py finds the part), an .npz of that part, or - where the
+archive holds its model; OUT.npz gets
 `pixels` or `codes`, `labels` and `names`. The .npz of a part holds what coded the archive, by the names of
 docs/format.md: tables, `weights`, `first` and, for a model of classes, `label_weights`; or a network: `first`,
 `label_weights` and `0.weight`, `0.bias`, `0.shift`, `1.weight`, ...; or an exact layer: `background`, `rows`,
@@ -65,6 +66,7 @@ class Reader:
 def read_archive(data: bytes, tables: dict[str, np.ndarray]) -> Archive:
     reader = Reader(data)
     header, seed = read_header(reader)
+    read_model(reader, header, seed)
     index, blocks = [], []
     while (sync := reader.take(4)) == b"\x8bBLK":
         offset = reader.at - 4
@@ -86,7 +88,9 @@ def read_header(reader: Reader) -> tuple[dict, int]:
     crc = reader.check_crc(0)
     require(version == 1, "version")
     header = read_json(text)
-    require(set(header) == FIELDS, "fields of the header")
+    require(set(header) - {"model_bytes"} == FIELDS, "fields of the header")
+    inside = header.get("model_bytes", 1)
+    require(type(inside) is int and 0 < inside <= 1 << 28, "bytes of the model inside")
     known = header["scan_order"], header["tile_grid"]
     require(known == ("channel-row-column", [1, 1]), "a newer kind of archive")
     coders = {"latent": ("range-1", "autoregressive-1"), "exact": ("exact-1", "exact-2")}
@@ -98,6 +102,16 @@ def read_header(reader: Reader) -> tuple[dict, int]:
     require(largest <= 4 << 20, "shapes")
     require(1 <= header["block_images"] <= min(4096, (4 << 20) // largest), "images of a block")
     return header, crc
+
+
+def read_model(reader: Reader, header: dict, seed: int) -> bytes | None:
+    """The packed model inside, if there is one."""
+    if "model_bytes" not in header:
+        return None
+    start = reader.at
+    packed = reader.take(header["model_bytes"])
+    reader.check_crc(start, seed)
+    return packed
 
 
 def read_block(reader: Reader, number: int, header: dict, seed: int, tables: dict[str, np.ndarray]) -> tuple:
@@ -274,8 +288,13 @@ def require(holds: bool, what: str) -> None:
 
 if __name__ == "__main__":
     written, model = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2])
-    if model.is_dir():
-        part = coding_part(model, read_header(Reader(written))[0]["parts"])
+    reader = Reader(written)
+    header, seed = read_header(reader)
+    if model.is_dir() or str(model) == "-":
+        inside = read_model(reader, header, seed)
+        found = (inside and unzip(inside, 1 << 28)) if str(model) == "-" else (model / "model.safetensors").read_bytes()
+        require(found is not None, "there is no model inside")
+        part = coding_part(found, header["parts"])
     else:
         with np.load(model) as arrays:
             part = dict(arrays)

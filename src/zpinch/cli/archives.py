@@ -17,7 +17,8 @@ ArchiveArgument = Annotated[
 WritersModel = Annotated[
     Path | None,
     Parameter(
-        name=["--model", "-m"], help="The model's folder; sought beside the archive and in $ZPINCH_MODELS otherwise."
+        name=["--model", "-m"],
+        help="The model's folder; sought in the archive, beside it and in $ZPINCH_MODELS otherwise.",
     ),
 ]
 
@@ -63,6 +64,14 @@ def compress(
             "keep what was made of them.",
         ),
     ] = False,
+    embed_model: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Put what decoding needs of the model into the archive, so that it needs no folder: megabytes for codes, "
+            "some 50 kB for --lossless and --max-error.",
+        ),
+    ] = False,
     no_check: Annotated[
         bool,
         Parameter(
@@ -105,6 +114,7 @@ def compress(
             lossless=lossless,
             max_error=max_error,
             allow_conversion=allow_conversion,
+            embed_model=embed_model,
             check=not no_check,
             remove=data if rm or rm_lossy else None,
             remove_lossy=rm_lossy,
@@ -119,6 +129,8 @@ def compress(
     ]
     if made.mse is not None:
         lines.append(f"  mse {made.mse:.5f}, worst pixel {made.max_error} of 255 levels off")
+    if embed_model:
+        lines.append(f"  {made.model_bytes:,} of these bytes are what decoding needs of the model")
     if rm or rm_lossy:
         lines.append(f"  compared with {data}, which is deleted: {made.removed_files:,} files")
     figures = {**made._asdict(), "bits_per_image": made.bits_per_image, "images_per_second": made.images_per_second}

@@ -14,13 +14,14 @@ from typing import Any, cast
 from zpinch.codec.canonical import from_json, to_json
 from zpinch.codec.exact_net import EXACT_CODERS
 from zpinch.codec.integer_prior import IntegerPrior
-from zpinch.codec.layout import CRC, HEADER, JSON_BYTES, MAGIC, VERSION, images_per_block
+from zpinch.codec.layout import CRC, HEADER, JSON_BYTES, MAGIC, MODEL_BYTES, VERSION, images_per_block
 from zpinch.codec.source import ByteSource
 from zpinch.codec.tables import MAX_ENTRIES, CodeTables
 from zpinch.errors import ArchiveError, CorruptArchive, LimitError, UsageError, WrongModel
 
 Shape = tuple[int, int, int]
 
+OPTIONAL = "model_bytes"  # the one field that is left out where there is nothing to say
 # What this version writes and understands; another value means another reader.
 UNDERSTOOD = {
     "scan_order": ("channel-row-column",),
@@ -36,6 +37,7 @@ class ArchiveHeader:
     parts        identities (SHA-256) of the parts of the model that decoding needs, by name
     model_name   for people: which model to look for
     class_names  by label; empty when the data had none
+    model_bytes  of these parts, packed, which follow the header; 0 where the archive does not hold them
     layers       what blocks hold: codes, which a generator makes images of, or the pixels themselves, whose `code` is
                  their number of steps
     """
@@ -54,6 +56,7 @@ class ArchiveHeader:
     coder: str = CodeTables.coder
     layers: tuple[str, ...] = ("latent",)
     tile_grid: tuple[int, int] = (1, 1)
+    model_bytes: int = 0
 
     def __post_init__(self) -> None:
         for name in ("image_shape", "code_shape"):
@@ -75,6 +78,8 @@ class ArchiveHeader:
         most = images_per_block(self.image_shape, self.code_shape)
         if type(self.block_images) is not int or not 1 <= self.block_images <= most:
             raise UsageError(f"header: block_images must be 1 to {most:,}, not {self.block_images!r}")
+        if type(self.model_bytes) is not int or not 0 <= self.model_bytes <= MODEL_BYTES:
+            raise UsageError(f"header: model_bytes must be 0 to {MODEL_BYTES:,}, not {self.model_bytes!r}")
         for name, values in UNDERSTOOD.items():
             if getattr(self, name) not in values:
                 raise ArchiveError(f"{name} {getattr(self, name)!r} needs a newer zpinch: pip install -U zpinch")
@@ -107,7 +112,10 @@ class ArchiveHeader:
 
     def to_bytes(self) -> bytes:
         """The header as it stands at the start of the archive, its CRC-32 included."""
-        text = to_json({f.name: getattr(self, f.name) for f in fields(self)} | {"parts": dict(self.parts)})
+        values = {f.name: getattr(self, f.name) for f in fields(self)} | {"parts": dict(self.parts)}
+        if not self.model_bytes:
+            del values[OPTIONAL]
+        text = to_json(values)
         if len(text) > JSON_BYTES:
             raise LimitError(f"the header has {len(text):,} bytes, the limit is {JSON_BYTES:,}: shorten class names")
         data = HEADER.pack(MAGIC, VERSION, len(text)) + text
@@ -148,8 +156,10 @@ def read_header(source: ByteSource) -> tuple[ArchiveHeader, int]:
 
 def parse_header(text: bytes) -> ArchiveHeader:
     values: dict[str, Any] = from_json(text)
-    if set(values) != {f.name for f in fields(ArchiveHeader)}:
+    if set(values) | {OPTIONAL} != {f.name for f in fields(ArchiveHeader)}:
         raise ValueError("fields are missing, or too many")
+    if values.get(OPTIONAL) == 0:
+        raise ValueError("a model of no bytes")
     for name, value in values.items():
         if isinstance(value, list):
             values[name] = tuple(value)

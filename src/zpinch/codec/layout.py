@@ -1,6 +1,7 @@
 """The fixed points of an archive: magic words, field layouts and limits, all little-endian and without padding.
 
     header  magic 8 | version 2 | length 4 | JSON | CRC-32 4
+    model   as many bytes as the header says | CRC-32 4        (only where it says so)
     block   sync 4 | number 4 | images 4 | kind 1 | payload length 4 | names length 4 | hash 8
             | payload | names | CRC-32 4
     footer  sync 4 | blocks 4 | statistics length 4 | images 8 | JSON | index, 16 a block | CRC-32 4
@@ -32,6 +33,7 @@ STORED = 1  # zlib-packed
 RAW = 2  # as they are; pixels only
 
 JSON_BYTES = 64 << 10  # of the header, and of the statistics
+MODEL_BYTES = 1 << 28  # of the model inside, packed or not
 BLOCK_PIXELS = 4 << 20  # bytes of the images of a block; also the most code values in one
 BLOCK_IMAGES = 4096
 BLOCKS = 1 << 18  # a terabyte of pixels; the index of so many takes 48 MiB when read

@@ -6,6 +6,7 @@ Whatever is wrong with the bytes is a CorruptArchive that says where. Which mode
 (header.py).
 """
 
+import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
@@ -23,7 +24,7 @@ from zpinch.codec.block import (
 from zpinch.codec.exact_net import ExactNet
 from zpinch.codec.footer import Footer, IndexEntry, find_footer, read_footer
 from zpinch.codec.header import read_header
-from zpinch.codec.layout import BLOCK_SYNC, BLOCKS, FOOTER_SYNC, STORED
+from zpinch.codec.layout import BLOCK_SYNC, BLOCKS, CRC, FOOTER_SYNC, STORED
 from zpinch.codec.names import unpack_names
 from zpinch.codec.source import ByteSource
 from zpinch.errors import CorruptArchive, UsageError, WrongModel
@@ -42,7 +43,12 @@ class ArchiveReader:
     def __init__(self, file: BinaryIO, *, coder: Coder | None = None) -> None:
         self._source = ByteSource(file)
         self.header, self._seed = read_header(self._source)
-        self._blocks_start = self._source.position
+        self._model_start = self._source.position
+        self._model: bytes | None = None
+        size = self.header.model_bytes
+        self._blocks_start = self._model_start + (size + CRC.size if size else 0)
+        if size and not self._source.is_seekable:
+            self._model = self._read_model()
         self._footer: Footer | None = None
         self._coder: Coder | None = None
         if coder:
@@ -96,6 +102,21 @@ class ArchiveReader:
             self._footer = find_footer(self._source, self._seed)
             self._source.seek(position)
         return self._footer
+
+    def model(self) -> bytes | None:
+        """The model that the archive holds, packed, and checked; None where it holds none."""
+        if self.header.model_bytes and self._model is None:
+            position = self._source.position
+            self._source.seek(self._model_start)
+            self._model = self._read_model()
+            self._source.seek(position)
+        return self._model
+
+    def _read_model(self) -> bytes:
+        data = self._source.take(self.header.model_bytes, "the model inside")
+        if CRC.unpack(self._source.take(CRC.size, "the model inside")) != (zlib.crc32(data, self._seed),):
+            raise self._source.damage("the model inside", self._model_start, "fails its checksum")
+        return data
 
     def blocks(self) -> Iterator[Block]:
         """All blocks in order, each verified before it is given; the last step verifies the footer."""
@@ -183,6 +204,7 @@ class ArchiveReader:
 
     def _frames(self) -> Iterator[Frame]:
         source = self._source
+        self.model()  # all bytes of the archive are checked, those too
         source.seek(self._blocks_start)
         index: list[IndexEntry] = []
         while (sync := source.take(len(BLOCK_SYNC), "the archive, before its footer")) == BLOCK_SYNC:

@@ -1,5 +1,6 @@
 """Writing an archive in one pass: header, blocks as they come, footer. Memory is bounded by the block."""
 
+import zlib
 from collections.abc import Mapping
 from typing import BinaryIO
 
@@ -13,8 +14,14 @@ from zpinch.errors import LimitError, UsageError
 class ArchiveWriter:
     """Writes to any binary stream, a pipe included. Without finish() the archive counts as truncated."""
 
-    def __init__(self, file: BinaryIO, header: ArchiveHeader, coder: Coder, *, verify: bool = False) -> None:
-        """verify: decode each block again before it is written."""
+    def __init__(
+        self, file: BinaryIO, header: ArchiveHeader, coder: Coder, *, model: bytes = b"", verify: bool = False
+    ) -> None:
+        """model: what the header says will follow it. verify: decode each block again before it is written."""
+        if len(model) != header.model_bytes:
+            raise UsageError(
+                f"the header tells of a model of {header.model_bytes:,} bytes, this one has {len(model):,}"
+            )
         if coder.channels != header.code_shape[0] or coder.coder != header.coder:
             raise UsageError(
                 f"a prior of {coder.channels} channels for the coder {coder.coder} does not fit codes of "
@@ -30,6 +37,8 @@ class ArchiveWriter:
         start = header.to_bytes()
         (self._seed,) = CRC.unpack(start[-CRC.size :])
         self._append(start)
+        if model:
+            self._append(model + CRC.pack(zlib.crc32(model, self._seed)))
 
     @property
     def position(self) -> int:

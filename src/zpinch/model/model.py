@@ -73,7 +73,7 @@ class ModelConfig(Frozen):
     recipe: str = "fusion"
     realism: Annotated[float, Field(ge=0, le=1)] = 0.0  # the beta that decoding uses unless told otherwise
     encoder: Annotated[EncoderConfig, Field(discriminator="kind")] | None
-    generator: Annotated[GeneratorConfig, Field(discriminator="kind")]
+    generator: Annotated[GeneratorConfig, Field(discriminator="kind")] | None
     critic: Annotated[CriticConfig, Field(discriminator="kind")] | None
     prior: FactorisedPriorConfig | None
 
@@ -145,13 +145,13 @@ class Model(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = build_encoder(config.encoder) if config.encoder else None
-        self.generator = build_generator(config.generator)
+        self.generator = build_generator(config.generator) if config.generator else None
         if config.is_tied and isinstance(self.encoder, MlpEncoder) and isinstance(self.generator, MlpGenerator):
             self.generator.tie(self.encoder.layers)
         self.critic = build_critic(config.critic) if config.critic else None
         self.prior = FactorisedPrior(config.prior) if config.prior else None
         self.sampler: MixtureSampler | GaussianSampler | None = None
-        if config.encoder is None:
+        if config.encoder is None and config.critic is not None:  # a game alone; with neither it is an archive's
             self.sampler = GaussianSampler(GaussianSamplerConfig(code=config.code, labels=config.labels))
         elif config.is_variational:
             self.sampler = GaussianSampler(GaussianSamplerConfig(code=config.code))
@@ -188,7 +188,7 @@ class Model(nn.Module):
 
         coder: the one an archive names; None for the best there is. quality: 1 to 5.
         """
-        if self.encoder is None:
+        if self.encoder is None and not self.coders:  # what stands in an archive codes without
             raise ModelError(
                 f"a model of the recipe '{self.config.recipe}' has no encoder and cannot {verb}. "
                 "Train one that has: --recipe fusion, autoencoder, contractive, vae or vae-gan."
@@ -263,12 +263,13 @@ class Model(nn.Module):
         self, z: Tensor, realism: float | None = None, quality: int = DEFAULT_QUALITY
     ) -> NDArray[np.uint8]:
         """Images of latents: (n, *code) float -> (n, channels, height, width) uint8."""
+        generator = needed(self.generator, "generator")
         beta = self.config.realism if realism is None else realism
         log_ratio = math.log2(self.config.ratio(quality))
         images = np.empty((len(z), *self.config.image), np.uint8)
         for start in range(0, len(z), DECODE_BATCH):
             batch = z[start : start + DECODE_BATCH].to(self.device)
-            x = self.generator(batch, batch.new_full((len(batch),), beta), batch.new_full((len(batch),), log_ratio))
+            x = generator(batch, batch.new_full((len(batch),), beta), batch.new_full((len(batch),), log_ratio))
             images[start : start + len(batch)] = as_pixels(x)
         return images
 

@@ -189,23 +189,30 @@ def load_weights(path: Path, stored: StoredConfig) -> Model:
         raise ModelError(f"{path.parent} has no {WEIGHTS}: the model is incomplete. Copy the whole folder.") from None
     except (SafetensorError, OSError) as error:
         raise CorruptModel(f"{path} is damaged: {error}. Restore it from a copy, or train again.") from error
+    model = checked(stored, flat, str(path))
+    model.name = path.parent.resolve().name
+    model.history = read_history(path.parent / METRICS)
+    return model
+
+
+def checked(stored: StoredConfig, flat: Mapping[str, Tensor], name: str) -> Model:
+    """The model of a configuration and its tensors, each part the one that it names. Raises CorruptModel, of `name`."""
     parts: dict[str, dict[str, Tensor]] = {}
     for key, tensor in flat.items():
-        part, _, name = key.partition(".")
-        parts.setdefault(part, {})[name] = tensor
+        part, _, rest = key.partition(".")
+        parts.setdefault(part, {})[rest] = tensor
     try:
         model = assemble(stored, parts)
         found = identities(model)
     except (RuntimeError, LookupError, TypeError, ArithmeticError, ZpinchError, ValueError) as error:
         # Sizes from outside break in many ways.
-        raise CorruptModel(f"{path} does not fit {CONFIG}: {error}. Restore both from one copy.") from error
+        raise CorruptModel(f"{name} does not fit {CONFIG}: {error}. Restore both from one copy.") from error
     for part, identity in stored.identities.items():
         if found.get(part) != identity:
             raise CorruptModel(
-                f"{path}: the {part} is not the one that {CONFIG} names: the file was altered. Restore it from a copy."
+                f"{name}: the {part} is not the one that {CONFIG} names: the file was altered. Restore it from a copy."
             )
-    model.name, model.facts = path.parent.resolve().name, stored.facts
-    model.history = read_history(path.parent / METRICS)
+    model.name, model.facts = stored.name, stored.facts
     return model.eval()
 
 

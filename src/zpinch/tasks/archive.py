@@ -37,9 +37,9 @@ def open_archive(
 ) -> "Archive":
     """Open an archive for reading anywhere in it.
 
-    model: the model that wrote it, or its folder; without one it is sought beside the archive and in $ZPINCH_MODELS
-    when codes or pixels are first asked for. `len` and names need none. realism: 0, the least error, to 1, what the
-    critic accepts; None for the model's own. Raises ArchiveError, CorruptArchive, UsageError.
+    model: the model that wrote it, or its folder; without one it is sought in the archive, beside it and in
+    $ZPINCH_MODELS when codes or pixels are first asked for. `len` and names need none. realism: 0, the least error, to
+    1, what the critic accepts; None for the model's own. Raises ArchiveError, CorruptArchive, UsageError.
     """
     return Archive(path, model, realism=realism)
 
@@ -113,7 +113,7 @@ class Archive:
     @cached_property
     def model(self) -> Model:
         """The model that wrote it, found when first needed. Raises WrongModel, ModelError."""
-        return model_for(str(self.path), self.path, self.header, self._given)
+        return model_for(self._here(), self.path, self._given)
 
     def blocks(self) -> Iterator[Block]:
         """Codes, labels and names block by block, so that memory stays small whatever the archive's size."""

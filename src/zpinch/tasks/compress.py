@@ -7,6 +7,7 @@ images are from what went in.
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -19,6 +20,7 @@ from zpinch.errors import ImageError, UsageError
 from zpinch.images import ImageCollection, ImageStream
 from zpinch.images.writers.atomic import check_free, discard, place_beside, publish_file, telling
 from zpinch.model.bottleneck import DEFAULT_QUALITY
+from zpinch.model.embedded import packed_parts
 from zpinch.model.model import Model
 from zpinch.model.storage import identities, load
 from zpinch.tasks.cost import watch_codes, watch_pixels
@@ -41,6 +43,7 @@ class Compressed(NamedTuple):
     seconds: float
     mse: float | None  # of pixels in [0, 1], images against what the archive gives back here; None when not checked
     max_error: int | None  # of the worst pixel, in levels of 0 to 255
+    model_bytes: int = 0  # of the file, for the model inside
     removed_files: int = 0  # of the source
     warnings: tuple[str, ...] = ()
 
@@ -62,6 +65,7 @@ def compress(
     lossless: bool = False,
     max_error: int | None = None,
     allow_conversion: bool = False,
+    embed_model: bool = False,
     check: bool = True,
     remove: str | Path | None = None,
     remove_lossy: bool = False,
@@ -74,7 +78,8 @@ def compress(
     stored where there are any and, for labels, where the model knows the classes. out: a path, or a binary file that
     is written front to back, such as a pipe. quality: 1, the smallest archive, to 5, the closest images. lossless:
     keep the pixels themselves, by the model's exact layer, and refuse a source that lost something when it was read,
-    unless `allow_conversion`. max_error: the same, but each pixel may be off by so many levels of 255. check: decode
+    unless `allow_conversion`. max_error: the same, but each pixel may be off by so many levels of 255. embed_model: put
+    the parts of the model that decoding needs into the archive, which then needs no model beside it. check: decode
     each block again and store how far its images are from the originals; without, it is about twice as fast. remove:
     the path that `images` come from, deleted once the archive has been read back and compared (removal.py has the
     rules); a lossy archive needs `remove_lossy` to insist.
@@ -95,6 +100,8 @@ def compress(
         check_unconverted(source)
     is_latent = allowed is None
     header = header_of(source, model, coder.coder, quality) if is_latent else pixel_header(source, model, allowed)
+    inside = packed_parts(model, header.parts) if embed_model else b""
+    header = replace(header, model_bytes=len(inside))
     total = source.count if isinstance(source, ImageStream) else len(source)
     if not total:
         raise ImageError(f"{source.source} holds no image: there is nothing to compress.")
@@ -107,7 +114,7 @@ def compress(
     errors, watch = Errors(), watch_codes(model, quality) if allowed is None else watch_pixels(model, allowed)
     with destination(out, force=force) as (file, where), threads_for(header):
         with telling(where):
-            writer = ArchiveWriter(file, header, coder, verify=check and header.is_exact)
+            writer = ArchiveWriter(file, header, coder, model=inside, verify=check and header.is_exact)
         for batch in batches_of(source, header.block_images):
             codes = model.encode(batch.pixels, quality) if allowed is None else within(batch.pixels, allowed)
             block = Block(codes, stored_labels(batch, header), batch.names)
@@ -129,6 +136,7 @@ def compress(
         path=Path(out) if isinstance(out, str | Path) else Path("-"),
         images=done,
         bytes=writer.position,
+        model_bytes=len(inside),
         code_bytes=code_bytes,
         name_bytes=name_bytes,
         seconds=time.perf_counter() - start,

@@ -18,7 +18,7 @@ from zpinch.evaluation.report import PriorRow, write_report
 from zpinch.images import ImageCollection
 from zpinch.images.writers.atomic import check_free
 from zpinch.model.bottleneck import quantise
-from zpinch.model.model import Model
+from zpinch.model.model import Model, needed
 from zpinch.model.prior.factorised import sample_tables
 from zpinch.model.prior.sampler import MixtureSampler
 from zpinch.model.storage import load
@@ -164,7 +164,7 @@ def prior_rows(model: Model, test: ImageCollection, reference: Reference, *, see
 
 def decoder_bytes(model: Model) -> int:
     """Bytes of what decoding needs: the generator's weights as stored, and the prior's integers."""
-    total = sum(p.numel() * p.element_size() for p in model.generator.state_dict().values())
+    total = sum(p.numel() * p.element_size() for p in needed(model.generator, "generator").state_dict().values())
     if (prior := model.autoregressive) is not None:
         return total + sum(layer.weight.nbytes + layer.bias.nbytes + layer.shift.nbytes for layer in prior.layers)
     return total + (model.tables.weights.nbytes + model.tables.first.nbytes if model.tables else 0)

@@ -114,7 +114,7 @@ def graph_of(model: Model, part: Network, *, seed: int) -> Graph:
         z = 4 * model.config.step * torch.randn((count, *model.config.code), generator=rng)
     if part == "generator":
         told = {"beta": torch.rand(count, generator=rng)}
-        if model.generator.config.knows_step:
+        if needed(model.generator, part).config.knows_step:
             told["log_ratio"] = torch.rand(count, generator=rng) * 2 - 1
         return Graph(network, {"z": z, **told}, "images")
     images = torch.from_numpy(model.generate_from(z)).float() / 255

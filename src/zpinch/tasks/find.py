@@ -62,7 +62,7 @@ def find(
                 f"{reader.name} holds pixels, not codes: it was written with --lossless or --max-error. "
                 "`zpinch find` searches archives of codes."
             )
-        found = ready(archive, reader, model, "search")
+        found = ready(archive, reader, model, "search", encodes=True)
         needed(found.encoder, "encoder")
         code = found.encode(query, quality_of(reader.header, found)).ravel().astype(np.float64)
         total = reader.footer.count if reader.is_seekable else 0

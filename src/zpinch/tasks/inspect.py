@@ -76,6 +76,7 @@ def describe_archive(archive: ArchiveSource) -> Description:
         "parts": dict(header.parts),
         "layers": list(header.layers),
         "coder": header.coder,
+        "model_bytes": header.model_bytes,
         "blocks": len(footer.index),
         "has_labels": header.has_labels,
         "has_names": header.has_names,
@@ -94,6 +95,7 @@ def describe_archive(archive: ArchiveSource) -> Description:
         *quality_rows(footer),
         *error_rows(footer),
         ("written by", f"{header.created_by} with the model '{header.model_name}'"),
+        *([("model", f"inside, {header.model_bytes:,} bytes")] if header.model_bytes else []),
         *((f"needs {part}", identity) for part, identity in header.parts.items()),
     ]
     return Description(f"archive {name}", tuple(rows), data)

@@ -1,14 +1,15 @@
-"""Which model an archive was written by, and where it lies: -m, beside the archive, then $ZPINCH_MODELS."""
+"""Which model an archive was written by, and where it lies: -m, in the archive, beside it, then $ZPINCH_MODELS."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from zpinch.codec.block import Coder
-from zpinch.codec.container import ArchiveHeader, check_parts
+from zpinch.codec.container import ArchiveHeader, ArchiveReader, check_parts
 from zpinch.codec.exact_net import EXACT_CODERS
 from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import ModelError, WrongModel, ZpinchError
+from zpinch.model.embedded import unpacked_model
 from zpinch.model.model import Model
 from zpinch.model.storage import coder_part, folders_beside, identities, load, load_config
 
@@ -37,12 +38,16 @@ def coder_for(model: Model, header: ArchiveHeader, verb: str) -> Coder:
     return model.require_codes(verb, header.coder, quality_of(header, model))
 
 
-def model_for(name: str, beside: Path | None, header: ArchiveHeader, model: Model | str | Path | None) -> Model:
+def model_for(
+    reader: ArchiveReader, beside: Path | None, model: Model | str | Path | None, *, encodes: bool = False
+) -> Model:
     """The model that wrote an archive. Raises WrongModel when another is given, ModelError when none is found.
 
-    name: the archive's, for messages; beside: where it lies, None for a pipe, which lies in the current folder.
+    beside: where the archive lies, None for a pipe, which lies in the current folder. encodes: what an archive holds of
+    its model will not do, for it only decodes.
     """
-    found = given_or_found(name, beside, header, model)
+    name, header = reader.name, reader.header
+    found = given_or_found(reader, beside, model, encodes=encodes)
     config = found.config
     if header.is_exact and config.image == header.image_shape:
         return found
@@ -55,7 +60,10 @@ def model_for(name: str, beside: Path | None, header: ArchiveHeader, model: Mode
     return found
 
 
-def given_or_found(name: str, beside: Path | None, header: ArchiveHeader, model: Model | str | Path | None) -> Model:
+def given_or_found(
+    reader: ArchiveReader, beside: Path | None, model: Model | str | Path | None, *, encodes: bool
+) -> Model:
+    name, header = reader.name, reader.header
     if isinstance(model, Model):
         check_parts(header, identities(model), model.name, file_name=name)
         return model
@@ -63,6 +71,10 @@ def given_or_found(name: str, beside: Path | None, header: ArchiveHeader, model:
         stored = load_config(model)
         check_parts(header, stored.identities, stored.name, file_name=name)
         return load(model)
+    if not encodes and (packed := reader.model()) is not None:
+        inside = unpacked_model(packed, name)
+        check_parts(header, identities(inside), inside.name, file_name=name)
+        return inside
     for folder in folders_beside(beside or Path("-")):
         try:
             candidate = load_config(folder)
@@ -70,7 +82,8 @@ def given_or_found(name: str, beside: Path | None, header: ArchiveHeader, model:
             continue  # a damaged model beside the archive is not the one that was asked for
         if all(candidate.identities.get(part) == identity for part, identity in header.parts.items()):
             return load(folder)
+    whole = "whole " if header.model_bytes else ""
     raise ModelError(
-        f"{name} was written by the model '{header.model_name}', which lies neither "
+        f"{name} was written by the model '{header.model_name}', which lies {whole}neither "
         f"{'beside it' if beside else 'in the current folder'} nor in $ZPINCH_MODELS. Pass -m with the model's folder."
     )

@@ -27,12 +27,22 @@ def opened(archive: ArchiveSource) -> Generator[ArchiveReader]:
         yield ArchiveReader(archive)
 
 
-def ready(archive: ArchiveSource, reader: ArchiveReader, model: "Model | str | Path | None", verb: str) -> "Model":
-    """The model that wrote the archive, its coder handed to the reader. Raises WrongModel, ModelError."""
+def ready(
+    archive: ArchiveSource,
+    reader: ArchiveReader,
+    model: "Model | str | Path | None",
+    verb: str,
+    *,
+    encodes: bool = False,
+) -> "Model":
+    """The model that wrote the archive, its coder handed to the reader. Raises WrongModel, ModelError.
+
+    encodes: it is asked for codes of other images too.
+    """
     from zpinch.tasks.locate import coder_for, model_for
 
     beside = Path(archive) if isinstance(archive, str | Path) else None
-    found = model_for(reader.name, beside, reader.header, model)
+    found = model_for(reader, beside, model, encodes=encodes)
     reader.use(coder_for(found, reader.header, verb))
     return found
 

@@ -14,7 +14,7 @@ from zpinch.errors import ImageError, UsageError
 from zpinch.images import ImageCollection
 from zpinch.model.design import Backbone, design
 from zpinch.model.frozen import Frozen
-from zpinch.model.model import Model, ModelConfig
+from zpinch.model.model import Model, ModelConfig, needed
 from zpinch.training.learner import Plan
 from zpinch.training.processes import ALONE, Processes
 from zpinch.training.recipes import RECIPES, Objective, Recipe, Schedule
@@ -75,7 +75,7 @@ def build(
         torch.manual_seed(seed)
         model = Model(config)
         mean = torch.from_numpy(training.pixels[:10_000].mean((0, 2, 3)) / 255).float()
-        model.generator.start_at(mean)
+        needed(model.generator, "generator").start_at(mean)
     return (
         model.to(pick_device(device)),
         objective,

@@ -150,12 +150,13 @@ def walk_autoencoder(model: Model, x: Tensor, noise: Noise, *, is_noisy: bool, s
         z_hat = noisy(z, step, noise.uniform(*z.shape)) if is_noisy else z
     else:
         z_hat = reparametrised(*posterior, noise.normal(*posterior.mean.shape))
-    x_hat = model.generator(z_hat, beta, log_ratio)
+    generator = needed(model.generator, "generator")
+    x_hat = generator(z_hat, beta, log_ratio)
     if shown is Shown.NOTHING:
         return Walk(z_hat, x_hat, x_hat[:0], ratio, posterior)
     if shown is Shown.REBUILT:
         return Walk(z_hat, x_hat, scale_gradient(x_hat, beta), ratio, posterior)
-    sampled = model.generator(noise.latents(model.draw, len(x) - half).to(x.device), torch.ones_like(beta[half:]))
+    sampled = generator(noise.latents(model.draw, len(x) - half).to(x.device), torch.ones_like(beta[half:]))
     return Walk(z_hat, x_hat, torch.cat([scale_gradient(x_hat[:half], beta[:half]), sampled]), ratio, posterior)
 
 
@@ -168,7 +169,7 @@ def drawn_ratios(qualities: tuple[float, ...], count: int, noise: Noise) -> Tens
 def walk_gan(model: Model, noise: Noise, count: int) -> Walk:
     """Draws of the prior to images: all that is made is shown to the critic."""
     z = noise.latents(model.draw, count).to(model.device)
-    made = model.generator(z, z.new_ones(len(z)))
+    made = needed(model.generator, "generator")(z, z.new_ones(len(z)))
     return Walk(z, made, made)
 
 

@@ -1,14 +1,14 @@
 """The same weights twice from one seed, on a GPU too, where the fastest kernels add in whatever order they finish."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
 
 
 @contextmanager
-def repeatable() -> Iterator[None]:
+def repeatable() -> Generator[None]:
     """Choose kernels that repeat, where there is a GPU; on the processor all do. As a decorator: of a function's calls.
 
     cuBLAS reads its variable when it is first used in the process, so that a program that used it before sees warnings.
@@ -17,11 +17,9 @@ def repeatable() -> Iterator[None]:
         yield
         return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before, fills = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
+    before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # it costs, and nothing here reads such memory
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before)
-        torch.utils.deterministic.fill_uninitialized_memory = fills
