@@ -60,11 +60,16 @@ def forged(rng: Random) -> bytes:
     g = golden()
     header = dict(g.header)
     if rng.random() < 0.4:
-        header[rng.choice([*header, "new"])] = rng.choice(VALUES)
+        header[rng.choice([*header, "new", "model_bytes"])] = rng.choice(VALUES)
+    inside = rng.randbytes(rng.randrange(1, 40)) if rng.random() < 0.2 else b""
+    if inside and rng.random() < 0.9:
+        header["model_bytes"] = len(inside)
     text = to_json(header) if rng.random() < 0.95 else mutated(rng, to_json(header))
     start = HEADER.pack(MAGIC, rng.choice((VERSION,) * 20 + (0, 2)), len(text)) + text
     seed = zlib.crc32(start)
     out, index = bytearray(start + CRC.pack(seed)), list[bytes]()
+    if inside:
+        out += inside + CRC.pack(zlib.crc32(inside, seed if rng.random() < 0.9 else 0))
     bodies = list(g.bodies) if rng.random() < 0.8 else rng.choices(g.bodies, k=rng.randrange(5))
     for number, body in enumerate(bodies):
         if rng.random() < 0.4:

@@ -29,6 +29,7 @@ from zpinch.tasks.source import open_images
 from zpinch.tasks.train import train
 from zpinch.training.fit_exact import fit_exact
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 ORACLE = Path(__file__).parents[1] / "oracles" / "read_archive.py"
 
 
@@ -96,6 +97,21 @@ def test_an_archivist_needs_no_folder(images: ImageCollection, model: Model, tmp
         with np.load(out) as found:
             wanted = images.pixels[:2] if lossless else model.encode(images.pixels[:2])
             assert np.array_equal(found[name], wanted)
+
+
+@pytest.mark.parametrize("kind", ["codes", "lossless"])
+def test_what_was_written_once_is_read_for_ever(kind: str, tmp_path: Path):
+    golden = GOLDEN / f"inside-{kind}-v1.zpn"
+    archive = tmp_path / "a.zpn"
+    archive.write_bytes(golden.read_bytes())
+    with np.load(golden.with_suffix(".npz")) as wanted, open_archive(archive) as found:
+        assert found.labels is not None
+        assert found.labels.tolist() == wanted["labels"].tolist()
+        assert found.names == tuple(wanted["names"].tolist())
+        if kind == "codes":
+            assert np.array_equal(found.codes, wanted["codes"])
+        else:
+            assert np.array_equal(found[:].pixels, wanted["pixels"])
 
 
 def test_a_given_model_is_taken_before_the_one_inside(images: ImageCollection, model: Model, tmp_path: Path):

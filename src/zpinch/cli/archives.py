@@ -68,8 +68,8 @@ def compress(
         bool,
         Parameter(
             negative="",
-            help="Put what decoding needs of the model into the archive, so that it needs no folder: megabytes for codes, "
-            "some 50 kB for --lossless and --max-error.",
+            help="Put what decoding needs of the model into the archive, so that it needs no folder: megabytes for "
+            "codes, some 50 kB for --lossless and --max-error.",
         ),
     ] = False,
     no_check: Annotated[
