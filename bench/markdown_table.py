@@ -22,6 +22,8 @@ HOW = {  # what makes a result that is not there yet
     "lossless-code-mnist": "python bench/lossless_code.py --data mnist --model MODEL",
     "qualities": "python bench/qualities.py",
     "alarms": "python bench/alarms.py",
+    "sizes": "python bench/sizes.py",
+    "step": "python bench/step.py --data mnist",
     "reliability": "python bench/reliability.py",
     "tasks-embed": "python bench/tasks.py embed --data mnist",
     "tasks-detect-one-class": "python bench/tasks.py detect --only one-class --data mnist",

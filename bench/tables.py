@@ -230,6 +230,31 @@ def spread(values: Sequence[float], spec: str) -> str:
     return f"{mean(values):{spec}} ± {stdev(values) if len(values) > 1 else 0:{spec}}"
 
 
+def step() -> str:
+    """bench/step.py: the share of its convolutions' own rate that a training step reaches, and what else it does."""
+    rows: list[Sequence[str]] = []
+    for name, phase in (at(result("step"), "phases") or {}).items():
+        others = {key: ms for key, ms in phase["operations_ms"].items() if "convolution" not in key}
+        told = ", ".join(f"{key.removeprefix('aten::')} {ms:.1f}" for key, ms in list(others.items())[:6])
+        figures = [f"{phase[key]:,.1f}" for key in ("step_ms", "convolutions_alone_ms")]
+        rows.append([name, *figures, shown(phase["share"], ".0%"), told])
+    heads = ["", "step, ms", "its convolutions alone, ms", "share", "other operations, ms"]
+    return table(heads, rows or [[NONE] * len(heads)]) + foot(["step"])
+
+
+def sizes_of_images() -> str:
+    """bench/sizes.py: the default model of each size."""
+    rows: list[Sequence[str]] = []
+    for row in at(result("sizes"), "rows") or []:
+        channels, height, width = row["shape"]
+        told = [f"{width}x{height} {'grey' if channels == 1 else 'RGB'}", "x".join(map(str, row["code"]))]
+        ways = ("training", "encode", "decode")
+        speeds = [shown(row[f"{way}_images_per_second"], ",.0f") for way in ways]
+        rows.append([*told, shown(row["parameters"] / 1e6, ".1f"), *speeds, shown(row["peak_mib"], ",.0f")])
+    heads = ["", "code", "million weights", "training, images/s", "encode, images/s", "decode, images/s", "peak MiB"]
+    return table(heads, rows or [[NONE] * len(heads)]) + foot(["sizes"])
+
+
 def exact_layer() -> str:
     """bench/lossless.py: the coder alone, in memory."""
     rows: list[Sequence[str]] = []
@@ -366,6 +391,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "optimiser": partial(ablation, "ablation-optimiser"),
     "qualities": qualities,
     "fusing": fusing,
+    "sizes_of_images": sizes_of_images,
+    "step": step,
     "alarms": alarms,
     "reliability": reliability,
     "realism": realism,
