@@ -84,7 +84,7 @@ def decode(file: BinaryIO, name: str, *, channels: int, size: tuple[int, int] | 
 
 
 def decode_alpha(file: BinaryIO, name: str, *, channels: int, size: tuple[int, int] | None = None) -> Pixels:
-    """How opaque each pixel is, (1, height, width): 255 throughout where nothing is transparent, whatever `channels`."""
+    """How opaque each pixel is, (1, height, width), whatever `channels`: 255 throughout without transparency."""
     with _opened(file, name) as image:
         turn = _turn(image)
         image.load()

@@ -257,7 +257,8 @@ def assemble(stored: StoredConfig, parts: Mapping[str, Mapping[str, Tensor]]) ->
         model.sampler = MixtureSampler(stored.mixture)
         model.sampler.load_state_dict(parts["sampler"])
     if stored.completer is not None:
-        check_fits(stored.completer, stored.model)
+        if (stored.completer.image, stored.completer.code) != (stored.model.image, stored.model.code):
+            raise ValueError(f"its completer is for images of {stored.completer.image}")
         model.completer = Completer(stored.completer)
         model.completer.load_state_dict(parts["completer"])
     for name, module in (

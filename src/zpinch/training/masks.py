@@ -28,7 +28,10 @@ def random_masks(count: int, height: int, width: int, rng: torch.Generator) -> T
     tall, wide = between(zero + height // 4, zero + 3 * height // 4), between(zero + width // 4, zero + 3 * width // 4)
     top, left = between(zero, height - tall), between(zero, width - wide)
     # Every other rectangle lies in the middle, where most of a picture is.
-    top, left = torch.where(is_first[:, 0, 0], (height - tall) // 2, top), torch.where(is_first[:, 0, 0], (width - wide) // 2, left)
+    top, left = (
+        torch.where(is_first[:, 0, 0], (height - tall) // 2, top),
+        torch.where(is_first[:, 0, 0], (width - wide) // 2, left),
+    )
     rectangle = (y >= column(top)) & (y < column(top + tall)) & (x >= column(left)) & (x < column(left + wide))
 
     period = between(zero + 2, zero + 6)

@@ -108,9 +108,7 @@ def survey(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) -> Sur
     return Survey(kept, shape, conversions, problems, by_area[0], by_area[-1])
 
 
-def stream_shelf(
-    shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool, of_alpha: bool = False
-) -> ImageStream:
+def stream_shelf(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool, of_alpha: bool = False) -> ImageStream:
     """of_alpha: instead of the images how opaque each of their pixels is, in one channel."""
     seen = survey(shelf, size=size, skip_bad=skip_bad)
     shape, kept, class_names = seen.shape, seen.kept, shelf.class_names
