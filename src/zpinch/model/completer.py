@@ -27,10 +27,10 @@ SIDE = 32  # larger pictures are looked at in so many rows and columns, or fewer
 class CompleterConfig(Frozen):
     image: Shape
     code: Shape
-    components: Width = COMPONENTS
-    classes: Labels = 0  # that the components belong to in turn; 0: to none
-    features: Width = FEATURES
-    hidden: tuple[Width, ...] = HIDDEN
+    components: Width
+    classes: Labels  # that the components belong to in turn; 0: to none
+    features: Width
+    hidden: tuple[Width, ...]
 
 
 class Guess(NamedTuple):

@@ -117,7 +117,10 @@ def completed(
     found = np.empty((len(pixels), count, *pixels.shape[1:]), np.uint8)
     for start in range(0, len(pixels), AT_ONCE):
         some = slice(start, start + AT_ONCE)
-        x, hole = model.as_input(torch.from_numpy(pixels[some])), torch.from_numpy(missing[some]).to(model.device)
+        x, hole = (
+            model.as_input(torch.from_numpy(pixels[some])),
+            torch.from_numpy(missing[some].copy()).to(model.device),
+        )
         found[some] = as_pixels(answers_to(model, completer, x, hole, count=count, steps=steps, rng=rng))
     return np.where(missing[:, None, None], found, pixels[:, None])
 

@@ -55,8 +55,9 @@ def masks_of(mask: Mask, count: int, sides: tuple[int, int], *, seed: int) -> It
         raise ImageError(
             f"a mask is a bool array (height, width) or (n, height, width), not {found.dtype} {found.shape}"
         )
-    found = found if found.ndim == 3 else np.broadcast_to(checked(found[None]), (count, *found.shape))
-    check_fits(found.shape[1:], len(found), sides, count)
+    check_fits(found.shape[-2:], count if found.ndim == 2 else len(found), sides, count)
+    if found.ndim == 2:
+        found = np.broadcast_to(checked(found[None]), (count, *sides))
     return (checked(found[i * BATCH : i * BATCH + n]) for i, n in enumerate(sizes))
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zpinch.images.collection import Pixels
 from zpinch.model.bottleneck import noisy
-from zpinch.model.completer import COMPONENTS, FEATURES, GRID_FEATURES, Completer, CompleterConfig, log_density
+from zpinch.model.completer import COMPONENTS, FEATURES, GRID_FEATURES, HIDDEN, Completer, CompleterConfig, log_density
 from zpinch.model.model import Model
 from zpinch.training.masks import random_masks
 
@@ -77,6 +77,7 @@ def new_completer(model: Model, latents: Tensor, label: Tensor | None, *, seed: 
         components=COMPONENTS if not classes else classes * max(1, COMPONENTS // classes),
         classes=classes,
         features=FEATURES if model.config.code[1:] == (1, 1) else GRID_FEATURES,
+        hidden=HIDDEN,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -9,7 +9,7 @@ KINDS = 4
 def random_masks(count: int, height: int, width: int, rng: torch.Generator) -> Tensor:
     """(count, height, width) bool, true where a pixel is missing.
 
-    In equal parts halves, rectangles anywhere, lines and dots; never none of the pixels, and never all.
+    In equal parts halves, rectangles, lines and dots.
     """
     y, x = torch.arange(height)[None, :, None], torch.arange(width)[None, None, :]
 
