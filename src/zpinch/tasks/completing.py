@@ -19,7 +19,7 @@ from zpinch.model.model import Model
 # Chosen on held-out training images of MNIST: docs/complete.md.
 IDEAS = 6  # components of the mixture that are looked at
 LEAST = 0.02  # weight of an idea that is kept
-TOLERANCE = 0.25  # share of the best idea's error: as much more makes another e times less likely
+TOLERANCE = 0.5  # share of the best idea's error: as much more makes another e times less likely
 RATE = 0.1  # of Adam, in z
 LEASH = 0.25  # weight of how far refining has gone, in deviations of the idea, beside the squared error
 SWEEPS, FADE = 12, 0.8  # how far, in pixels, and how fast the difference at the border fades into the missing part
