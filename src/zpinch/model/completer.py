@@ -54,7 +54,8 @@ class Completer(nn.Module):
         self.weights = nn.Linear(config.features, config.components)
         for layer in (self.ideas, self.weights):
             nn.init.normal_(layer.weight, std=0.3 / config.features**0.5)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
     @property
     def classes(self) -> Tensor:

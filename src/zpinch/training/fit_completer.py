@@ -17,7 +17,7 @@ from zpinch.model.completer import COMPONENTS, FEATURES, GRID_FEATURES, HIDDEN, 
 from zpinch.model.model import Model
 from zpinch.training.masks import random_masks
 
-BATCH = 256
+BATCH = 128
 RATE = 2e-3
 CLASS = 0.3
 WARM_UP_STEPS = 20
@@ -51,7 +51,7 @@ def fit_completer(
         rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
         chosen = torch.randint(len(latents), (BATCH,), generator=rng)
         x, z = model.as_input(images[rows[chosen]]), latents[chosen].to(model.device)
-        missing = random_masks(BATCH, *x.shape[2:], rng).to(model.device)
+        missing = random_masks(BATCH, *model.config.image[1:], rng=rng).to(model.device)
         guess = completer(x, missing)
         density = log_density(guess, noisy(z, model.config.step, torch.rand(z.shape, generator=rng)))
         loss = 0.0
