@@ -330,6 +330,22 @@ def reliability() -> str:
     return table(heads, rows or [[NONE] * 3]) + foot(["reliability"])
 
 
+def complete() -> str:
+    """Error and accuracy of completed images for each mask: bench/tasks.py complete."""
+    masks = at(result("tasks-complete"), "masks") or {"half": {}, "center": {}}
+    names = [row["name"] for row in at(next(iter(masks.values())), "methods") or [{"name": "zpinch"}]]
+    rows: list[Sequence[str]] = []
+    for i, name in enumerate(names):
+        found = [(at(mask, "methods") or [{}] * len(names))[i] for mask in masks.values()]
+        cells = [(shown(row.get("mse"), ".4f"), shown(row.get("accuracy"), ".1%")) for row in found]
+        speed = min((row["images_per_second"] for row in found if row), default=None)
+        rows.append([name, *(cell for pair in cells for cell in pair), shown(speed, ",.0f")])
+    bounds = [cell for mask in masks.values() for cell in (NONE, shown(mask.get("bound"), ".1%"))]
+    rows.append(["a classifier of the known pixels", *bounds, NONE])
+    heads = ["", *(f"{mask}, {what}" for mask in masks for what in ("mse", "accuracy")), "images / s"]
+    return table(heads, rows) + foot(["tasks-complete"])
+
+
 def embed() -> str:
     """Neighbours and a linear classifier on features learned without labels: bench/tasks.py embed."""
     found = at(result("tasks-embed"), "rows") or [{"name": "zpinch (fusion)"}]
@@ -404,6 +420,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "reproduce_pca": published_tables.pca,
     "reproduce_densities": published_tables.densities,
     "reproduce_balance": published_tables.balance,
+    "complete": complete,
     "embed": embed,
     "detect": detect,
     "detect_promise": detect_promise,

@@ -1,4 +1,4 @@
-"""The models of bench/tasks.py, trained without labels, or taken from an earlier call."""
+"""The models of bench/tasks.py, most of them trained without labels, or taken from an earlier call."""
 
 import argparse
 from pathlib import Path
@@ -27,14 +27,19 @@ def unlabelled(images: zpinch.ImageCollection, count: int | None = None) -> zpin
 
 
 def trained(
-    name: str, images: zpinch.ImageCollection, *, settings: tuple[str, ...] = (), **how: object
+    name: str,
+    images: zpinch.ImageCollection,
+    *,
+    with_labels: bool = False,
+    settings: tuple[str, ...] = (),
+    **how: object,
 ) -> zpinch.Model:
-    """The model in runs/NAME, trained now where it is not there. Labels are not shown to it."""
+    """The model in runs/NAME, trained now where it is not there. Labels are not shown to it unless asked for."""
     folder = RUNS / name
     if not (folder / "config.json").is_file():
         with ProgressLine(Console(stderr=True)) as line:
             zpinch.train(
-                unlabelled(images),
+                images if with_labels else unlabelled(images),
                 out=folder,
                 listener=line,
                 command="bench/tasks.py",

@@ -92,7 +92,7 @@ class ImageEstimator(BaseEstimator):
                 backbone=self.backbone,
                 latent=self.latent,
                 steps=self.steps,
-                settings=("schedule.exact_share=0", *self.settings),
+                settings=("schedule.exact_share=0", "schedule.completer_share=0", *self.settings),
                 seed=int(check_random_state(self.random_state).randint(2**31)),
                 device="cpu",
             )

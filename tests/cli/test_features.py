@@ -1,4 +1,4 @@
-"""embed and detect on the command line: what is printed where, and how failures end."""
+"""embed, detect and complete on the command line: what is printed where, and how failures end."""
 
 from pathlib import Path
 
@@ -44,3 +44,28 @@ def test_failures_name_the_way_out(zpinch: Zpinch, gan: Path, model: Path, data:
         assert_fails(zpinch(verb, "nowhere/", "-m", model, "-o", "x.csv"), 1, "does not exist")
         assert_fails(zpinch(verb, "none.zpn", "-m", model, "-o", "x.csv"), 1, "none.zpn")
     assert "x.csv" not in names_here()
+
+
+def test_missing_parts_are_filled_in(zpinch: Zpinch, model: Path, data: Path):
+    found = zpinch("complete", data, "-m", model, "--mask", "half", "--answers", "3", "--steps", "1", "-o", "w.npz")
+    assert (found.code, found.out) == (0, "w.npz: 30 images completed, 3 answers to each\n")
+    told = zpinch(
+        "complete", data, "-m", model, "--mask", "random:0.2", "-o", "w/", "--picture", "p.png", "--json"
+    ).json()
+    assert told == {"out": "w", "images": 30, "answers": 1}
+    assert {"w.npz", "w", "p.png"} <= names_here()
+    with np.load("w.npz") as whole:
+        known = whole["images"].reshape(30, 3, 28, 28)[:, :, :14]
+    np.testing.assert_array_equal(known, np.broadcast_to(open_images(data).pixels[:, :, :14], known.shape))
+    assert zpinch("complete", "w/", "-m", model, "--mask", "alpha", "-o", "a/").code == 1
+
+
+def test_a_mask_that_cannot_be_used_is_refused(zpinch: Zpinch, gan: Path, model: Path, data: Path):
+    asked = ("complete", data, "-o", "x.npz", "-m")
+    assert_fails(zpinch(*asked, gan, "--mask", "half"), 3, "no encoder", "--recipe fusion")
+    assert_fails(zpinch(*asked, model, "--mask", "hlaf"), 1, "--mask hlaf", "half, center")
+    assert_fails(zpinch(*asked, model, "--mask", "random:2"), 1, "random:0.5")
+    assert_fails(zpinch(*asked, model, "--mask", "alpha"), 1, "no transparent pixels")
+    assert_fails(zpinch(*asked, model, "--mask", "half", "--size", "20"), 1, "28x28 grey", "20x20 grey")
+    assert_fails(zpinch(*asked, model, "--mask", "half", "--answers", "0"), 1, "--answers")
+    assert "x.npz" not in names_here()

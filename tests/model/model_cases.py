@@ -90,8 +90,10 @@ def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
 
 @contextmanager
 def tiny_training() -> Iterator[None]:
-    """Leave out the rehearsal, whose timing would choose the precision, and most steps of the feature extractor."""
+    """Leave out the rehearsal, whose timing would choose the precision, and most of the extractor and the completer."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zpinch.evaluation.features.STEPS", 4)
+        patch.setattr("zpinch.training.fit_completer.HIDDEN", (64,))
+        patch.setattr("zpinch.training.fit_completer.BATCH", 64)
         patch.setattr("zpinch.tasks.preparation.rehearse", lambda *_: Cost(0.01, 0.02, 0.01, "float32", 100.0))
         yield

@@ -1,11 +1,11 @@
-"""The verbs that look at images with a trained model: embed, detect."""
+"""The verbs that look at images with a trained model: embed, detect, complete."""
 
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from zpinch.cli.program import COMMON, READING, Common, OutOption, Reading, app, examples, tell
+from zpinch.cli.program import COMMON, READING, Common, ModelOption, OutOption, Reading, app, examples, tell, whole
 
 Looking = Annotated[
     Path | None,
@@ -84,3 +84,58 @@ def detect(
         )
     tell(console, found.notes)
     common.show(found.as_dict(), *found.lines())
+
+
+@app.command(
+    help_epilogue=examples(
+        "zpinch complete digits -m model --mask half --answers 4 -o whole.npz --picture whole.png",
+        "zpinch complete torn/ -m model --mask alpha -o whole/",
+    )
+)
+def complete(
+    data: str,
+    *,
+    model: ModelOption,
+    mask: Annotated[
+        str, Parameter(help="half, center, lines, random:0.5, alpha, or an image whose white pixels are missing.")
+    ],
+    out: OutOption,
+    answers: Annotated[int, Parameter(converter=whole, help="To each image; the first has the least error.")] = 1,
+    steps: Annotated[int, Parameter(converter=whole, help="Of refinement on the code; 0 is fast.")] = 8,
+    picture: Annotated[
+        Path | None, Parameter(help="A .png of the first images, their answers, and what they were.")
+    ] = None,
+    reading: Reading = READING,
+    common: Common = COMMON,
+) -> None:
+    """Fill in the missing pixels of images; known ones come back untouched.
+
+    With --mask alpha those are missing that are not opaque. OUT is a folder of PNG, .npz, .parquet, .zip or a .png
+    sheet, chosen by its ending.
+    """
+    from zpinch.images import open_alpha
+    from zpinch.tasks.complete import complete as complete_images
+    from zpinch.tasks.progress import progress_bar
+    from zpinch.tasks.source import open_stream
+
+    console = common.console()
+    options = reading.options("all")
+    source = open_stream(data, **options)
+    with progress_bar(console, "completing") as report:
+        made = complete_images(
+            source,
+            model,
+            open_alpha(data, **{k: v for k, v in options.items() if k != "labels"}) if mask == "alpha" else mask,
+            out,
+            answers=answers,
+            steps=steps,
+            seed=common.seed,
+            picture=picture,
+            force=common.force,
+            progress=report,
+        )
+    tell(console, source.notes)
+    common.show(
+        {"out": str(out), "images": len(made) // answers, "answers": answers},
+        f"{out}: {len(made) // answers:,} images completed{f', {answers} answers to each' if answers > 1 else ''}",
+    )

@@ -6,7 +6,7 @@
 from zpinch.images.builtin import NAMES as BUILTIN_NAMES
 from zpinch.images.checking import CheckReport, check_source
 from zpinch.images.collection import ImageCollection, ImageStream
-from zpinch.images.opening import open_stream, splits_of
+from zpinch.images.opening import open_alpha, open_stream, splits_of
 from zpinch.images.writers import ImageWriter, contact_sheet, open_writer, save_images
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "ImageWriter",
     "check_source",
     "contact_sheet",
+    "open_alpha",
     "open_stream",
     "open_writer",
     "save_images",

@@ -79,13 +79,23 @@ def decode(file: BinaryIO, name: str, *, channels: int, size: tuple[int, int] | 
     with _opened(file, name) as image:
         turn = _turn(image)
         image.load()
-        upright = _eight_bits(image, name)
-        if turn != 1:
-            upright = upright.transpose(_TURNS[turn])
-        upright = upright.convert("L" if channels == 1 else "RGB")
-        if size is not None:
-            upright = resize(upright, size)
-        return to_channels_first(np.asarray(upright))
+        plain = _eight_bits(image, name).convert("L" if channels == 1 else "RGB")
+        return _upright(plain, turn, size)
+
+
+def decode_alpha(file: BinaryIO, name: str, *, channels: int, size: tuple[int, int] | None = None) -> Pixels:
+    """How opaque each pixel is, (1, height, width), whatever `channels`: 255 throughout without transparency."""
+    with _opened(file, name) as image:
+        turn = _turn(image)
+        image.load()
+        is_opaque = image.mode.startswith("I") or not _has_alpha(image)
+        alpha = Image.new("L", image.size, 255) if is_opaque else image.convert("RGBA").getchannel("A")
+        return _upright(alpha, turn, size)
+
+
+def _upright(image: Image.Image, turn: int, size: tuple[int, int] | None) -> Pixels:
+    image = image if turn == 1 else image.transpose(_TURNS[turn])
+    return to_channels_first(np.asarray(image if size is None else resize(image, size)))
 
 
 def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -149,8 +159,12 @@ def _has_colour(image: Image.Image) -> bool:
     return image.mode not in _GREY
 
 
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in _ALPHA or "transparency" in image.info
+
+
 def _conversions(image: Image.Image) -> Iterator[str]:
-    if image.mode in _ALPHA or "transparency" in image.info:
+    if _has_alpha(image):
         yield "alpha"
     if image.mode in ("P", "PA"):
         yield "palette"
@@ -175,7 +189,7 @@ def _eight_bits(image: Image.Image, name: str) -> Image.Image:
         if samples.min() < 0 or samples.max() > 0xFFFF:
             raise ImageError(f"{name} holds 32-bit samples. Save it with 8 or 16 bits a sample.")
         return Image.fromarray((samples >> 8).astype(np.uint8))
-    if image.mode in _ALPHA or "transparency" in image.info:
+    if _has_alpha(image):
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
     return image

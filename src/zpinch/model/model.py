@@ -27,6 +27,7 @@ from zpinch.codec.tables import CodeTables
 from zpinch.errors import ImageError, ModelError, UsageError
 from zpinch.model.bottleneck import DEFAULT_QUALITY, QUALITIES, dequantise, quantise
 from zpinch.model.calibration import Calibration
+from zpinch.model.completer import Completer
 from zpinch.model.critic import CriticConfig, build_critic
 from zpinch.model.encoder import EncoderConfig, MlpEncoder, MlpEncoderConfig, Shape, build_encoder
 from zpinch.model.frozen import Frozen
@@ -155,6 +156,7 @@ class Model(nn.Module):
             self.sampler = GaussianSampler(GaussianSamplerConfig(code=config.code, labels=config.labels))
         elif config.is_variational:
             self.sampler = GaussianSampler(GaussianSamplerConfig(code=config.code))
+        self.completer: Completer | None = None  # guesses codes of what is seen in part, once trained
         self.coders: dict[int, Coders] = {}  # by quality, once trained
         self.exact: ExactNet | None = None  # codes pixels, once trained
         self.calibration: Calibration | None = None  # what normal images score, once trained

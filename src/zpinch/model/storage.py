@@ -11,12 +11,12 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ from zpinch.errors import CorruptModel, LimitError, ModelError, UsageError, Zpin
 from zpinch.model.bottleneck import DEFAULT_QUALITY
 from zpinch.model.calibration import calibration_of
 from zpinch.model.card import METRICS, card_files
+from zpinch.model.completer import Completer, CompleterConfig
 from zpinch.model.frozen import Frozen
 from zpinch.model.model import Coders, Model, ModelConfig
 from zpinch.model.prior.sampler import GaussianSampler, MixtureSampler, MixtureSamplerConfig
@@ -51,6 +52,7 @@ class StoredConfig(Frozen):
     name: str
     model: ModelConfig
     mixture: MixtureSamplerConfig | None  # None for recipes whose sampler is not fitted
+    completer: Annotated[CompleterConfig | None, Field(exclude_if=lambda found: found is None)] = None
     identities: dict[str, str]
     facts: dict[str, Any]  # for people: data fingerprint, metrics, command, versions, date
 
@@ -64,6 +66,7 @@ def part_tensors(model: Model) -> dict[str, dict[str, Tensor]]:
         "critic": model.critic,
         "density": model.prior,
         "sampler": model.sampler,
+        "completer": model.completer,
     }
     for name, module in modules.items():
         if module is not None:
@@ -101,6 +104,7 @@ def identities(model: Model) -> dict[str, str]:
         "critic": model.config.critic,
         "density": model.config.prior,
         "sampler": model.sampler.config if model.sampler else None,
+        "completer": model.completer.config if model.completer else None,
     }
     joints = model.config.model_dump_json(include={"image", "code", "step", "qualities", "class_names"})
     result = {"joints": hashlib.sha256(joints.encode()).hexdigest()}
@@ -131,6 +135,7 @@ def save(model: Model, folder: str | Path, *, force: bool = False) -> Path:
         name=folder.resolve().name,  # "." has none of its own
         model=model.config,
         mixture=model.sampler.config if isinstance(model.sampler, MixtureSampler) else None,
+        completer=model.completer.config if model.completer else None,
         identities=identities(model),
         facts=model.facts,
     )
@@ -258,6 +263,11 @@ def assemble(stored: StoredConfig, parts: Mapping[str, Mapping[str, Tensor]]) ->
     if stored.mixture is not None:
         model.sampler = MixtureSampler(stored.mixture)
         model.sampler.load_state_dict(parts["sampler"])
+    if stored.completer is not None:
+        if (stored.completer.image, stored.completer.code) != (stored.model.image, stored.model.code):
+            raise ValueError(f"its completer is for images of {stored.completer.image}")
+        model.completer = Completer(stored.completer)
+        model.completer.load_state_dict(parts["completer"])
     for name, module in (
         ("encoder", model.encoder),
         ("generator", model.generator),

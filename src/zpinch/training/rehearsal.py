@@ -14,6 +14,7 @@ import torch
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.prior.autoregressive import fit_autoregressive
+from zpinch.training.fit_completer import fit_completer
 from zpinch.training.fit_exact import fit_exact
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import training_steps
@@ -70,6 +71,7 @@ def rehearse(
     others = schedule.quality_share * (len(model.config.qualities) - 1)
     later = schedule.prior_share * (1 + others) * prior_seconds(model)
     later += schedule.exact_share * exact_seconds(images, model.device)
+    later += schedule.completer_share * completer_seconds(model, images)
     return Cost(quiet, playing, later if model.encoder else 0.0, precision, peak)
 
 
@@ -78,6 +80,26 @@ def exact_seconds(images: ImageCollection, device: torch.device) -> float:
     clock: list[float] = []
     few = images[: min(len(images), 1000)]
     fit_exact(few, steps=LATER_STEPS, seed=0, device=device, progress=lambda done, of: clock.append(now(device)))
+    return float(np.diff(clock).mean())
+
+
+def completer_seconds(model: Model, images: ImageCollection) -> float:
+    """A step of the completer, on latents that mean nothing; 0 for a model without an encoder."""
+    if model.encoder is None:
+        return 0.0
+    clock: list[float] = []
+    which = np.arange(min(len(images), 64))
+    z = torch.randn((len(which), *model.config.code), generator=torch.Generator().manual_seed(0))
+    fit_completer(
+        model,
+        images.pixels,
+        which,
+        z,
+        None,
+        steps=6,
+        seed=0,
+        progress=lambda done, of: clock.append(now(model.device)),
+    )
     return float(np.diff(clock).mean())
 
 

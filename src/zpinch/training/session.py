@@ -29,6 +29,7 @@ from zpinch.model.prior.factorised import FactorisedPrior, fit_density, tables_f
 from zpinch.model.prior.sampler import CANDIDATES, GaussianSampler, MixtureSampler, fit_mixture
 from zpinch.training import stopping
 from zpinch.training.checkpoint import NO_PAST, Past, Snapshot, save_look, save_since
+from zpinch.training.fit_completer import fit_completer
 from zpinch.training.fit_exact import fit_exact
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import Progress, training_steps
@@ -235,6 +236,18 @@ def finish(
         listener.entered("fitting the exact layer")
         model.exact = fit_exact(
             training, steps=exact_steps, seed=plan.seed, device=model.device, progress=listener.advanced
+        )
+    if completer_steps := round(plan.schedule.completer_share * steps):
+        listener.entered("learning to complete")
+        model.completer = fit_completer(
+            model,
+            training.pixels,
+            coded,
+            latents,
+            labels,
+            steps=completer_steps,
+            seed=plan.seed,
+            progress=listener.advanced,
         )
     listener.entered("fitting the sampler")
     latent = dequantise(codes, model.config.step).numpy()

@@ -17,7 +17,7 @@ import numpy as np
 
 from zpinch.errors import CorruptImage, ImageError, LimitError
 from zpinch.images.collection import ImageCollection, ImageStream, Pixels, Shape
-from zpinch.images.decoding import CONVERSIONS, LOSSES, SIDES, Header, decode, read_header
+from zpinch.images.decoding import CONVERSIONS, LOSSES, SIDES, Header, decode, decode_alpha, read_header
 from zpinch.images.layout import Layout, Place, Problem
 
 _NAMED_IN_NOTES = 5
@@ -108,7 +108,8 @@ def survey(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) -> Sur
     return Survey(kept, shape, conversions, problems, by_area[0], by_area[-1])
 
 
-def stream_shelf(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) -> ImageStream:
+def stream_shelf(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool, of_alpha: bool = False) -> ImageStream:
+    """of_alpha: instead of the images how opaque each of their pixels is, in one channel."""
     seen = survey(shelf, size=size, skip_bad=skip_bad)
     shape, kept, class_names = seen.shape, seen.kept, shelf.class_names
     if shape is None:
@@ -117,6 +118,8 @@ def stream_shelf(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) 
             f"{shelf.source}: {count_images(len(seen.problems))}, and none can be used. The first: {error}"
         )
     notes = (*shelf.notes, *seen.notes)
+    decoded = decode_alpha if of_alpha else decode
+    shape = (1, *shape[1:]) if of_alpha else shape
 
     def read(batch: int) -> Iterator[ImageCollection]:
         with shelf.unlock() as open_place:
@@ -125,7 +128,7 @@ def stream_shelf(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) 
                 pixels = np.empty((len(places), *shape), np.uint8)
                 for row, place in zip(pixels, places, strict=True):
                     with open_place(place) as file:
-                        row[:] = _decode_as(shape, file, place.name, stretch=size is not None)
+                        row[:] = _decode_as(shape, decoded, file, place.name, stretch=size is not None)
                 labels = np.array([place.label for place in places], np.int64) if class_names else None
                 names = tuple(place.name for place in places) if shelf.has_names else None
                 yield ImageCollection(pixels, labels, class_names, names, shelf.source, notes, seen.losses)
@@ -143,9 +146,9 @@ def stream_shelf(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) 
     )
 
 
-def _decode_as(shape: Shape, file: BinaryIO, name: str, *, stretch: bool) -> Pixels:
+def _decode_as(shape: Shape, decoded: Callable[..., Pixels], file: BinaryIO, name: str, *, stretch: bool) -> Pixels:
     channels, height, width = shape
-    pixels = decode(file, name, channels=channels, size=(height, width) if stretch else None)
+    pixels = decoded(file, name, channels=channels, size=(height, width) if stretch else None)
     if pixels.shape != shape:
         raise CorruptImage(f"{name} has changed since its header was read")
     return pixels

@@ -1,0 +1,189 @@
+"""Completed images against what they were, borders against SciPy's distances, masks from files against Pillow's."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.ndimage import distance_transform_cdt
+
+import zpinch
+from trained_models import SETTINGS, Spots
+from zpinch.errors import ImageError, ModelError, UsageError
+from zpinch.images import ImageCollection, save_images
+from zpinch.model.model import Model
+from zpinch.model.storage import load
+from zpinch.tasks.completing import FADE, SWEEPS, blended
+from zpinch.tasks.masking import masks_of
+
+MASKS = ("half", "center", "lines", "random:0.3")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """Small, but it has learned for long enough to know digits."""
+    from model_cases import digits, tiny_training
+
+    shares = [f"schedule.{part}_share={share}" for part, share in (("exact", 0), ("prior", 0.01), ("completer", 0.4))]
+    out = tmp_path_factory.mktemp("models") / "digits"
+    with tiny_training():
+        how = {"recipe": "autoencoder", "backbone": "mlp", "latent": 16, "steps": 800}
+        return zpinch.train(digits(1500), settings=(*SETTINGS, *shares), out=out, **how)
+
+
+def missing_of(mask: str) -> np.ndarray:
+    return next(masks_of(mask, 1, (28, 28), seed=0))[0]
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("steps", [0, 3])
+def test_known_pixels_are_untouched_and_others_better_than_the_mean(
+    model: Model, held_digits: ImageCollection, train_digits: ImageCollection, mask: str, steps: int
+):
+    x = held_digits.pixels[:40]
+    missing = (
+        np.broadcast_to(missing_of(mask), (40, 28, 28))
+        if mask[0] != "r"
+        else next(masks_of(mask, 40, (28, 28), seed=0))
+    )
+    found = zpinch.complete(held_digits[:40], model, mask, steps=steps).pixels
+    hole = missing[:, None]
+    np.testing.assert_array_equal(np.where(hole, 0, found), np.where(hole, 0, x))
+    mean = np.broadcast_to(train_digits.pixels.mean(0), x.shape)
+
+    def error(guess: np.ndarray) -> float:
+        return float(np.square(guess[hole] - x[hole].astype(float)).mean())
+
+    assert error(found) < 0.9 * error(mean)
+
+
+def test_refining_agrees_better_with_what_is_known(model: Model, held_digits: ImageCollection):
+    """Without the known pixels put back."""
+    from zpinch.tasks.completing import ideas_of
+
+    x, missing = model.as_input(torch.from_numpy(held_digits.pixels[:30])), torch.zeros(30, 28, 28, dtype=torch.bool)
+    missing[:, 14:] = True
+    errors = []
+    for steps in (0, 10):
+        ideas = ideas_of(model, model.completer, x, missing, steps=steps)
+        made = (ideas.weight[:, :, None, None, None] * ideas.made).sum(1)
+        errors.append(float((made - x).square()[:, :, :14].mean()))
+        np.testing.assert_allclose(ideas.weight.sum(1), 1, rtol=1e-5)
+    assert errors[1] < 0.9 * errors[0]
+
+
+def test_answers_differ_where_the_picture_is_open(model: Model, held_digits: ImageCollection):
+    few = held_digits[:12]
+    found = zpinch.complete(few, model, "half", answers=5, steps=2)
+    assert len(found) == 60
+    assert found.names[:6] == ("0-1", "0-2", "0-3", "0-4", "0-5", "1-1")
+    np.testing.assert_array_equal(found.labels, np.repeat(few.labels, 5))
+    apart = found.pixels.reshape(12, 5, 28, 28).astype(float).std(1)
+    assert (apart[:, :14] == 0).all()
+    assert (apart[:, 14:].max((1, 2)) > 10).all()
+    dots = zpinch.complete(few, model, "random:0.02", answers=5, steps=2).pixels.reshape(12, 5, 28, 28).astype(float)
+    assert dots.std(1).sum() < 0.2 * apart.sum()  # next to nothing is open there
+    again = zpinch.complete(few, model, "half", answers=5, steps=2)
+    other = zpinch.complete(few, model, "half", answers=5, steps=2, seed=1)
+    np.testing.assert_array_equal(again.pixels, found.pixels)
+    assert (other.pixels != found.pixels).any()
+    np.testing.assert_array_equal(found.pixels[::5], zpinch.complete(few, model, "half", steps=2).pixels)
+
+
+def test_borders_are_seamless():
+    """A picture that is too bright by a constant is shaded off ring by ring from the known pixels."""
+    rng = np.random.default_rng(0)
+    missing = np.zeros((2, 20, 20), bool)
+    missing[0, 6:15, 3:17] = True
+    missing[1] = rng.random((20, 20)) < 0.9
+    x = torch.from_numpy(rng.uniform(0.3, 0.5, (2, 3, 20, 20)))
+    found = blended(x + 0.25, x, torch.from_numpy(missing)) - x
+    ring = np.stack([distance_transform_cdt(mask, "chessboard") for mask in missing])
+    assert ring.max() <= SWEEPS
+    wanted = np.where(ring > 0, 0.25 * (1 - FADE**ring), 0)
+    np.testing.assert_allclose(found, np.broadcast_to(wanted[:, None], found.shape), atol=1e-6)
+
+
+def test_masks_from_words_images_and_transparency(model: Model, held_digits: ImageCollection, tmp_path: Path):
+    few, wanted = held_digits.pixels[:3], np.zeros((3, 28, 28), bool)
+    wanted[:, 3:9, 5:20] = True
+    wanted[1, 20:, :4] = True
+    (tmp_path / "torn").mkdir()
+    for i in range(3):
+        opaque = np.where(wanted[i], 40 * i, 255).astype(np.uint8)  # half transparent counts as missing
+        Image.fromarray(np.stack([few[i, 0], opaque], 2), "LA").save(tmp_path / "torn" / f"{i}.png")
+    found = zpinch.complete(tmp_path / "torn", model, "alpha", tmp_path / "whole", steps=0)
+    as_array = zpinch.complete(few[:, 0], model, wanted, steps=0)
+    np.testing.assert_array_equal(found.pixels, as_array.pixels)
+    for i in range(3):
+        with Image.open(tmp_path / "whole" / f"{i}.png") as image:
+            np.testing.assert_array_equal(np.asarray(image), found.pixels[i, 0])
+    Image.fromarray(np.where(wanted[0], 255, 0).astype(np.uint8)).save(tmp_path / "mask.png")
+    from_image = zpinch.complete(few[:, 0], model, tmp_path / "mask.png", steps=0)
+    np.testing.assert_array_equal(from_image.pixels[0], found.pixels[0])
+    assert missing_of("half").sum() == 14 * 28
+    assert missing_of("center").sum() == 14 * 14
+    assert missing_of("lines").sum() == 14 * 28
+    assert missing_of("random:0.3").sum() == round(0.3 * 784)
+
+
+def test_the_picture(model: Model, held_digits: ImageCollection, tmp_path: Path):
+    found = zpinch.complete(held_digits[:15], model, "center", answers=2, steps=0, picture=tmp_path / "p.png")
+    with Image.open(tmp_path / "p.png") as sheet:
+        assert sheet.size == (12 * 57 - 1, 4 * 57 - 1)
+        shown = np.asarray(sheet)[::2, ::2]
+    given, first = shown[:28, :28], np.asarray(Image.open(tmp_path / "p.png"))[57 : 57 + 56 : 2, :56:2]
+    hole = missing_of("center")
+    np.testing.assert_array_equal(given, np.where(hole, 128, held_digits.pixels[0, 0]))
+    np.testing.assert_array_equal(first, found.pixels[0, 0])
+
+
+def test_a_stored_completer_completes_alike(model: Model, held_digits: ImageCollection, tmp_path: Path):
+    model.save(tmp_path / "kept")
+    again = load(tmp_path / "kept")
+    one, other = (zpinch.complete(held_digits[:5], m, "half", answers=2, steps=1).pixels for m in (model, again))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_bad_input_leaves_nothing_behind(
+    model: Model, gan: Path, spots: Spots, held_digits: ImageCollection, tmp_path: Path
+):
+    save_images(held_digits[:2], tmp_path / "opaque")
+    (tmp_path / "there.npz").write_text("mine")
+    Image.fromarray(np.full((20, 28), 255, np.uint8)).save(tmp_path / "wide.png")
+    without = load(gan)
+    old = load(Path(model.save(tmp_path / "old")))
+    old.completer = None
+    before = set(tmp_path.rglob("*"))
+    few, every = held_digits[:2], np.ones((28, 28), bool)
+    for data, by, mask, how, kind, words in (
+        (few, model, every, {}, ImageError, "covers everything.*zpinch generate"),
+        (few, model, ~every, {}, ImageError, "covers nothing"),
+        (few, model, np.stack([np.tri(28, dtype=bool), every]), {}, ImageError, "covers everything"),
+        (few, model, np.ones((20, 28), bool), {}, ImageError, "mask is 28x20, the images are 28x28"),
+        (few, model, tmp_path / "wide.png", {}, ImageError, "mask is 28x20, the images are 28x28"),
+        (few, model, np.ones((3, 28, 28), bool), {}, ImageError, "3 masks for 2 images"),
+        (few, model, np.ones((28, 28)), {}, ImageError, "bool array"),
+        (few, model, "quarter", {}, UsageError, "--mask quarter.*half, center"),
+        (few, model, "random:1.5", {}, UsageError, "above 0 and below 1"),
+        (few, model, "random", {}, UsageError, "random:0.5"),
+        (few, model, "alpha", {}, UsageError, "path of the images"),
+        ("digits", model, "alpha", {}, UsageError, "no transparent pixels"),
+        (tmp_path / "opaque", model, "alpha", {}, ImageError, "mask of .*png covers nothing"),
+        (few, without, "half", {}, ModelError, "no encoder.*--recipe fusion"),
+        (few, old, "half", {}, ModelError, "has not learned to complete.*Train it again"),
+        (spots.images, model, "half", {}, ImageError, "28x28 grey.*8x8"),
+        (held_digits[:0], model, "half", {}, ImageError, "no image"),
+        (few, model, "half", {"answers": 0}, UsageError, "--answers must be 1 to 100"),
+        (few, model, "half", {"steps": -1}, UsageError, "--steps"),
+        (few, model, "half", {"out": tmp_path / "there.npz"}, UsageError, "--force"),
+        (few, model, "half", {"out": tmp_path / "x.jpg"}, UsageError, "jpg is not written"),
+        (few, model, "half", {"picture": tmp_path / "p.gif"}, UsageError, "is a .png"),
+    ):
+        with pytest.raises(kind, match=words):
+            zpinch.complete(data, by, mask, **{"out": tmp_path / "x.npz", **how})
+    assert set(tmp_path.rglob("*")) == before
+    zpinch.complete(few, model, "half", tmp_path / "there.npz", steps=0, force=True)
+    with np.load(tmp_path / "there.npz") as arrays:
+        assert arrays["images"].shape == (2, 28, 28)
