@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zpinch.model.model import Model
     from zpinch.model.storage import load
     from zpinch.tasks.archive import Archive, open_archive
+    from zpinch.tasks.augment import augment
     from zpinch.tasks.compress import compress
     from zpinch.tasks.decompress import decompress
     from zpinch.tasks.detect import detect
@@ -33,6 +34,7 @@ __all__ = [
     "ImageCollection",
     "Model",
     "ZpinchError",
+    "augment",
     "compress",
     "decompress",
     "detect",

@@ -1,0 +1,48 @@
+"""What is kept of made images: those that a classifier of the real ones takes for their class, and that copy none.
+
+The classifier has learned from the real images, shifted and turned; what it gives to another class is off-class. A copy
+is an image much nearer to a real one, in pixels, than real ones are to each other.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zpinch.evaluation.classifier import Examples, Learning, learn
+from zpinch.evaluation.metrics import nearest_distances
+from zpinch.images import ImageCollection
+from zpinch.images.cache import gathered
+from zpinch.tasks.mixing import Made
+
+NEAR = 0.25  # of what is usual between real images: nearer is a copy
+LOOKED_AT = 20_000  # real images that copies are sought among, and the usual distance is taken of
+
+
+class Kept(NamedTuple):
+    """Which made images pass, each of (n,); an image that fails both is counted as off-class."""
+
+    passes: NDArray[np.bool_]
+    is_off_class: NDArray[np.bool_]
+    is_copy: NDArray[np.bool_]
+
+
+class Sieve:
+    def __init__(self, real: ImageCollection, *, seed: int) -> None:
+        """real: labelled, in memory or mapped."""
+        assert real.labels is not None
+        rng = np.random.default_rng(seed)
+        some = real if len(real) <= LOOKED_AT else real[np.sort(rng.permutation(len(real))[:LOOKED_AT])]
+        self._pixels = gathered(some.pixels, rng.permutation(len(some)), some.source)
+        half = len(some) // 2
+        between = nearest_distances(self._pixels[:half][:1000], self._pixels[half:])
+        self._least = NEAR * float(np.median(between))
+        how = Learning(moves=True)
+        self._classifier = learn(
+            Examples(real.pixels, real.labels), None, how, classes=len(real.class_names), seed=seed
+        )
+
+    def __call__(self, made: Made) -> Kept:
+        off_class = self._classifier.predict(made.pixels) != made.labels
+        copy = (nearest_distances(made.pixels, self._pixels) < self._least) & ~off_class
+        return Kept(~off_class & ~copy, off_class, copy)
