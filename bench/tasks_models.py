@@ -1,4 +1,4 @@
-"""The models of bench/tasks.py, trained without labels, or taken from an earlier call."""
+"""The models of bench/tasks.py, most of them trained without labels, or taken from an earlier call."""
 
 from pathlib import Path
 
@@ -14,10 +14,16 @@ def unlabelled(images: zpinch.ImageCollection, count: int | None = None) -> zpin
     return zpinch.ImageCollection(images.pixels[:count], source=images.source)
 
 
-def trained(name: str, images: zpinch.ImageCollection, **how: object) -> zpinch.Model:
-    """The model in runs/NAME, trained now where it is not there. Labels are not shown to it."""
+def trained(name: str, images: zpinch.ImageCollection, *, with_labels: bool = False, **how: object) -> zpinch.Model:
+    """The model in runs/NAME, trained now where it is not there. Labels are not shown to it unless asked for."""
     folder = RUNS / name
     if not (folder / "config.json").is_file():
         with ProgressLine(Console(stderr=True)) as line:
-            zpinch.train(unlabelled(images), out=folder, listener=line, command="bench/tasks.py", **how)
+            zpinch.train(
+                images if with_labels else unlabelled(images),
+                out=folder,
+                listener=line,
+                command="bench/tasks.py",
+                **how,
+            )
     return zpinch.load(folder)

@@ -1,5 +1,6 @@
 """The verb that makes a training set larger: augment."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -50,7 +51,7 @@ def augment(
     console = common.console()
     images = open_images(data, **reading.options("train"))
     if prove and test is None and splits_of(data):
-        held = open_images(data, **{**reading.options("train"), "split": "test"})
+        held = open_images(data, **replace(reading, split="test").options("test"))
     else:
         held = test
     tell(console, images.notes)

@@ -230,12 +230,13 @@ def filled(
             if not len(lacking):
                 break
             made = make(rng.permutation(lacking)[:AT_ONCE], rng)
-            found = sieve(made)
-            off_class += np.bincount(made.labels[found.is_off_class], minlength=classes)
-            copies += np.bincount(made.labels[found.is_copy], minlength=classes)
-            got[kind] += np.bincount(made.labels[found.passes], minlength=classes)
-            kept.append(made[found.passes])
-            origin += [kind] * int(found.passes.sum())
+            is_off_class, is_copy = sieve(made)
+            made_well = made[~is_off_class & ~is_copy]
+            off_class += np.bincount(made.labels[is_off_class], minlength=classes)
+            copies += np.bincount(made.labels[is_copy], minlength=classes)
+            got[kind] += np.bincount(made_well.labels, minlength=classes)
+            kept.append(made_well)
+            origin += [kind] * len(made_well.labels)
             phase(f"making images: {sum(map(int, map(np.sum, got.values()))):,} of {int(missing.sum()):,}")
     rows = zip(real.class_names, held, got["mix"], got["sample"], off_class, copies, strict=True)
     counts = tuple(Counts(name, *map(int, numbers)) for name, *numbers in rows)

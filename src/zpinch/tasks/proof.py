@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zpinch.errors import ImageError, UsageError
-from zpinch.evaluation.classifier import Examples, Learning, learn
+from zpinch.evaluation.classifier import STEPS, Examples, Learning, learn
 from zpinch.evaluation.confidence import CONFIDENCE, of_runs
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
@@ -145,7 +145,9 @@ def prove_worth(
         chosen, held_out = tuned(start, images, count, sources, seed=seed)
         phase(f"learning from: {name}")
         runs = [
-            learn(examples(real), examples(made), chosen, classes=classes, seed=seed + 1 + i).predict(test.pixels)
+            learn(examples(real), examples(made), chosen, classes=classes, seed=seed + 1 + i, steps=STEPS).predict(
+                test.pixels
+            )
             == test.labels
             for i in range(repeats)
         ]
@@ -192,7 +194,7 @@ def tuned(
         found: list[float] = []
         for i, (real, made, held) in enumerate(folds):
             assert held.labels is not None
-            said = learn(real, made, how, classes=classes, seed=seed + i).predict(held.pixels)
+            said = learn(real, made, how, classes=classes, seed=seed + i, steps=STEPS).predict(held.pixels)
             found.append(float(((said == held.labels) * class_weights(held.labels)).mean()))
         return float(np.mean(found))
 

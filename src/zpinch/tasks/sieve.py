@@ -4,8 +4,6 @@ The classifier has learned from the real images, shifted and turned; what it giv
 is an image much nearer to a real one, in pixels, than real ones are to each other.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,14 +15,6 @@ from zpinch.tasks.mixing import Made
 
 NEAR = 0.25  # of what is usual between real images: nearer is a copy
 LOOKED_AT = 20_000  # real images that copies are sought among, and the usual distance is taken of
-
-
-class Kept(NamedTuple):
-    """Which made images pass, each of (n,); an image that fails both is counted as off-class."""
-
-    passes: NDArray[np.bool_]
-    is_off_class: NDArray[np.bool_]
-    is_copy: NDArray[np.bool_]
 
 
 class Sieve:
@@ -42,7 +32,7 @@ class Sieve:
             Examples(real.pixels, real.labels), None, how, classes=len(real.class_names), seed=seed
         )
 
-    def __call__(self, made: Made) -> Kept:
+    def __call__(self, made: Made) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which are off-class, and which of the others are copies; (n,) each."""
         off_class = self._classifier.predict(made.pixels) != made.labels
-        copy = (nearest_distances(made.pixels, self._pixels) < self._least) & ~off_class
-        return Kept(~off_class & ~copy, off_class, copy)
+        return off_class, (nearest_distances(made.pixels, self._pixels) < self._least) & ~off_class
