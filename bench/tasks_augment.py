@@ -18,7 +18,7 @@ from tasks_models import trained
 PER_CLASS = (10, 30, 100, 1000)
 RARE = "rare"  # the imbalanced case: 300 images of each class but the last, which is one image in a hundred
 COMMON_IMAGES = 300
-MOST_MADE = 1000  # images of each class in the end, or twice as many as there are
+MADE = 500  # images of each class in the end, or twice as many as there are
 
 
 def chosen(train: zpinch.ImageCollection, case: str, *, seed: int) -> zpinch.ImageCollection:
@@ -42,7 +42,7 @@ def row(
     seed: int,
 ) -> dict[str, Any]:
     most = int(np.bincount(real.labels).max())
-    per_class = max(MOST_MADE, 2 * most)
+    per_class = max(MADE, 2 * most)
     found = zpinch.augment(
         real, model, per_class=per_class, kinds=kinds, prove=True, test=test, repeats=repeats, seed=seed, phase=print
     )
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--data", default="mnist", help="a labelled source with a train and a test split")
     parser.add_argument("--cases", default=",".join([*map(str, PER_CLASS), RARE]), help="images a class, or rare")
     parser.add_argument("--protocols", default="own,unlabelled")
-    parser.add_argument("--kinds", default="both", help="both, mixes or samples")
+    parser.add_argument("--kinds", default="samples", help="both, mixes or samples")
     parser.add_argument("--minutes", type=float, default=5, help="training of each model")
     parser.add_argument("--model", type=Path, help="a model of all training images without labels, instead")
     parser.add_argument("--repeats", type=int, default=5)

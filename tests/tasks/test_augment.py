@@ -16,7 +16,7 @@ from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.storage import identities, load
 from zpinch.tasks import proof
-from zpinch.tasks.augment import Augmented
+from zpinch.tasks.augment import Augmented, first_of_each
 from zpinch.tasks.mixing import Made, Mixer
 from zpinch.tasks.sieve import Sieve
 
@@ -85,21 +85,25 @@ def test_mixes_are_of_near_neighbours(model: Model, train_digits: ImageCollectio
         assert np.linalg.norm(z[second] - z[first]) <= distances[10] + 1e-4  # itself is the nearest
 
 
-def test_samples_are_the_priors_where_it_knows_the_classes(
-    model: Model, rare: ImageCollection, monkeypatch: pytest.MonkeyPatch
+def test_samples_are_of_the_class_the_prior_knows_or_of_the_one_the_classifier_says(
+    model: Model, rare: ImageCollection
 ):
-    made = Mixer(model, rare).samples(np.array([3, 1]), np.random.default_rng(0))
+    made = Mixer(model, rare).samples(np.array([3, 1]), np.random.default_rng(0), lambda pixels: np.zeros(0, int))
     seed = int(np.random.default_rng(0).integers(2**31))
     np.testing.assert_array_equal(made.pixels, model.sample(np.array([3, 1]), seed=seed))
     renamed = replace(rare, class_names=("a", "b", "c", "d"))  # classes that the model has never heard of
-    decoded: list[torch.Tensor] = []
-    monkeypatch.setattr(Model, "generate_from", lambda _, z: decoded.append(z) or np.zeros((len(z), 1, 28, 28), "u1"))
-    Mixer(model, renamed).samples(np.repeat([0, 1], 200), np.random.default_rng(0))
-    z = decoded[0].flatten(1).numpy()
-    own = [model.latents(rare.pixels[rare.labels == c]).reshape(12, -1) for c in (0, 1)]
-    for drawn, real in zip((z[:200], z[200:]), own, strict=True):  # a Gaussian of the class: its mean and its spread
-        assert np.linalg.norm(drawn.mean(0) - real.mean(0)) < 0.2 * np.linalg.norm(own[0].mean(0) - own[1].mean(0))
-        assert drawn.std(0).mean() == pytest.approx(real.std(0).mean(), rel=0.3)
+    told = np.array([1, 0, 3, 2, 2])
+    drawn = Mixer(model, renamed).samples(np.zeros(5, np.int64), np.random.default_rng(0), lambda pixels: told)
+    np.testing.assert_array_equal(drawn.pixels, model.sample(np.full(5, model.config.labels), seed=seed))
+    assert drawn.labels.tolist() == told.tolist()
+
+
+def test_no_class_gets_more_than_it_lacks():
+    labels = np.array([2, 0, 2, 2, 1, 0, 2])
+    made = Made(np.arange(7, dtype=np.uint8).reshape(7, 1, 1, 1), labels, np.full((7, 2), -1), np.zeros(7, np.float32))
+    kept = first_of_each(made, np.array([1, 0, 3]))
+    assert kept.pixels.ravel().tolist() == [1, 0, 2, 3]
+    assert kept.labels.tolist() == [0, 2, 2, 2]
 
 
 def test_copies_and_other_classes_are_left_out(rare: ImageCollection, train_digits: ImageCollection):
@@ -124,7 +128,7 @@ def test_a_class_that_cannot_be_filled_is_told(model: Model, rare: ImageCollecti
         return made.labels == 3, np.zeros(len(made.labels), bool)
 
     monkeypatch.setattr(Sieve, "__call__", refuse_threes)
-    found = zpinch.augment(rare, model, per_class=14)
+    found = zpinch.augment(rare, model, per_class=14, kinds="both")
     assert np.bincount(found.images.labels).tolist() == [14, 14, 14, 3]
     assert "class '3' has 3 images only" in found.notes[-1]
     assert found.counts[3].off_class > 11
@@ -132,7 +136,9 @@ def test_a_class_that_cannot_be_filled_is_told(model: Model, rare: ImageCollecti
 
 @pytest.mark.usefixtures("everything_passes")
 def test_provenance_is_written_and_the_set_reads_back(model: Model, rare: ImageCollection, tmp_path: Path):
-    found = zpinch.augment(rare, model, tmp_path / "set", per_class=14, seed=9, picture=tmp_path / "p.png")
+    found = zpinch.augment(
+        rare, model, tmp_path / "set", per_class=14, kinds="both", seed=9, picture=tmp_path / "p.png"
+    )
     identity = identities(model)["generator"]
     with (tmp_path / "set" / "metadata.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -151,7 +157,7 @@ def test_provenance_is_written_and_the_set_reads_back(model: Model, rare: ImageC
         assert float(row["weight_2"]) == pytest.approx(found.weights[i], abs=1e-4)
     for out in ("set", "set.zip", "set.npz", "set.parquet"):
         if out != "set":
-            zpinch.augment(rare, model, tmp_path / out, per_class=14, seed=9)
+            zpinch.augment(rare, model, tmp_path / out, per_class=14, kinds="both", seed=9)
         back = zpinch.open_images(tmp_path / out)
         assert back.class_names == rare.class_names
         assert np.bincount(back.labels).tolist() == [14] * 4
@@ -259,7 +265,7 @@ def test_bad_input_leaves_nothing_behind(
         (rare, gan, {}, ModelError, "no encoder.*--recipe fusion"),
         (rare, model, {"per_class": 3}, UsageError, "nothing to add"),
         (rare, model, {"per_class": 0}, UsageError, "at least 1"),
-        (rare, model, {"kinds": "all"}, UsageError, "both, mixes or samples"),
+        (rare, model, {"kinds": "all"}, UsageError, "samples, mixes or both"),
         (rare, model, {"out": tmp_path / "there.npz"}, UsageError, "--force"),
         (rare, model, {"out": tmp_path / "sheet.png"}, UsageError, "--picture"),
         (rare, model, {"out": tmp_path / "x.npy"}, UsageError, ".npz"),

@@ -24,9 +24,9 @@ def augment(
         int, Parameter(converter=whole, help="Images that each class has in the end, real ones included.")
     ],
     kinds: Annotated[
-        Literal["both", "mixes", "samples"],
-        Parameter(help="Of two real images each, drawn from the prior, or half each."),
-    ] = "both",
+        Literal["samples", "mixes", "both"],
+        Parameter(help="Drawn from the prior, mixed of two real images each, or half of both."),
+    ] = "samples",
     prove: Annotated[
         bool, Parameter(negative="", help="Measure whether a classifier learns more from it; exit 5 unless it does.")
     ] = False,
@@ -39,7 +39,7 @@ def augment(
     reading: Reading = READING,
     common: Common = COMMON,
 ) -> None:
-    """Add new images to labelled ones until every class has --per-class: mixes of two real images, and samples.
+    """Add new images to labelled ones until every class has --per-class: samples, or mixes of two real images.
 
     OUT is a folder or .zip (with metadata.csv), .npz or .parquet; the real images come first, and each image says where
     it comes from. Made images often help no more than shifting and turning the real ones: --prove tells.

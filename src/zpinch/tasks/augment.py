@@ -1,6 +1,6 @@
 """A larger, balanced training set: the real images, and new ones of each class until it has as many as were asked for.
 
-Half of the new ones are mixes, half samples (mixing.py); what is off-class or copies a real image is left out
+The new ones are samples, or mixes of two real images (mixing.py); what is off-class or copies a real image is left out
 (sieve.py). Every image says where it comes from. Whether such a set is worth more than the real images, shifted and
 turned, is measured on request (proof.py): often it is not.
 """
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from zpinch.errors import ImageError, ModelError, UsageError
 from zpinch.images import ImageCollection, contact_sheet, save_images
+from zpinch.images.collection import Labels
 from zpinch.images.writers.atomic import check_free, new_file
 from zpinch.images.writers.writer import check_output
 from zpinch.model.model import Model
@@ -24,7 +25,7 @@ from zpinch.tasks.sieve import Sieve
 from zpinch.tasks.source import open_images
 
 Phase = Callable[[str], None]
-Kinds = Literal["both", "mixes", "samples"]
+Kinds = Literal["samples", "mixes", "both"]
 
 ROUNDS = 8  # of making and sieving; a class that is not full then stays short, and a note says so
 AT_ONCE = 2048  # images made in a round, at most
@@ -100,7 +101,7 @@ def augment(
     out: str | Path | None = None,
     *,
     per_class: int,
-    kinds: Kinds = "both",
+    kinds: Kinds = "samples",
     prove: bool = False,
     test: ImageCollection | str | Path | None = None,
     repeats: int = 5,
@@ -113,7 +114,7 @@ def augment(
 
     data: a labelled source as `open_images` takes it (its training split), or what `open_images` gave. model: a trained
     model with an encoder, or its folder. out: a folder or .zip (with metadata.csv), .npz or .parquet; columns `origin`,
-    `source`, `source_2`, `weight_2`, `seed`, `model`. kinds: mixes, samples or both. picture: a .png of each class:
+    `source`, `source_2`, `weight_2`, `seed`, `model`. kinds: samples, mixes or both. picture: a .png of each class:
     real images, mixes, samples.
 
     prove: train a small classifier on the set with and without the new images, `repeats` times, and compare on `test`
@@ -158,8 +159,8 @@ def check_asked(
     """Everything that is wrong with what was asked, before any work is done."""
     if per_class < 1:
         raise UsageError(f"--per-class must be at least 1, not {per_class}.")
-    if kinds not in ("both", "mixes", "samples"):
-        raise UsageError(f"--kinds is both, mixes or samples, not {kinds}.")
+    if kinds not in ("samples", "mixes", "both"):
+        raise UsageError(f"--kinds is samples, mixes or both, not {kinds}.")
     if prove and repeats < 5:
         raise UsageError(f"--repeats must be at least 5, for an interval, not {repeats}.")
     if test is not None and not prove:
@@ -211,7 +212,10 @@ def filled(
     rng = np.random.default_rng(seed)
     classes = len(real.class_names)
     held = np.bincount(real.labels, minlength=classes)
-    wanted = {"mix": mixer.mixes, "sample": mixer.samples}
+    wanted: dict[str, Callable[[Labels, np.random.Generator], Made]] = {
+        "mix": mixer.mixes,
+        "sample": lambda labels, rng: mixer.samples(labels, rng, sieve.classify),
+    }
     missing = np.maximum(per_class - held, 0)
     shares = {
         "mix": {"both": missing - missing // 2, "mixes": missing, "samples": 0 * missing}[kinds],
@@ -231,7 +235,7 @@ def filled(
                 break
             made = make(rng.permutation(lacking)[:AT_ONCE], rng)
             is_off_class, is_copy = sieve(made)
-            made_well = made[~is_off_class & ~is_copy]
+            made_well = first_of_each(made[~is_off_class & ~is_copy], shares[kind] - got[kind])
             off_class += np.bincount(made.labels[is_off_class], minlength=classes)
             copies += np.bincount(made.labels[is_copy], minlength=classes)
             got[kind] += np.bincount(made_well.labels, minlength=classes)
@@ -241,6 +245,14 @@ def filled(
     rows = zip(real.class_names, held, got["mix"], got["sample"], off_class, copies, strict=True)
     counts = tuple(Counts(name, *map(int, numbers)) for name, *numbers in rows)
     return joined(kept), origin, counts
+
+
+def first_of_each(made: Made, most: NDArray[np.integer]) -> Made:
+    """At most so many images of each class, those that came first."""
+    order = np.argsort(made.labels, kind="stable")
+    ordered = made.labels[order]
+    rank = np.arange(len(order)) - np.searchsorted(ordered, ordered)
+    return made[np.sort(order[rank < most[ordered]])]
 
 
 def put_together(

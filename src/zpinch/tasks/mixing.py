@@ -3,9 +3,11 @@
 A mix lies between the latents of two real images, z = (1 - a) z_i + a z_j, before quantisation: the image between two
 sevens is a seven where the generator has learned what sevens are, which averaged pixels are not. The second image is
 among the nearest of the class to the first, since between images far apart there may be nothing. A sample is drawn by
-the model's own prior where that knows the class; else from a Gaussian fitted to the class's latents.
+the prior, of its class where the model knows that; from a model that knows none it has no class yet, and gets the one
+that a classifier of the real images is sure of (sieve.py).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +17,9 @@ from numpy.typing import NDArray
 from zpinch.images import ImageCollection
 from zpinch.images.collection import Labels, Pixels
 from zpinch.model.model import Model
-from zpinch.model.prior.sampler import fit_mixture
 
 NEIGHBOURS = 10  # of the class, that an image is mixed with
+Classify = Callable[[Pixels], Labels]
 NONE = -1  # no source: a sample has none
 
 
@@ -57,11 +59,6 @@ class Mixer:
         }
         knows = model.draws_classes and set(real.class_names) <= set(model.config.class_names)
         self._class_of = [model.config.class_names.index(name) for name in real.class_names] if knows else None
-        self._density = (
-            None
-            if knows
-            else fit_mixture(self._latents, real.labels, labels=len(real.class_names), candidates=(1,), seed=0)
-        )
 
     def mixes(self, labels: Labels, rng: np.random.Generator) -> Made:
         """A mix for each label."""
@@ -72,21 +69,18 @@ class Mixer:
         weights = rng.uniform(0, 1, len(labels)).astype(np.float32)
         a = weights.reshape(-1, 1, 1, 1)
         z = (1 - a) * self._latents[first] + a * self._latents[second]
-        return Made(self._decoded(z), labels, np.stack([first, second], 1), weights)
+        pixels = self._model.generate_from(torch.from_numpy(z.astype(np.float32)))
+        return Made(pixels, labels, np.stack([first, second], 1), weights)
 
-    def samples(self, labels: Labels, rng: np.random.Generator) -> Made:
-        """A sample for each label."""
-        seed = int(rng.integers(2**31))
-        if self._density is None:
-            assert self._class_of is not None
-            pixels = self._model.sample(np.array(self._class_of, np.int64)[labels], seed=seed)
+    def samples(self, labels: Labels, rng: np.random.Generator, classify: Classify) -> Made:
+        """A sample for each label; where the model knows no classes as many as labels, of the class `classify` says."""
+        seed, count = int(rng.integers(2**31)), len(labels)
+        if self._class_of is None:
+            pixels = self._model.sample(np.full(count, self._model.config.labels), seed=seed)
+            labels = classify(pixels)
         else:
-            drawn = self._density.sample(torch.from_numpy(labels), torch.Generator().manual_seed(seed))
-            pixels = self._decoded(drawn.numpy())
-        return Made(pixels, labels, np.full((len(labels), 2), NONE, np.int64), np.zeros(len(labels), np.float32))
-
-    def _decoded(self, z: NDArray[np.floating]) -> Pixels:
-        return self._model.generate_from(torch.from_numpy(z.astype(np.float32)))
+            pixels = self._model.sample(np.array(self._class_of, np.int64)[labels], seed=seed)
+        return Made(pixels, labels, np.full((count, 2), NONE, np.int64), np.zeros(count, np.float32))
 
 
 def nearest_of_class(latents: NDArray[np.float32], members: NDArray[np.intp]) -> dict[int, NDArray[np.intp]]:

@@ -1,7 +1,8 @@
-"""What is kept of made images: those that a classifier of the real ones takes for their class, and that copy none.
+"""What is kept of made images: those whose class a classifier of the real ones is sure of, and that copy none.
 
-The classifier has learned from the real images, shifted and turned; what it gives to another class is off-class. A copy
-is an image much nearer to a real one, in pixels, than real ones are to each other.
+The classifier has learned from the real images, shifted and turned; an image that it gives to another class, or to its
+own with little confidence, is off-class. A copy is an image much nearer to a real one, in pixels, than real ones are to
+each other.
 """
 
 import numpy as np
@@ -11,8 +12,10 @@ from zpinch.evaluation.classifier import Examples, Learning, learn
 from zpinch.evaluation.metrics import nearest_distances
 from zpinch.images import ImageCollection
 from zpinch.images.cache import gathered
+from zpinch.images.collection import Labels, Pixels
 from zpinch.tasks.mixing import Made
 
+SURE = 0.8  # probability of its class, at least
 NEAR = 0.25  # of what is usual between real images: nearer is a copy
 LOOKED_AT = 20_000  # real images that copies are sought among, and the usual distance is taken of
 
@@ -27,12 +30,16 @@ class Sieve:
         half = len(some) // 2
         between = nearest_distances(self._pixels[:half][:1000], self._pixels[half:])
         self._least = NEAR * float(np.median(between))
-        how = Learning(moves=True)
+        how = Learning(6e-3, moves=True)
         self._classifier = learn(
             Examples(real.pixels, real.labels), None, how, classes=len(real.class_names), seed=seed
         )
 
+    def classify(self, pixels: Pixels) -> Labels:
+        return self._classifier.predict(pixels)
+
     def __call__(self, made: Made) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which are off-class, and which of the others are copies; (n,) each."""
-        off_class = self._classifier.predict(made.pixels) != made.labels
+        sure = self._classifier.probabilities(made.pixels)[np.arange(len(made.labels)), made.labels]
+        off_class = sure < SURE
         return off_class, (nearest_distances(made.pixels, self._pixels) < self._least) & ~off_class
