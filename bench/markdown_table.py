@@ -23,6 +23,7 @@ HOW = {  # what makes a result that is not there yet
     "qualities": "python bench/qualities.py",
     "alarms": "python bench/alarms.py",
     "reliability": "python bench/reliability.py",
+    "tasks-augment": "python bench/tasks.py augment --data mnist",
     "tasks-embed": "python bench/tasks.py embed --data mnist",
     "tasks-detect": "python bench/tasks.py detect --data mnist",
     **{f"lossless-{name}": f"python bench/lossless.py --data {name}" for name in ("mnist", "fashion-mnist")},

@@ -20,6 +20,7 @@ from zpinch.model.model import Model
 
 NEIGHBOURS = 10  # of the class, that an image is mixed with
 Classify = Callable[[Pixels], Labels]
+FEWEST = 256  # samples of any class that are drawn for a few that lack
 NONE = -1  # no source: a sample has none
 
 
@@ -73,14 +74,19 @@ class Mixer:
         return Made(pixels, labels, np.stack([first, second], 1), weights)
 
     def samples(self, labels: Labels, rng: np.random.Generator, classify: Classify) -> Made:
-        """A sample for each label; where the model knows no classes as many as labels, of the class `classify` says."""
-        seed, count = int(rng.integers(2**31)), len(labels)
+        """A sample for each label.
+
+        Where the model knows no classes, as many of any class, FEWEST at least, and labels are what `classify` says.
+        """
+        seed = int(rng.integers(2**31))
         if self._class_of is None:
-            pixels = self._model.sample(np.full(count, self._model.config.labels), seed=seed)
+            any_class = np.full(max(len(labels), FEWEST), self._model.config.labels)
+            pixels = self._model.sample(any_class, seed=seed)
             labels = classify(pixels)
         else:
             pixels = self._model.sample(np.array(self._class_of, np.int64)[labels], seed=seed)
-        return Made(pixels, labels, np.full((count, 2), NONE, np.int64), np.zeros(count, np.float32))
+        n = len(labels)
+        return Made(pixels, labels, np.full((n, 2), NONE, np.int64), np.zeros(n, np.float32))
 
 
 def nearest_of_class(latents: NDArray[np.float32], members: NDArray[np.intp]) -> dict[int, NDArray[np.intp]]:
