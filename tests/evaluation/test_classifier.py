@@ -20,10 +20,10 @@ def stripes(count: int, seed: int) -> Examples:
 
 def test_it_learns_and_is_the_same_for_the_same_seed():
     state = torch.random.get_rng_state()
-    train, test = stripes(200, 0), stripes(100, 1)
-    found = learn(train, None, Learning(), classes=2, seed=3, steps=100)
+    train, test = stripes(100, 0), stripes(100, 1)
+    found = learn(train, None, Learning(), classes=2, seed=3, steps=60)
     assert (found.predict(test.pixels) == test.labels).mean() > 0.95
-    again = learn(train, None, Learning(), classes=2, seed=3, steps=100)
+    again = learn(train, None, Learning(), classes=2, seed=3, steps=60)
     np.testing.assert_array_equal(found.probabilities(test.pixels), again.probabilities(test.pixels))
     np.testing.assert_allclose(found.probabilities(test.pixels).sum(1), 1, rtol=1e-5)
     assert torch.equal(state, torch.random.get_rng_state())
@@ -33,9 +33,9 @@ def test_made_images_count_only_as_far_as_asked():
     """Made images with the labels the wrong way round ruin what is learned from them, and change nothing at share 0."""
     train, test, wrong = stripes(100, 0), stripes(100, 1), stripes(100, 2)
     wrong = wrong._replace(labels=1 - wrong.labels)
-    alone = learn(train, None, Learning(), classes=2, seed=0, steps=60)
-    unused = learn(train, wrong, Learning(), classes=2, seed=0, steps=60)
-    misled = learn(train, wrong, Learning(made=0.9), classes=2, seed=0, steps=60)
+    alone = learn(train, None, Learning(), classes=2, seed=0, steps=40)
+    unused = learn(train, wrong, Learning(), classes=2, seed=0, steps=40)
+    misled = learn(train, wrong, Learning(made=0.9), classes=2, seed=0, steps=40)
     np.testing.assert_array_equal(alone.probabilities(test.pixels), unused.probabilities(test.pixels))
     assert (misled.predict(test.pixels) == test.labels).mean() < 0.4
 
@@ -51,7 +51,7 @@ def test_batches_have_each_class_equally_often_and_the_share_of_made_images():
 
 
 def test_moves_are_turns_and_shifts_within_their_bounds():
-    """Of a blob, its centre moves by at most a tenth of the side and what the turn adds; its mass stays."""
+    """Of a blob, its centre moves by at most a tenth of each side, turned, and what the turn adds; its mass stays."""
     side = 40
     y, x = np.mgrid[:side, :side]
     blob = np.exp(-((y - 26) ** 2 + (x - 19.5) ** 2) / 8).astype(np.float32)
@@ -60,9 +60,10 @@ def test_moves_are_turns_and_shifts_within_their_bounds():
     np.testing.assert_allclose(mass, blob.sum(), rtol=0.01)
     row = (found[:, 0] * torch.from_numpy(y)).sum((1, 2)) / mass
     column = (found[:, 0] * torch.from_numpy(x)).sum((1, 2)) / mass
-    turn = np.sin(np.radians(15)) * 6.5
-    assert 4 < (row - 26).abs().max() <= 4.3
-    assert 4 < (column - 19.5).abs().max() <= 4 + turn
+    sine, cosine = np.sin(np.radians(15)), np.cos(np.radians(15))
+    shift = 4 * (sine + cosine)
+    assert 4 < (row - 26).abs().max() <= shift + 6.5 * (1 - cosine)
+    assert 4 < (column - 19.5).abs().max() <= shift + 6.5 * sine
 
 
 def test_a_turn_is_scipys_turn():
