@@ -15,6 +15,7 @@ import zpinch
 from record import record, typed
 from tasks_models import trained
 
+PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "augment.png"
 PER_CLASS = (10, 30, 100, 1000)
 RARE = "rare"  # the imbalanced case: 300 images of each class but the last, which is one image in a hundred
 COMMON_IMAGES = 300
@@ -50,6 +51,11 @@ def row(
     return {"images": len(real), "per_class": per_class, **found.as_dict()}
 
 
+def picture(real: zpinch.ImageCollection, model: zpinch.Model) -> None:
+    """Real images of each class, samples and mixes."""
+    zpinch.augment(real, model, per_class=40, kinds="both", picture=PICTURE, force=True)
+
+
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="bench/tasks.py augment", description=__doc__)
     parser.add_argument("--data", default="mnist", help="a labelled source with a train and a test split")
@@ -58,12 +64,16 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--kinds", default="samples", help="both, mixes or samples")
     parser.add_argument("--minutes", type=float, default=5, help="training of each model")
     parser.add_argument("--model", type=Path, help="a model of all training images without labels, instead")
+    parser.add_argument("--picture", action="store_true", help="draw docs/pictures/augment.png of --model, and no more")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args(arguments)
     train, test = (zpinch.open_images(asked.data, split=split) for split in ("train", "test"))
     name, how = Path(asked.data).name, {"minutes": asked.minutes, "seed": asked.seed}
     how["settings"] = ("schedule.exact_share=0", "schedule.quality_share=0")
+    if asked.picture:
+        picture(chosen(train, str(PER_CLASS[0]), seed=asked.seed), zpinch.load(asked.model))
+        return
     rows: list[dict[str, Any]] = []
     for protocol in asked.protocols.split(","):
         for case in asked.cases.split(","):
