@@ -26,6 +26,7 @@ HOW = {  # what makes a result that is not there yet
     "step": "python bench/step.py --data mnist",
     "reliability": "python bench/reliability.py",
     "tasks-complete": "python bench/tasks.py complete --data mnist",
+    "tasks-augment": "python bench/tasks.py augment --data mnist",
     "tasks-embed": "python bench/tasks.py embed --data mnist",
     "tasks-detect-one-class": "python bench/tasks.py detect --only one-class --data mnist",
     "tasks-detect-all": "python bench/tasks.py detect --only all --data mnist",

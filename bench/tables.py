@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 REGION = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
+PROTOCOLS = {"own": "model of the same images", "unlabelled": "model of all images, without labels"}
 SETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 
 
@@ -346,6 +347,21 @@ def complete() -> str:
     return table(heads, rows) + foot(["tasks-complete"])
 
 
+def augment() -> str:
+    """Accuracy of a small classifier with and without made images: bench/tasks.py augment."""
+    found = at(result("tasks-augment"), "rows") or []
+    arms = [arm["name"] for arm in found[0]["proof"]["arms"]] if found else ["real", "all, moved"]
+    rows: list[Sequence[str]] = []
+    for row in found:
+        proof = row["proof"]
+        cells = [shown(arm["accuracy"], ".2%") for arm in proof["arms"]]
+        points = f"{100 * proof['difference']:+.2f} ({100 * proof['low']:+.2f} to {100 * proof['high']:+.2f})"
+        case = "300, one class 27" if row["case"] == "rare" else row["case"]
+        rows.append([f"{PROTOCOLS[row['protocol']]}, {case} a class", *cells, points, f"**{proof['verdict']}**"])
+    heads = ["", *arms, "points, 90 % interval", "verdict"]
+    return table(heads, rows or [[NONE] * len(heads)]) + foot(["tasks-augment"])
+
+
 def embed() -> str:
     """Neighbours and a linear classifier on features learned without labels: bench/tasks.py embed."""
     found = at(result("tasks-embed"), "rows") or [{"name": "zpinch (fusion)"}]
@@ -421,6 +437,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "reproduce_densities": published_tables.densities,
     "reproduce_balance": published_tables.balance,
     "complete": complete,
+    "augment": augment,
     "embed": embed,
     "detect": detect,
     "detect_promise": detect_promise,

@@ -1,6 +1,7 @@
 """What one trained model is good for, beside what a person would use otherwise: a table a verb.
 
     python bench/tasks.py complete --data PATH/TO/MNIST --minutes 15
+    python bench/tasks.py augment --data PATH/TO/MNIST
     python bench/tasks.py embed --data PATH/TO/MNIST --minutes 15
     python bench/tasks.py detect --data PATH/TO/MNIST --minutes 15
 
@@ -10,12 +11,14 @@ Models that are there already (`--model`, or runs/tasks-... of an earlier call) 
 import sys
 from collections.abc import Callable
 
+import tasks_augment
 import tasks_complete
 import tasks_detect
 import tasks_embed
 
 VERBS: dict[str, Callable[[list[str]], None]] = {
     "complete": tasks_complete.main,
+    "augment": tasks_augment.main,
     "detect": tasks_detect.main,
     "embed": tasks_embed.main,
 }

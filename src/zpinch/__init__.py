@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zpinch.model.model import Model
     from zpinch.model.storage import load
     from zpinch.tasks.archive import Archive, open_archive
+    from zpinch.tasks.augment import augment
     from zpinch.tasks.complete import complete
     from zpinch.tasks.compress import compress
     from zpinch.tasks.decompress import decompress
@@ -34,6 +35,7 @@ __all__ = [
     "ImageCollection",
     "Model",
     "ZpinchError",
+    "augment",
     "complete",
     "compress",
     "decompress",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import linalg, stats
 
-from zpinch.evaluation.confidence import REPLICATES, draws, influence, interval, of_frechet, of_mean, of_median
+from zpinch.evaluation.confidence import REPLICATES, draws, influence, interval, of_frechet, of_mean, of_median, of_runs
 from zpinch.evaluation.metrics import frechet_distance, moments
 
 RNG = np.random.default_rng(0)
@@ -114,3 +114,23 @@ def test_it_costs_far_less_than_a_second():
     start = time.process_time()
     of_frechet(a, b, draws(2000, seed=0), draws(2000, seed=1))
     assert time.process_time() - start < 0.5
+
+
+def test_an_interval_over_runs_and_images_covers_as_often_as_it_says():
+    """Crossed random effects: 5 runs, 60 images, the true mean is 0."""
+    rng = np.random.default_rng(7)
+    covered = 0
+    for _ in range(400):
+        values = 0.3 * rng.normal(size=(5, 1)) + rng.normal(size=(1, 60)) + 0.5 * rng.normal(size=(5, 60))
+        mean, low, high = of_runs(values)
+        assert low < mean < high
+        assert mean == pytest.approx(values.mean())
+        covered += low < 0 < high
+    assert 0.87 <= covered / 400 <= 0.97  # on the safe side: with so few runs the t-interval is wide
+
+
+def test_runs_that_agree_leave_the_spread_of_the_images_alone():
+    values = np.random.default_rng(0).normal(size=80)
+    _, low, high = of_runs(np.tile(values, (5, 1)))
+    expected = stats.t.interval(0.9, 4, values.mean(), stats.sem(values))
+    assert (low, high) == pytest.approx(expected)

@@ -1,5 +1,6 @@
 """What was written reads back, appears whole or not at all, and never leaves OUT."""
 
+import csv
 import importlib
 import io
 import json
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from pyarrow import parquet
 
 from zpinch import open_images
 from zpinch.errors import ImageError, LimitError, MissingExtra, UsageError
@@ -251,3 +253,28 @@ def test_many_batches_make_one_output(tmp_path: Path, collection: ImageCollectio
             assert writer.count == 12
         assert open_images(tmp_path / kind).pixels.sum() == collection.pixels.sum()
     assert sorted(os.listdir(tmp_path)) == sorted(KINDS)
+
+
+def test_columns_are_written_beside_images(tmp_path: Path):
+    """Read back by csv, numpy and pyarrow; in several batches."""
+    images = ImageCollection(np.zeros((1500, 1, 8, 8), np.uint8), np.arange(1500) % 2, ("a", "b, c"))
+    columns = {"origin": np.array([f'x"{i}' for i in range(1500)]), "weight": np.linspace(0, 1, 1500).round(3)}
+    for out in ("f", "f.zip", "f.npz", "f.parquet", "s.zip"):
+        save_images(images if out != "s.zip" else images[:3], tmp_path / out, columns=columns if out != "s.zip" else {})
+    with zipfile.ZipFile(tmp_path / "f.zip") as archive:
+        texts = [archive.read("metadata.csv").decode(), (tmp_path / "f" / "metadata.csv").read_text()]
+    for text in texts:
+        rows = list(csv.DictReader(io.StringIO(text)))
+        assert [row["origin"] for row in rows] == columns["origin"].tolist()
+        assert [float(row["weight"]) for row in rows] == columns["weight"].tolist()
+        assert [row["label"] for row in rows] == ["a", "b, c"] * 750
+        assert all((tmp_path / "f" / row["file_name"]).is_file() for row in rows)
+    with np.load(tmp_path / "f.npz") as arrays:
+        assert arrays["origin"].tolist() == columns["origin"].tolist()
+        assert arrays["weight"].tolist() == columns["weight"].tolist()
+    table = parquet.read_table(tmp_path / "f.parquet")
+    assert table["origin"].to_pylist() == columns["origin"].tolist()
+    assert table["weight"].to_pylist() == columns["weight"].tolist()
+    with zipfile.ZipFile(tmp_path / "s.zip") as archive:
+        assert "metadata.csv" not in archive.namelist()
+    assert open_images(tmp_path / "f").class_names == ("a", "b, c")

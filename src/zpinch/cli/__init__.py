@@ -3,7 +3,16 @@
 Results go to stdout, progress and messages to stderr. Exit codes are those of errors.py.
 """
 
-from zpinch.cli import archives, data, features, inside, models
+from zpinch.cli import archives, augment, data, features, inside, models
 from zpinch.cli.program import app, main
 
-__all__ = ["app", "archives", "data", "features", "inside", "main", "models"]  # the modules add their verbs to the app
+__all__ = [
+    "app",
+    "archives",
+    "augment",
+    "data",
+    "features",
+    "inside",
+    "main",
+    "models",
+]  # the modules add their verbs to the app

@@ -8,6 +8,7 @@ first order a hundredth of one. Draws of the same seed are the same images: two 
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtrit
 
 from zpinch.evaluation.metrics import Array, Moments, frechet_distance, moments
 
@@ -70,3 +71,17 @@ def interval(replicates: Doubles) -> tuple[float, float]:
     """The middle of replicates: CONFIDENCE of them lie within."""
     low, high = np.quantile(replicates, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
+
+
+def of_runs(values: Doubles) -> tuple[float, float, float]:
+    """Mean and interval (low, high) of values (runs, images) that would differ with other runs and with other images.
+
+    Runs and images are crossed, both drawn from many: the variance of the mean is s_runs^2 / runs + s_images^2 / images
+    (s_runs of the runs' means, s_images of the images'), and as runs are few the interval is Student's, of runs - 1
+    degrees of freedom. At least two of both.
+    """
+    runs, images = values.shape
+    variance = values.mean(1).var(ddof=1) / runs + values.mean(0).var(ddof=1) / images
+    half = float(stdtrit(runs - 1, (1 + CONFIDENCE) / 2) * variance**0.5)
+    mean = float(values.mean())
+    return mean, mean - half, mean + half

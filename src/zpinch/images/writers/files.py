@@ -8,15 +8,18 @@ from pathlib import Path
 
 from zpinch.images.collection import Labels, Pixels, Shape
 from zpinch.images.decoding import to_picture
+from zpinch.images.writers.columns import METADATA, Columns, MetadataLines
 
 
 class FolderSink:
     def __init__(self, part: Path, shape: Shape, class_names: tuple[str, ...]) -> None:
         self._root = part
         self._made: set[Path] = set()
+        self._metadata = MetadataLines(class_names)
         part.mkdir()
 
-    def add(self, pixels: Pixels, labels: Labels | None, names: list[str]) -> None:
+    def add(self, pixels: Pixels, labels: Labels | None, names: list[str], columns: Columns) -> None:
+        self._metadata.add(labels, names, columns)
         for image, name in zip(pixels, names, strict=True):
             path = self._root / name
             if path.parent not in self._made:
@@ -25,7 +28,8 @@ class FolderSink:
             path.write_bytes(to_png(image))
 
     def finish(self) -> None:
-        pass
+        if metadata := self._metadata.encoded():
+            (self._root / METADATA).write_bytes(metadata)
 
     def close(self) -> None:
         pass
@@ -34,13 +38,16 @@ class FolderSink:
 class ZipSink:
     def __init__(self, part: Path, shape: Shape, class_names: tuple[str, ...]) -> None:
         self._archive = zipfile.ZipFile(part, "w", zipfile.ZIP_STORED)  # PNG is packed already
+        self._metadata = MetadataLines(class_names)
 
-    def add(self, pixels: Pixels, labels: Labels | None, names: list[str]) -> None:
+    def add(self, pixels: Pixels, labels: Labels | None, names: list[str], columns: Columns) -> None:
+        self._metadata.add(labels, names, columns)
         for image, name in zip(pixels, names, strict=True):
             self._archive.writestr(zip_entry(name), to_png(image))
 
     def finish(self) -> None:
-        pass
+        if metadata := self._metadata.encoded():
+            self._archive.writestr(zip_entry(METADATA), metadata)
 
     def close(self) -> None:
         self._archive.close()

@@ -1,4 +1,4 @@
-"""An .npz with arrays images (n, height, width) or (n, height, width, 3), labels, class_names and names.
+"""An .npz with arrays images (n, height, width) or (n, height, width, 3), labels, class_names, names and any columns.
 
 A .npy header must say how many rows follow, so pixels wait in a file beside OUT until their number is known.
 """
@@ -9,12 +9,14 @@ import shutil
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
+import numpy.typing as npt
 from numpy.lib import format as npy
 
 from zpinch.images.collection import Labels, Pixels, Shape
+from zpinch.images.writers.columns import Columns
 from zpinch.images.writers.files import zip_entry
 
 
@@ -25,12 +27,15 @@ class NpzSink:
         self._class_names = class_names
         self._labels: list[Labels] = []
         self._names: list[str] = []
+        self._columns: dict[str, list[npt.NDArray[Any]]] = {}
         self._raw = tempfile.TemporaryFile(dir=part.parent)  # noqa: SIM115 (closed by close)
         self._archive = zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED)
 
-    def add(self, pixels: Pixels, labels: Labels | None, names: list[str]) -> None:
+    def add(self, pixels: Pixels, labels: Labels | None, names: list[str], columns: Columns) -> None:
         self._raw.write(pixels.transpose(0, 2, 3, 1).tobytes())
         self._names += names
+        for name, column in columns.items():
+            self._columns.setdefault(name, []).append(column)
         if labels is not None:
             self._labels.append(labels)
 
@@ -40,10 +45,11 @@ class NpzSink:
         with self._member("images") as file:
             npy.write_array_header_1_0(file, header)
             shutil.copyfileobj(self._raw, file, 1 << 20)
-        arrays = {"names": np.array(self._names, "U")}
+        arrays: dict[str, npt.NDArray[Any]] = {"names": np.array(self._names, "U")}
         if self._class_names:
             arrays["labels"] = np.concatenate([np.empty(0, np.int64), *self._labels])
             arrays["class_names"] = np.array(self._class_names, "U")
+        arrays |= {name: np.concatenate(parts) for name, parts in self._columns.items()}
         for key, array in arrays.items():
             with self._member(key) as file:
                 npy.write_array(file, array, allow_pickle=False)

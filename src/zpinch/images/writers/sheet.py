@@ -11,6 +11,7 @@ from PIL import Image
 from zpinch.errors import ImageError, LimitError, UsageError
 from zpinch.images.collection import Labels, Pixels, Shape
 from zpinch.images.decoding import to_picture
+from zpinch.images.writers.columns import Columns
 
 MAX_SHEET = 4096
 _GAP_LEVEL = 128  # tells black images from white ones
@@ -52,7 +53,7 @@ class SheetSink:
         self._path = part
         self._kept: list[Pixels] = []
 
-    def add(self, pixels: Pixels, labels: Labels | None, names: list[str]) -> None:
+    def add(self, pixels: Pixels, labels: Labels | None, names: list[str], columns: Columns) -> None:
         check_sheet(sum(map(len, self._kept)) + len(pixels))
         self._kept.append(pixels)
 

@@ -13,11 +13,12 @@ from typing import Protocol
 
 import numpy as np
 
-from zpinch.errors import ImageError, UsageError
+from zpinch.errors import ImageError, UsageError, require_extra
 from zpinch.images.collection import ImageCollection, Labels, Pixels, Shape
 from zpinch.images.layout import SPLITS
 from zpinch.images.naming import NameBook, safe_name
 from zpinch.images.writers import atomic
+from zpinch.images.writers.columns import NO_COLUMNS, Columns
 from zpinch.images.writers.files import FolderSink, ZipSink
 from zpinch.images.writers.npz import NpzSink
 from zpinch.images.writers.parquet import ParquetSink
@@ -27,7 +28,7 @@ from zpinch.images.writers.sheet import SheetSink, check_sheet
 class Sink(Protocol):
     """One kind of output, growing under a temporary name."""
 
-    def add(self, pixels: Pixels, labels: Labels | None, names: list[str]) -> None: ...
+    def add(self, pixels: Pixels, labels: Labels | None, names: list[str], columns: Columns) -> None: ...
     def finish(self) -> None: ...
     def close(self) -> None:
         """Let go of all files, finished or not."""
@@ -50,19 +51,12 @@ class ImageWriter:
     """Writes batches; as a context manager it finishes at the end of the block, or leaves nothing after an error."""
 
     def __init__(self, out: Path, *, shape: Shape, class_names: tuple[str, ...] = (), force: bool = False) -> None:
-        ending = out.suffix.lower()
-        if ending in _NOT_WRITTEN:
-            kinds = ", ".join(sorted(filter(None, SINKS)))
-            raise UsageError(
-                f"{ending} is not written. OUT is a folder, or ends in {kinds} (.png is one contact sheet)."
-            )
-        kind = ending if ending in SINKS else ""
+        kind = check_output(out, force=force)
         self._is_folder = kind == ""
         self._out, self._force = out, force
         self._shape, self._class_names = shape, class_names
         self._namer = _Namer(class_names)
         self.count = 0
-        atomic.check_free(out, is_folder=self._is_folder, force=force)
         self._part = atomic.place_beside(out)
         try:
             with atomic.telling(out):
@@ -71,7 +65,8 @@ class ImageWriter:
             atomic.discard(self._part)
             raise
 
-    def write(self, batch: ImageCollection) -> None:
+    def write(self, batch: ImageCollection, columns: Columns = NO_COLUMNS) -> None:
+        """Add images; columns: more that is known of each, the same names in every batch. A sheet leaves them out."""
         if batch.shape != self._shape or batch.class_names != self._class_names:
             raise ImageError(
                 f"{batch.source}: images of shape {batch.shape} and {len(batch.class_names)} classes cannot join "
@@ -79,7 +74,7 @@ class ImageWriter:
             )
         if len(batch):
             with atomic.telling(self._out):
-                self._sink.add(batch.pixels, batch.labels, self._namer.names(batch, self.count))
+                self._sink.add(batch.pixels, batch.labels, self._namer.names(batch, self.count), columns)
             self.count += len(batch)
 
     def __enter__(self) -> ImageWriter:
@@ -102,6 +97,19 @@ class ImageWriter:
             atomic.discard(self._part)
 
 
+def check_output(out: Path, *, force: bool) -> str:
+    """The kind of sink for OUT, a key of SINKS; refuses what is not written, what is taken and what lacks its extra."""
+    ending = out.suffix.lower()
+    if ending in _NOT_WRITTEN:
+        kinds = ", ".join(sorted(filter(None, SINKS)))
+        raise UsageError(f"{ending} is not written. OUT is a folder, or ends in {kinds} (.png is one contact sheet).")
+    kind = ending if ending in SINKS else ""
+    atomic.check_free(out, is_folder=kind == "", force=force)
+    if kind == ".parquet":
+        require_extra("pyarrow", "parquet")
+    return kind
+
+
 def open_writer(
     out: Path,
     *,
@@ -121,13 +129,20 @@ def open_writer(
     return ImageWriter(out, shape=shape, class_names=class_names, force=force)
 
 
-def save_images(images: ImageCollection, out: str | Path, *, force: bool = False) -> None:
-    """Write a collection as a folder of PNG, .zip, .npz, .parquet or one .png sheet, by the ending of `out`."""
+def save_images(
+    images: ImageCollection, out: str | Path, *, columns: Columns = NO_COLUMNS, force: bool = False
+) -> None:
+    """Write a collection as a folder of PNG, .zip, .npz, .parquet or one .png sheet, by the ending of `out`.
+
+    columns: more that is known of each image, (n,) of words or numbers each: arrays of an .npz, columns of a .parquet,
+    and of metadata.csv in a folder or .zip.
+    """
     with open_writer(
         Path(out), shape=images.shape, class_names=images.class_names, count_hint=len(images), force=force
     ) as writer:
         for start in range(0, len(images), 1024):
-            writer.write(images[start : start + 1024])
+            part = slice(start, start + 1024)
+            writer.write(images[part], {name: column[part] for name, column in columns.items()})
 
 
 class _Namer:

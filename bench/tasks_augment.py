@@ -1,0 +1,90 @@
+"""What made images are worth to a classifier: few images of each class, many, and one class that is rare.
+
+Two protocols. own: the model was trained on the same labelled images, and nothing else is known. unlabelled: one model
+was trained on all training images without labels, of which only these have labels. For each case `zpinch.augment`
+makes the images and proves them, as `zpinch augment --prove` does; the test split is read for the table alone.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import zpinch
+from record import record, typed
+from tasks_models import trained
+
+PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "augment.png"
+PER_CLASS = (10, 30, 100, 1000)
+RARE = "rare"  # the imbalanced case: 300 images of each class but the last, which is one image in a hundred
+COMMON_IMAGES = 300
+MADE = 500  # images of each class in the end, or twice as many as there are
+
+
+def chosen(train: zpinch.ImageCollection, case: str, *, seed: int) -> zpinch.ImageCollection:
+    """So many images of each class, drawn by the seed, in the order of the source."""
+    rng, classes = np.random.default_rng(seed), len(train.class_names)
+    counts = [int(case)] * classes if case != RARE else [COMMON_IMAGES] * (classes - 1)
+    if case == RARE:
+        counts.append(round(sum(counts) / 99))
+    members = [np.flatnonzero(train.labels == c) for c in range(classes)]
+    picked = [rng.choice(where, min(n, len(where)), replace=False) for where, n in zip(members, counts, strict=True)]
+    return train[np.sort(np.concatenate(picked))]
+
+
+def row(
+    real: zpinch.ImageCollection,
+    test: zpinch.ImageCollection,
+    model: zpinch.Model,
+    *,
+    kinds: str,
+    repeats: int,
+    seed: int,
+) -> dict[str, Any]:
+    most = int(np.bincount(real.labels).max())
+    per_class = max(MADE, 2 * most)
+    found = zpinch.augment(
+        real, model, per_class=per_class, kinds=kinds, prove=True, test=test, repeats=repeats, seed=seed, phase=print
+    )
+    print("\n".join(found.lines()), flush=True)
+    return {"images": len(real), "per_class": per_class, **found.as_dict()}
+
+
+def picture(real: zpinch.ImageCollection, model: zpinch.Model) -> None:
+    """Real images of each class, samples and mixes."""
+    zpinch.augment(real, model, per_class=40, kinds="both", picture=PICTURE, force=True)
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="bench/tasks.py augment", description=__doc__)
+    parser.add_argument("--data", default="mnist", help="a labelled source with a train and a test split")
+    parser.add_argument("--cases", default=",".join([*map(str, PER_CLASS), RARE]), help="images a class, or rare")
+    parser.add_argument("--protocols", default="own,unlabelled")
+    parser.add_argument("--kinds", default="samples", help="both, mixes or samples")
+    parser.add_argument("--minutes", type=float, default=5, help="training of each model")
+    parser.add_argument("--model", type=Path, help="a model of all training images without labels, instead")
+    parser.add_argument("--picture", action="store_true", help="draw docs/pictures/augment.png of --model, and no more")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args(arguments)
+    train, test = (zpinch.open_images(asked.data, split=split) for split in ("train", "test"))
+    name, how = Path(asked.data).name, {"minutes": asked.minutes, "seed": asked.seed}
+    how["settings"] = ("schedule.exact_share=0", "schedule.quality_share=0")
+    if asked.picture:
+        picture(chosen(train, str(PER_CLASS[0]), seed=asked.seed), zpinch.load(asked.model))
+        return
+    rows: list[dict[str, Any]] = []
+    for protocol in asked.protocols.split(","):
+        for case in asked.cases.split(","):
+            real = chosen(train, case, seed=asked.seed)
+            if protocol == "own":
+                model = trained(f"tasks-{name}-augment-{case}", real, with_labels=True, **how)
+            else:
+                model = zpinch.load(asked.model) if asked.model else trained(f"tasks-{name}-augment", train, **how)
+            rows.append(
+                {"protocol": protocol, "case": case}
+                | row(real, test, model, kinds=asked.kinds, repeats=asked.repeats, seed=asked.seed)
+            )
+            settings = {"seed": asked.seed, "repeats": asked.repeats, "kinds": asked.kinds, "minutes": asked.minutes}
+            record("tasks-augment", typed(asked.data), data=name, **settings, rows=rows)

@@ -1,0 +1,312 @@
+"""A larger, balanced training set: the real images, and new ones of each class until it has as many as were asked for.
+
+The new ones are samples, or mixes of two real images (mixing.py); what is off-class or copies a real image is left out
+(sieve.py). Every image says where it comes from. Whether such a set is worth more than the real images, shifted and
+turned, is measured on request (proof.py): often it is not.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zpinch.errors import ImageError, ModelError, UsageError
+from zpinch.images import ImageCollection, contact_sheet, save_images
+from zpinch.images.collection import Labels
+from zpinch.images.writers.atomic import check_free, new_file
+from zpinch.images.writers.writer import check_output
+from zpinch.model.model import Model
+from zpinch.model.storage import identities, load
+from zpinch.tasks.mixing import NONE, Made, Mixer, joined
+from zpinch.tasks.proof import Proof, prove_worth, test_images
+from zpinch.tasks.sieve import Sieve
+from zpinch.tasks.source import open_images
+
+Phase = Callable[[str], None]
+Kinds = Literal["samples", "mixes", "both"]
+
+ROUNDS = 8  # of making and sieving; a class that is not full then stays short, and a note says so
+AT_ONCE = 2048  # images made in a round, at most
+SHOWN = 12  # images of each row of the picture
+
+
+class Counts(NamedTuple):
+    """Of one class."""
+
+    name: str
+    real: int
+    mixes: int
+    samples: int
+    off_class: int  # made, and left out
+    copies: int  # likewise
+
+
+class Augmented(NamedTuple):
+    """The set. All arrays have a row an image; the real images come first, in the order of the source."""
+
+    images: ImageCollection
+    origin: NDArray[np.str_]  # (n,): real, mix or sample
+    sources: NDArray[np.int64]  # (n, 2): positions of the real images a mix is made of; -1 where there is none
+    weights: NDArray[np.float32]  # (n,): the second source's share of the mix
+    seed: int
+    model_identity: str  # of the generator: SHA-256, as `zpinch info` prints it
+    counts: tuple[Counts, ...]  # a row a class
+    notes: tuple[str, ...]
+    proof: Proof | None = None
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """What is written beside each image."""
+        names = self.images.names
+        assert names is not None
+        words = np.array([*names, ""])  # -1, no source, is the empty name
+        is_made = self.origin != "real"
+        return {
+            "origin": self.origin,
+            "source": words[np.where(is_made, self.sources[:, 0], np.arange(len(names)))],
+            "source_2": words[self.sources[:, 1]],
+            "weight_2": self.weights.round(4),
+            "seed": np.where(is_made, str(self.seed), ""),
+            "model": np.where(is_made, self.model_identity, ""),
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "images": len(self.images),
+            "classes": [row._asdict() for row in self.counts],
+            "seed": self.seed,
+            "model": self.model_identity,
+            "proof": self.proof and self.proof.as_dict(),
+        }
+
+    def lines(self) -> tuple[str, ...]:
+        """The same in a few lines, for a terminal."""
+        total = Counts("all", *(sum(column) for column in list(zip(*self.counts, strict=True))[1:]))
+        rows = [*self.counts, total] if len(self.counts) <= 20 else [total]
+        return (
+            f"{len(self.images):,} images: {total.real:,} real, {total.mixes:,} mixes, {total.samples:,} samples",
+            *(
+                f"  {row.name}: {row.real:,} real, {row.mixes:,} mixes, {row.samples:,} samples; "
+                f"left out: {row.off_class:,} off-class, {row.copies:,} copies"
+                for row in rows
+            ),
+            *(self.proof.lines() if self.proof else ()),
+        )
+
+
+def augment(
+    data: ImageCollection | str | Path,
+    model: Model | str | Path,
+    out: str | Path | None = None,
+    *,
+    per_class: int,
+    kinds: Kinds = "samples",
+    prove: bool = False,
+    test: ImageCollection | str | Path | None = None,
+    repeats: int = 5,
+    picture: str | Path | None = None,
+    seed: int = 0,
+    force: bool = False,
+    phase: Phase = lambda name: None,
+) -> Augmented:
+    """The images of `data`, and new ones until each class has `per_class`; also written where `out` says, if it does.
+
+    data: a labelled source as `open_images` takes it (its training split), or what `open_images` gave. model: a trained
+    model with an encoder, or its folder. out: a folder or .zip (with metadata.csv), .npz or .parquet; columns `origin`,
+    `source`, `source_2`, `weight_2`, `seed`, `model`. kinds: samples, mixes or both. picture: a .png of each class:
+    real images, mixes, samples.
+
+    prove: train a small classifier on the set with and without the new images, `repeats` times, and compare on `test`
+    (labelled images that the model has not seen; by default the test split of `data`); `proof` says gain, none or harm.
+
+    Raises ImageError when there are no images, no labels, a class with one image, or images of another shape than the
+    model's; ModelError when the model has no encoder (recipe gan); UsageError when no class needs new images or `out`
+    is taken.
+    """
+    check_asked(per_class, kinds, out, picture, prove=prove, test=test, repeats=repeats, force=force)
+    model = model if isinstance(model, Model) else load(model)
+    phase("reading images")
+    real = data if isinstance(data, ImageCollection) else open_images(data)
+    check_images(real, model, per_class)
+    held = test_images(data, real, model, test) if prove else None
+    phase("learning what the classes look like")
+    mixer, sieve = Mixer(model, real), Sieve(real, seed=seed)
+    made, origin, counts = filled(real, mixer, sieve, per_class, kinds, seed=seed, phase=phase)
+    found = put_together(real, made, origin, counts, model, per_class, seed=seed)
+    if held is not None:
+        proof = prove_worth(found.images, found.origin == "real", found.sources, held, model, repeats, seed, phase)
+        found = found._replace(proof=proof)
+    if out is not None:
+        phase("writing")
+        save_images(found.images, out, columns=found.columns(), force=force)
+    if picture is not None:
+        write_picture(Path(picture), found, force=force)
+    return found
+
+
+def check_asked(
+    per_class: int,
+    kinds: str,
+    out: str | Path | None,
+    picture: str | Path | None,
+    *,
+    prove: bool,
+    test: object,
+    repeats: int,
+    force: bool,
+) -> None:
+    """Everything that is wrong with what was asked, before any work is done."""
+    if per_class < 1:
+        raise UsageError(f"--per-class must be at least 1, not {per_class}.")
+    if kinds not in ("samples", "mixes", "both"):
+        raise UsageError(f"--kinds is samples, mixes or both, not {kinds}.")
+    if prove and repeats < 5:
+        raise UsageError(f"--repeats must be at least 5, for an interval, not {repeats}.")
+    if test is not None and not prove:
+        raise UsageError("--test is what --prove measures on: pass --prove too, or leave it out.")
+    if out is not None:
+        if Path(out).suffix.lower() == ".png":
+            raise UsageError(f"{out}: a sheet cannot say where its images come from. Write a folder, .zip, .npz or "
+                             ".parquet; --picture FILE.png shows some of them.")  # fmt: skip
+        check_output(Path(out), force=force)
+    if picture is not None:
+        if Path(picture).suffix.lower() != ".png":
+            raise UsageError(f"{picture}: the picture is a .png.")
+        check_free(Path(picture), is_folder=False, force=force)
+
+
+def check_images(real: ImageCollection, model: Model, per_class: int) -> None:
+    if not len(real):
+        raise ImageError(f"{real.source} holds no image: there is nothing to augment.")
+    if real.labels is None:
+        raise ImageError(
+            f"{real.source} has no labels, and new images are made for classes. Put the images of each class in a "
+            "folder of its own, pass --labels, or draw images without classes: zpinch generate."
+        )
+    model.check_shape(real.shape)
+    if model.encoder is None:
+        raise ModelError(
+            f"a model of the recipe '{model.config.recipe}' has no encoder, and cannot mix images. Train one that has: "
+            "--recipe fusion, autoencoder, contractive, vae or vae-gan."
+        )
+    held = np.bincount(real.labels, minlength=len(real.class_names))
+    for name, count in zip(real.class_names, held.tolist(), strict=True):
+        if count < 2:
+            has = "a single image" if count else "no image"
+            raise ImageError(
+                f"{real.source}: class '{name}' has {has}, and it takes two to mix. Add images of it, or leave it out."
+            )
+    if held.min() >= per_class:
+        raise UsageError(
+            f"every class of {real.source} has {held.min():,} images or more: there is nothing to add for --per-class "
+            f"{per_class:,}. Ask for more."
+        )
+
+
+def filled(
+    real: ImageCollection, mixer: Mixer, sieve: Sieve, per_class: int, kinds: Kinds, *, seed: int, phase: Phase
+) -> tuple[Made, list[str], tuple[Counts, ...]]:
+    """Made images until each class has `per_class`, their origins, and what was counted."""
+    assert real.labels is not None
+    rng = np.random.default_rng(seed)
+    classes = len(real.class_names)
+    held = np.bincount(real.labels, minlength=classes)
+    wanted: dict[str, Callable[[Labels, np.random.Generator], Made]] = {
+        "mix": mixer.mixes,
+        "sample": lambda labels, rng: mixer.samples(labels, rng, sieve.classify),
+    }
+    missing = np.maximum(per_class - held, 0)
+    shares = {
+        "mix": {"both": missing - missing // 2, "mixes": missing, "samples": 0 * missing}[kinds],
+        "sample": {"both": missing // 2, "mixes": 0 * missing, "samples": missing}[kinds],
+    }
+    kept: list[Made] = []
+    origin: list[str] = []
+    got, off_class, copies = (
+        {kind: np.zeros(classes, int) for kind in wanted},
+        np.zeros(classes, int),
+        np.zeros(classes, int),
+    )
+    for kind, make in wanted.items():
+        for _ in range(ROUNDS * (1 + int(shares[kind].sum()) // AT_ONCE)):
+            lacking = np.repeat(np.arange(classes), shares[kind] - got[kind])
+            if not len(lacking):
+                break
+            made = make(rng.permutation(lacking)[:AT_ONCE], rng)
+            is_off_class, is_copy = sieve(made)
+            made_well = first_of_each(made[~is_off_class & ~is_copy], shares[kind] - got[kind])
+            off_class += np.bincount(made.labels[is_off_class], minlength=classes)
+            copies += np.bincount(made.labels[is_copy], minlength=classes)
+            got[kind] += np.bincount(made_well.labels, minlength=classes)
+            kept.append(made_well)
+            origin += [kind] * len(made_well.labels)
+            phase(f"making images: {sum(map(int, map(np.sum, got.values()))):,} of {int(missing.sum()):,}")
+    rows = zip(real.class_names, held, got["mix"], got["sample"], off_class, copies, strict=True)
+    counts = tuple(Counts(name, *map(int, numbers)) for name, *numbers in rows)
+    return joined(kept), origin, counts
+
+
+def first_of_each(made: Made, most: NDArray[np.integer]) -> Made:
+    """At most so many images of each class, those that came first."""
+    order = np.argsort(made.labels, kind="stable")
+    ordered = made.labels[order]
+    rank = np.arange(len(order)) - np.searchsorted(ordered, ordered)
+    return made[np.sort(order[rank < most[ordered]])]
+
+
+def put_together(
+    real: ImageCollection,
+    made: Made,
+    origin: list[str],
+    counts: tuple[Counts, ...],
+    model: Model,
+    per_class: int,
+    *,
+    seed: int,
+) -> Augmented:
+    """The real images, then the made ones class by class."""
+    assert real.labels is not None
+    order = np.argsort(made.labels, kind="stable")
+    made, kinds = made[order], np.array(origin)[order]
+    names = real.names or tuple(f"{i:06d}" for i in range(len(real)))
+    images = ImageCollection(
+        np.concatenate([real.pixels, made.pixels]),
+        np.concatenate([real.labels, made.labels]),
+        real.class_names,
+        (*names, *(f"{kind}-{i:06d}" for i, kind in enumerate(kinds.tolist()))),
+        source=f"{real.source}, augmented",
+        notes=real.notes,
+    )
+    told = tuple(
+        f"class '{row.name}' has {has:,} images only: the others that were made for it were taken for another class, "
+        "or for copies."
+        for row in counts
+        if (has := row.real + row.mixes + row.samples) < per_class
+    )
+    nothing = np.full((len(real), 2), NONE, np.int64)
+    return Augmented(
+        images=images,
+        origin=np.concatenate([np.full(len(real), "real"), kinds]),
+        sources=np.concatenate([nothing, made.sources]),
+        weights=np.concatenate([np.zeros(len(real), np.float32), made.weights]),
+        seed=seed,
+        model_identity=identities(model)["generator"],
+        counts=counts,
+        notes=(*real.notes, *told),
+    )
+
+
+def write_picture(out: Path, found: Augmented, *, force: bool) -> None:
+    """A row a class: real images, then mixes, then samples; a class that has fewer repeats them."""
+    labels = found.images.labels
+    assert labels is not None
+    kinds = [kind for kind in ("real", "mix", "sample") if (found.origin == kind).any()]
+    rows: list[NDArray[np.intp]] = []
+    for c in np.unique(labels)[:SHOWN].tolist():
+        for kind in kinds:
+            of_kind = np.flatnonzero((labels == c) & (found.origin == kind))
+            rows.append(np.resize(of_kind if len(of_kind) else np.flatnonzero(labels == c), SHOWN))
+    pixels = found.images.pixels[np.concatenate(rows)]
+    with new_file(out, force=force) as part:
+        contact_sheet(pixels, columns=SHOWN * len(kinds)).save(part, "PNG", optimize=True)
