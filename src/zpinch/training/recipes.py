@@ -31,6 +31,7 @@ class Objective(Frozen):
     contraction_every: PositiveInt = 8
     critic_start: Annotated[float, Field(ge=0, le=1)] = 0.35  # share of the steps before the critic's gradient counts
     sampler_every: PositiveInt = 500  # steps between two fits of the sampler whose draws the critic sees
+    disturbed: bool = False  # what the critic sees, real and fake alike (DiffAugment): few images, not learned by heart
 
 
 class Schedule(Frozen):
@@ -46,6 +47,7 @@ class Schedule(Frozen):
     quality_share: NonNegativeFloat = 0.1  # of those steps, for the prior of each quality but the default
     warm_up: PositiveInt = 100
     average: Annotated[float, Field(ge=0, lt=1)] = 0.998  # decay of the averaged weights that are kept
+    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # of a side, that training images are moved by at most
 
 
 class Recipe(Frozen):
