@@ -18,7 +18,7 @@ from zpinch.model.model import Model, ModelConfig
 from zpinch.tasks.start import check_unchanged, config_from, take_weights
 from zpinch.training.learner import Plan
 from zpinch.training.processes import ALONE, Processes
-from zpinch.training.recipes import RECIPES, Objective, Recipe, Schedule
+from zpinch.training.recipes import RECIPES, Objective, Recipe, Schedule, settings_for
 from zpinch.training.rehearsal import Cost, rehearse
 
 DEFAULT_RECIPE = "fusion"
@@ -78,7 +78,8 @@ def build(
         is_variational=chosen.is_variational,
     )
     config = kept = config_from(start.config, config, latent=latent) if start else config
-    config, objective, schedule = settled(config, chosen, settings)
+    adapted = settings_for(len(training), chosen, is_conv=config.generator.kind == "conv", is_new=start is None)
+    config, objective, schedule = settled(config, chosen, (*adapted, *settings))
     if start:
         check_unchanged(kept, config, start.config)
     with torch.random.fork_rng(devices=[]):

@@ -103,3 +103,25 @@ VAE_GAN = Recipe(
 )
 
 RECIPES = {recipe.name: recipe for recipe in (FUSION, AUTOENCODER, CONTRACTIVE, VAE, VAE_GAN, GAN)}
+
+FEW = 2_000  # images to train on
+VERY_FEW = 1_000
+NARROW = ("width=16", "deep_width=48")  # half of the defaults
+
+
+def settings_for(images: int, recipe: Recipe, *, is_conv: bool, is_new: bool) -> tuple[str, ...]:
+    """What else so few images call for, as `--set` takes it; nothing where there are enough.
+
+    is_new: the nets are. Chosen on held-out images of MNIST and Fashion-MNIST: docs/science.md has the figures.
+    """
+    found: list[str] = []
+    if images < FEW and recipe.has_encoder:
+        found.append("schedule.shift=0.07")
+    if images < FEW and recipe.has_critic:
+        found.append("objective.disturbed=true")
+    if images < VERY_FEW and is_conv:
+        found.append("schedule.batch=32")
+    if images < VERY_FEW and is_conv and is_new:
+        parts = {"encoder": recipe.has_encoder, "generator": True, "critic": recipe.has_critic}
+        found += [f"{part}.{width}" for part, is_there in parts.items() if is_there for width in NARROW]
+    return tuple(found)

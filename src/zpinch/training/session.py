@@ -28,16 +28,19 @@ from zpinch.model.prior.autoregressive import BATCH, fit_autoregressive
 from zpinch.model.prior.factorised import FactorisedPrior, fit_density, tables_from_codes
 from zpinch.model.prior.sampler import CANDIDATES, GaussianSampler, MixtureSampler, fit_mixture
 from zpinch.training import stopping
+from zpinch.training.augmentation import shifted
 from zpinch.training.checkpoint import NO_PAST, Past, Snapshot, save_look, save_since
 from zpinch.training.fit_exact import fit_exact
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import Progress, training_steps
 from zpinch.training.measure import NO_MEANS, Check, Means, Yardstick, exact_bits, measure, sample_distance
+from zpinch.training.processes import Noise
 from zpinch.training.recipes import Schedule
 
 CHECKS = 10  # a run looks at itself about this often
 CODED_IMAGES = 1_000_000  # that the priors are fitted to, at most
 AT_ONCE = 1 << 16  # images copied out of the training set
+MOVED_COPIES = 8  # of each training image, that the priors are fitted to as well
 GLANCE_STEPS = 50  # between two looks, whether the objective is still finite
 SAVE_SECONDS = 60.0  # what a run that is killed loses at most
 LEAST_CAUTION = 2.0**-8  # of the learning rates: when the objective still runs away, it is not for their sake
@@ -209,13 +212,9 @@ def finish(
     if model.encoder is None or model.prior is None:
         return
     listener.entered("encoding the training images")
-    coded = draw(len(training), CODED_IMAGES)
-    latents = torch.from_numpy(
-        np.concatenate(
-            [model.latents(training.pixels[coded[at : at + AT_ONCE]]) for at in range(0, len(coded), AT_ONCE)]
-        )
-    )
-    labels = training.labels[coded] if model.config.labels and training.labels is not None else None
+    coded, copies = draw(len(training), CODED_IMAGES), 1 + (MOVED_COPIES if plan.schedule.shift else 0)
+    latents = torch.from_numpy(encoded(model, training.pixels, coded, plan, copies))
+    labels = np.tile(training.labels[coded], copies) if model.config.labels and training.labels is not None else None
     codes = quantise(latents, model.config.step)
     listener.entered("fitting the prior's tables")
     fit_density(model.prior, codes.numpy(), labels, seed=plan.seed)
@@ -229,6 +228,7 @@ def finish(
             ratio=model.config.ratio(quality),
             steps=most if quality == DEFAULT_QUALITY else round(plan.schedule.quality_share * most),
             seed=plan.seed,
+            copies=copies,
             listener=listener,
         )
     if exact_steps := round(plan.schedule.exact_share * steps):
@@ -236,12 +236,35 @@ def finish(
         model.exact = fit_exact(training, steps=exact_steps, seed=plan.seed, progress=listener.advanced)
     listener.entered("fitting the sampler")
     latent = dequantise(codes, model.config.step).numpy()
-    mixture = fit_mixture(latent, labels, labels=model.config.labels, candidates=CANDIDATES, seed=plan.seed)
+    mixture = fit_mixture(
+        latent, labels, labels=model.config.labels, candidates=CANDIDATES, seed=plan.seed, copies=copies
+    )
     if not isinstance(model.sampler, GaussianSampler):  # which a variational generator has learned from
         choose_sampler(model, mixture, yardstick, seed=plan.seed)
     if yardstick.held_out is not training:  # with too few images to hold any out there is nothing to compare with
         listener.entered("scoring normal images")
         model.calibration = calibrate(model, mixture, training.pixels, yardstick.held_out.pixels)
+
+
+def encoded(
+    model: Model, pixels: NDArray[np.uint8], coded: NDArray[np.int64], plan: Plan, copies: int
+) -> NDArray[np.float32]:
+    """Latents of training images, and of copies of each, moved by half of what it was in training: so few images do not
+    tell what codes there are, and others like them lie a little to the side.
+    """
+
+    def moved(part: NDArray[np.uint8], copy: int) -> NDArray[np.uint8]:
+        noise = Noise(torch.Generator().manual_seed(plan.seed * 1_000_003 + copy), torch.zeros(0))
+        return shifted(torch.from_numpy(np.ascontiguousarray(part)), noise, plan.schedule.shift / 2).numpy()
+
+    return np.concatenate(
+        [
+            model.latents(moved(part, copy) if copy else part)
+            for copy in range(copies)
+            for at in range(0, len(coded), AT_ONCE)
+            for part in (pixels[coded[at : at + AT_ONCE]],)
+        ]
+    )
 
 
 def choose_sampler(model: Model, mixture: MixtureSampler, yardstick: Yardstick, *, seed: int) -> None:
@@ -264,6 +287,7 @@ def fit_coders(
     ratio: float,
     steps: int,
     seed: int,
+    copies: int,
     listener: Listener,
 ) -> Coders:
     """Tables for the codes of one quality, and the autoregressive prior where it codes unseen images in fewer bits."""
@@ -274,6 +298,7 @@ def fit_coders(
         known_labels=density.config.labels,
         steps=steps,
         seed=seed,
+        copies=copies,
         progress=listener.advanced,
     )
     if fit is None:
