@@ -21,7 +21,7 @@ from zpinch.training.objective import contraction
 from zpinch.training.processes import Noise
 from zpinch.training.progress import ProgressLine
 
-TABLES = {
+TABLES: dict[str, dict[str, tuple[str, ...]]] = {
     "ablation": {
         "fusion (default)": (),
         "without contraction": ("objective.contraction=0",),
@@ -40,6 +40,11 @@ TABLES = {
             "objective.rate=0.035",
         ),
     },
+    "ablation-few": {
+        "defaults for 300 images": (),
+        "training images not moved": ("schedule.shift=0",),
+        "critic sees them as they are": ("objective.disturbed=false",),
+    },
 }
 ALWAYS = ("schedule.exact_share=0",)  # lossless archives are not in question
 JACOBIAN_IMAGES, JACOBIAN_PROBES = 512, 16
@@ -57,6 +62,7 @@ def main() -> None:
     parser.add_argument("--table", choices=TABLES, default="ablation")
     parser.add_argument("--data", default="digits")
     parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--images", type=int, help="train on the first so many")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     training, test = zpinch.open_images(asked.data, split="train"), zpinch.open_images(asked.data, split="test")
@@ -65,7 +71,11 @@ def main() -> None:
     for title, settings in TABLES[asked.table].items():
         with ProgressLine(Console(stderr=True)) as line:
             model = zpinch.train(
-                training, steps=asked.steps, settings=(*settings, *ALWAYS), seed=asked.seed, listener=line
+                training[: asked.images],
+                steps=asked.steps,
+                settings=(*settings, *ALWAYS),
+                seed=asked.seed,
+                listener=line,
             )
         codes = model.encode(test.pixels)
         rebuilt = score_reconstructions(reference, test.pixels, model.decode(codes))
@@ -82,15 +92,17 @@ def main() -> None:
         }
         rows.append(row)
         print(json.dumps(row), flush=True)
-    name = Path(asked.data).name
-    record(
-        asked.table,
-        f"python bench/ablation.py --table {asked.table} --data {name} --steps {asked.steps} --seed {asked.seed}",
-        data=name,
-        seed=asked.seed,
-        steps=asked.steps,
-        rows=rows,
-    )
+        name = Path(asked.data).name
+        few = f" --images {asked.images}" if asked.images else ""
+        record(
+            asked.table,
+            f"python bench/ablation.py --table {asked.table} --data {name}{few} --steps {asked.steps} "
+            f"--seed {asked.seed}",
+            data=name,
+            seed=asked.seed,
+            steps=asked.steps,
+            rows=rows,
+        )
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ HOW = {  # what makes a result that is not there yet
     "reliability": "python bench/reliability.py",
     "tasks-embed": "python bench/tasks.py embed --data mnist",
     "tasks-detect": "python bench/tasks.py detect --data mnist",
+    "small": "python bench/small.py",
     **{f"lossless-{name}": f"python bench/lossless.py --data {name}" for name in ("mnist", "fashion-mnist")},
     **{
         f"archives-{name}": f"python bench/archives.py DATA --name {name} --model MODEL"
@@ -36,6 +37,7 @@ HOW = {  # what makes a result that is not there yet
     },
     "ablation-contraction": "python bench/ablation.py --table ablation-contraction",
     "ablation-optimiser": "python bench/ablation.py --table ablation-optimiser",
+    "ablation-few": "python bench/ablation.py --table ablation-few --images 300",
 }
 
 Result = dict[str, Any] | None

@@ -1,4 +1,4 @@
-"""Few images: zpinch, new and from a model of the other set, beside PCA and pythae's RAE-L2, in equal processor seconds.
+"""Few images: zpinch, new and from a model of the other set, beside PCA and pythae, in equal processor seconds.
 
     python bench/small.py --seconds 60 --models FOLDER --mnist PATH/TO/THE/FOUR/FILES
 
@@ -11,7 +11,7 @@ Results: bench/results/small.json; sheets of samples: runs/small/.
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -38,7 +38,14 @@ from zpinch.training.progress import Silent
 SETS = {"mnist": "fashion-mnist", "fashion-mnist": "mnist"}  # and the other one
 COUNTS = (100, 300, 1_000, 5_000)
 METHODS = ("PCA, mixture", "pythae RAE-L2, mixture", "zpinch", "zpinch --from")
+WIDE = "zpinch, nets as wide as for many"  # when asked for
 ALWAYS = ("schedule.exact_share=0",)  # lossless archives are not in question
+SETTINGS = {
+    WIDE: tuple(
+        f"{part}.{width}" for part in ("encoder", "generator", "critic") for width in ("width=32", "deep_width=96")
+    )
+}
+START_SHARE = 3  # of the seconds, for a model to start from
 LATENT, COMPONENTS = 32, 10
 TEST, REAL = 2_000, 20_000  # images that all is measured on, and real ones for the extractor and the floor
 TIMED = 8  # steps of each kind, to turn seconds into steps
@@ -103,9 +110,17 @@ class Ground(NamedTuple):
         }
 
 
-def zpinch_made(images: ImageCollection, test: ImageCollection, seconds: float, seed: int, start: Path | None) -> Made:
-    steps, began = steps_in(seconds, images, seed, start), Began()
-    model = zpinch.train(images, steps=steps, settings=ALWAYS, seed=seed, start=start, listener=began)
+def zpinch_made(
+    images: ImageCollection,
+    test: ImageCollection,
+    seconds: float,
+    seed: int,
+    start: Path | None = None,
+    settings: tuple[str, ...] = (),
+) -> Made:
+    settings = (*ALWAYS, *settings)
+    steps, began = steps_in(seconds, images, seed, start, settings), Began()
+    model = zpinch.train(images, steps=steps, settings=settings, seed=seed, start=start, listener=began)
     used = time.process_time() - began.at
     codes = model.encode(test.pixels)
     bits = float(model.require_codes("compress").bits(codes, test.labels).mean())
@@ -113,13 +128,15 @@ def zpinch_made(images: ImageCollection, test: ImageCollection, seconds: float, 
     return Made(model.decode(codes), model.sample(test.labels, seed=seed), used, bits, how)
 
 
-def steps_in(seconds: float, images: ImageCollection, seed: int, start: Path | None) -> int:
+def steps_in(
+    seconds: float, images: ImageCollection, seed: int, start: Path | None = None, settings: tuple[str, ...] = ALWAYS
+) -> int:
     """By the processor's time of a few steps without and with the critic; a loaded machine's clock would mislead."""
     training, _ = split_held_out(images)
     spent: list[float] = []
     for critic_start in (1.0, 0.0):
         begun = zpinch.load(start) if start else None
-        model, objective, schedule = build(training, None, None, None, ALWAYS, seed=seed, device="cpu", start=begun)
+        model, objective, schedule = build(training, None, None, None, settings, seed=seed, device="cpu", start=begun)
         plan = Plan(10**6, objective.model_copy(update={"critic_start": critic_start}), schedule, seed=seed)
         steps = training_steps(Learner(model, plan), training, plan)
         next(steps)
@@ -145,7 +162,7 @@ def mixture_samples(
     return best.sample(count)[0], f"{best.covariance_type} covariances"
 
 
-def pca_made(images: ImageCollection, test: ImageCollection, seconds: float, seed: int, start: Path | None) -> Made:
+def pca_made(images: ImageCollection, test: ImageCollection, seconds: float, seed: int) -> Made:
     training, unseen = (part.pixels.reshape(len(part), -1) / 255 for part in split_held_out(images))
     before = time.process_time()
     pca = PCA(LATENT, random_state=seed).fit(training)
@@ -159,7 +176,7 @@ def pca_made(images: ImageCollection, test: ImageCollection, seconds: float, see
     return Made(decode(pca.transform(test.pixels.reshape(len(test), -1) / 255)), decode(drawn), used, None, how)
 
 
-def rae_made(images: ImageCollection, test: ImageCollection, seconds: float, seed: int, start: Path | None) -> Made:
+def rae_made(images: ImageCollection, test: ImageCollection, seconds: float, seed: int) -> Made:
     training, unseen = (part.pixels for part in split_held_out(images))
     before = time.process_time()
     encode, decode, how = pythae_rae.fit(training, unseen, latent=LATENT, seconds=seconds, seed=seed)
@@ -168,14 +185,20 @@ def rae_made(images: ImageCollection, test: ImageCollection, seconds: float, see
     return Made(decode(encode(test.pixels)), decode(drawn), used, None, f"{how}, {kind}")
 
 
-MAKERS: dict[str, Callable[..., Made]] = dict(
-    zip(METHODS, (pca_made, rae_made, zpinch_made, zpinch_made), strict=True)
-)
+MAKERS: dict[str, Callable[..., Made]] = {METHODS[0]: pca_made, METHODS[1]: rae_made}  # the others are zpinch
 
 
-def wanted(sets: list[str], counts: list[int]) -> Iterator[tuple[int, str, str]]:
-    """What is compared stands next to each other, so that a run that is cut short has whole comparisons."""
-    yield from product(counts, sets, METHODS)
+def model_of(name: str, folder: Path, source: str, seconds: float, seed: int) -> Path:
+    """A model of a whole set to start from, trained where there is none yet."""
+    if not (folder / name / "config.json").exists():
+        images = zpinch.open_images(source, split="train")
+        steps = steps_in(START_SHARE * seconds, images[:5_000], seed)
+        print(f"a model of {name} to start from: {steps} steps", flush=True)
+        command = f"bench/small.py --seconds {seconds:g}"
+        zpinch.train(
+            images, steps=steps, settings=ALWAYS, seed=seed, out=folder / name, command=command, listener=Began()
+        )
+    return folder / name
 
 
 def main() -> None:
@@ -183,29 +206,33 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--counts", type=int, nargs="+", default=list(COUNTS))
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--methods", nargs="+", choices=[*METHODS, WIDE], default=list(METHODS))
     parser.add_argument("--models", type=Path, default=Path("runs/small/models"), help="models to start from")
     parser.add_argument("--mnist", default="mnist", help="where MNIST lies, when not known by its name")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     sources = {"mnist": asked.mnist, "fashion-mnist": "fashion-mnist"}
-    for name in SETS:
-        if not (asked.models / name / "config.json").exists():
-            images = zpinch.open_images(sources[name], split="train")
-            steps = steps_in(4 * asked.seconds, images[:5_000], asked.seed, None)
-            print(f"a model of {name} to start from: {steps} steps", flush=True)
-            zpinch.train(images, steps=steps, settings=ALWAYS, out=asked.models / name, listener=Began())
     path = RESULTS / "small.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
-    rows = kept.get("rows", []) if kept.get("seconds") == asked.seconds else []
-    grounds: dict[str, Ground] = {}
-    for count, name, method in wanted(asked.sets, asked.counts):
+    kept = kept if kept.get("seconds") == asked.seconds else {}
+    rows, starts, grounds = kept.get("rows", []), kept.get("starts", {}), dict[str, Ground]()
+    # What is compared stands next to each other, so that a run that is cut short has whole comparisons.
+    for count, name, method in product(asked.counts, asked.sets, asked.methods):
         if any((row["images"], row["data"], row["method"]) == (count, name, method) for row in rows):
             continue
         grounds[name] = ground = grounds.get(name) or Ground.of(sources[name], asked.seed)
         few = ground.training[:count]
-        start = asked.models / SETS[name] if method.endswith("--from") else None
-        made = MAKERS[method](few, ground.test, asked.seconds, asked.seed, start)
+        start = None
+        if method == METHODS[3]:
+            start = model_of(SETS[name], asked.models, sources[SETS[name]], asked.seconds, asked.seed)
+            facts = zpinch.load(start).facts
+            starts[SETS[name]] = {k: facts[k] for k in ("command", "training images", "steps", "training minutes")}
+        print(f"{count} of {name}, {method}", flush=True)
+        if method in MAKERS:
+            made = MAKERS[method](few, ground.test, asked.seconds, asked.seed)
+        else:
+            made = zpinch_made(few, ground.test, asked.seconds, asked.seed, start, SETTINGS.get(method, ()))
         row = {"images": count, "data": name, "method": method, **ground.row(made, few.pixels)}
         rows.append(row)
         print(json.dumps(row), flush=True)
@@ -215,6 +242,7 @@ def main() -> None:
             data="mnist, fashion-mnist",
             seed=asked.seed,
             seconds=asked.seconds,
+            starts=starts,
             rows=rows,
         )
         sheet = Path("runs/small") / f"{name}-{count}-{method.replace(' ', '-').replace(',', '')}.png"

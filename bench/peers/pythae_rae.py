@@ -27,8 +27,8 @@ TUNING_SHARE = 1 / 8  # of the seconds, for each of them
 Pixels = NDArray[np.uint8]
 
 
-class TimeIsUp(Exception):  # noqa: N818  it is how pythae's loop is left, not a failure
-    pass
+class TimeIsUp(Exception):
+    """How pythae's loop is left; not a failure."""
 
 
 class Best(TrainingCallback):

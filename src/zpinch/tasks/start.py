@@ -1,9 +1,11 @@
 """A run that starts from a trained model: what must agree with it, and how its weights become a new model's.
 
-Encoder, generator, critic and density are taken over; what is fitted at the end of a run (priors, sampler, exact layer,
-calibration) is fitted anew. The generator never sees a label; critic and density have a row for each, found by its name.
+Encoder, generator, critic and density are taken over; what is fitted at the end of a run (priors, sampler, exact
+layer, calibration) is fitted anew. The generator never sees a label; critic and density have a row for each, found by
+its name.
 """
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -36,12 +38,12 @@ def config_from(start: ModelConfig, fresh: ModelConfig, *, latent: int | None) -
         )
     if start.generator.kind != fresh.generator.kind:
         raise UsageError(
-            f"--from: the model's nets are {start.generator.kind}. Leave --backbone out to keep them, or leave --from out."
+            f"--from: the model's nets are {start.generator.kind}. Leave --backbone out to keep them, or leave --from "
+            "out."
         )
-    channels, height, width = start.code
-    if latent not in (None, channels * height * width):
+    if latent not in (None, math.prod(start.code)):
         raise UsageError(
-            f"--from: the model makes {channels * height * width} integers of an image. Leave --latent out to keep them, "
+            f"--from: the model makes {math.prod(start.code)} integers of an image. Leave --latent out to keep them, "
             "or leave --from out."
         )
     labels = {"labels": fresh.labels}
@@ -83,7 +85,9 @@ def said_of(start: Model, images: ImageCollection) -> tuple[str, ...]:
     """What a person should know before a run from a model, in a line or two."""
     said = [f"from {origin_of(start, 8)}: its weights, and priors, sampler and exact layer fitted anew"]
     if new := [name for name in images.class_names if name not in start.config.class_names]:
-        said.append(f"classes that it did not know begin as any class: {', '.join(new[:10])}{', ...' * (len(new) > 10)}")
+        said.append(
+            f"classes that it did not know begin as any class: {', '.join(new[:10])}{', ...' * (len(new) > 10)}"
+        )
     if gone := [name for name in start.config.class_names if name not in images.class_names]:
         said.append(f"classes that are no more: {', '.join(gone[:10])}{', ...' * (len(gone) > 10)}")
     return tuple(said)

@@ -120,9 +120,7 @@ def train(
         model.to(processes.device or model.device)
         budget = Budget(minutes, epochs, steps)
         origin = origin_of(begun) if begun else ""
-        plan, _ = make_plan(
-            model, training, objective, schedule, budget, seed=seed, processes=processes, origin=origin
-        )
+        plan, _ = make_plan(model, training, objective, schedule, budget, seed=seed, processes=processes, origin=origin)
         learner, past = Learner(model, plan, processes), NO_PAST
     outcome = run(learner, plan, training, yardstick, listener, folder=folder, until=conditions, past=past)
     model = outcome.model.to("cpu")
@@ -197,7 +195,9 @@ def estimate(
         training, recipe, backbone, latent, settings, seed=seed, device=device, start=begun
     )
     origin = origin_of(begun) if begun else ""
-    plan, cost = make_plan(model, training, objective, schedule, Budget(minutes, epochs, steps), seed=seed, origin=origin)
+    plan, cost = make_plan(
+        model, training, objective, schedule, Budget(minutes, epochs, steps), seed=seed, origin=origin
+    )
     parts = {"encoder": model.encoder, "generator": model.generator, "critic": model.critic, "prior": model.prior}
     return Estimate(
         parameters={

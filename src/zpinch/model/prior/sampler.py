@@ -156,8 +156,8 @@ def fit_mixture(
     """Fit a mixture a class; the number of components is the candidate with the fewest held-out bits.
 
     latent: (n, *code) float, dequantised codes; label: (n,) in [0, labels) or None. At most `limit` latents are used. A
-    tenth is held out to choose by, so that a mixture cannot win by playing the training set back. copies: how often each
-    image is there, moved a little; only images count as images.
+    tenth is held out to choose by, so that a mixture cannot win by playing the training set back. copies: how often
+    each image is there, moved a little; only images count as images.
     """
     code: Shape = (latent.shape[1], latent.shape[2], latent.shape[3])
     rng = np.random.default_rng(seed)
