@@ -23,7 +23,6 @@ from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
 import zpinch
-from peers import pythae_rae
 from record import RESULTS, record
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
@@ -47,8 +46,9 @@ SETTINGS = {
 }
 START_SHARE = 3  # of the seconds, for a model to start from
 LATENT, COMPONENTS = 32, 10
-TEST, REAL = 2_000, 20_000  # images that all is measured on, and real ones for the extractor and the floor
+TEST, REAL = 2_000, 10_000  # images that all is measured on, and real ones for the extractor and the floor
 TIMED = 8  # steps of each kind, to turn seconds into steps
+LEAST_STEPS = 20
 STEPS_SHARE = 0.85  # of the seconds; the rest for looks and for what is fitted afterwards
 COLUMNS = 20
 
@@ -145,7 +145,7 @@ def steps_in(
             next(steps)
         spent.append((time.process_time() - before) / TIMED)
     share = objective.critic_start
-    return max(20, int(STEPS_SHARE * seconds / (share * spent[0] + (1 - share) * spent[1])))
+    return max(LEAST_STEPS, int(STEPS_SHARE * seconds / (share * spent[0] + (1 - share) * spent[1])))
 
 
 def mixture_samples(
@@ -177,6 +177,8 @@ def pca_made(images: ImageCollection, test: ImageCollection, seconds: float, see
 
 
 def rae_made(images: ImageCollection, test: ImageCollection, seconds: float, seed: int) -> Made:
+    from peers import pythae_rae
+
     training, unseen = (part.pixels for part in split_held_out(images))
     before = time.process_time()
     encode, decode, how = pythae_rae.fit(training, unseen, latent=LATENT, seconds=seconds, seed=seed)
