@@ -229,7 +229,7 @@ def main() -> None:
         if method == METHODS[3]:
             start = model_of(SETS[name], asked.models, sources[SETS[name]], asked.seconds, asked.seed)
             facts = zpinch.load(start).facts
-            starts[SETS[name]] = {k: facts[k] for k in ("command", "training images", "steps", "training minutes")}
+            starts[SETS[name]] = {k: facts[k] for k in ("training images", "steps", "training minutes")}
         print(f"{count} of {name}, {method}", flush=True)
         if method in MAKERS:
             made = MAKERS[method](few, ground.test, asked.seconds, asked.seed)

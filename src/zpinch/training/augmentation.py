@@ -30,7 +30,7 @@ def disturbed(x: Tensor, noise: Noise) -> Tensor:
     """DiffAugment (Zhao et al. 2020): brightness, contrast, translation and cutout of each image, with its gradient.
 
     x: (batch, channels, height, width) in [0, 1]. Real and fake are disturbed alike, for the critic and for the
-    generator, so that the critic cannot learn few images by heart and the generator does not learn the disturbance.
+    generator: the critic cannot learn few images by heart, and the generator does not learn the disturbance.
     """
     count, _, height, width = x.shape
     brightness, contrast = ((noise.uniform(count) - 0.5).to(x.device)[:, None, None, None] for _ in range(2))

@@ -31,7 +31,7 @@ class Objective(Frozen):
     contraction_every: PositiveInt = 8
     critic_start: Annotated[float, Field(ge=0, le=1)] = 0.35  # share of the steps before the critic's gradient counts
     sampler_every: PositiveInt = 500  # steps between two fits of the sampler whose draws the critic sees
-    disturbed: bool = False  # what the critic sees, real and fake alike (DiffAugment): few images, not learned by heart
+    disturbed: bool = False  # what the critic sees, real and fake alike (DiffAugment)
 
 
 class Schedule(Frozen):
@@ -117,8 +117,6 @@ def settings_for(images: int, recipe: Recipe, *, is_conv: bool, is_new: bool) ->
     found: list[str] = []
     if images < FEW and recipe.has_encoder:
         found.append("schedule.shift=0.07")
-    if images < FEW and recipe.has_critic:
-        found.append("objective.disturbed=true")
     if images < VERY_FEW and is_conv:
         found.append("schedule.batch=32")
     if images < VERY_FEW and is_conv and is_new:
