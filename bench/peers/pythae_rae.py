@@ -55,7 +55,12 @@ def trained(
     model = RAE_L2(RAE_L2_Config(input_dim=training.shape[1:], latent_dim=latent))
     best = Best(model, seconds)
     learned, unseen = (torch.from_numpy(pixels).float() / 255 for pixels in (training, held_out))
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+    silence = io.StringIO()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.redirect_stderr(silence),
+        contextlib.redirect_stdout(silence),
+    ):
         config = CoupledOptimizerTrainerConfig(
             output_dir=folder,
             per_device_train_batch_size=batch,

@@ -28,8 +28,9 @@ def test_mixtures_take_the_covariance_that_held_out_codes_are_likeliest_under() 
 
 
 def test_rows_are_kept_and_a_later_call_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import small
     from model_cases import blobs, tiny_training
+
+    import small
 
     def opened(source: str, split: str) -> ImageCollection:
         return blobs(80 if split == "train" else 40, classes=2, seed=len(source))
