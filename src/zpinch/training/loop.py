@@ -79,9 +79,9 @@ def take_step(learner: Learner, x: Tensor, label: Tensor, plan: Plan, noise: Noi
             walk = walk_autoencoder(model, x, noise, is_noisy=is_noisy, critic_plays=critic_plays)
         else:
             walk = walk_gan(model, noise, len(x))
-        seen, fake = x, walk.fake
+        seen, made = x, walk.fake
         if critic_plays and objective.disturbed:
-            seen, fake = disturbed(x, noise), disturbed(walk.fake, noise)
+            seen, made = disturbed(x, noise), disturbed(walk.fake, noise)
         real = judge(model, seen, label) if critic_plays else x.new_zeros(0)
         terms: dict[str, Callable[[], Tensor]] = {
             "distortion": lambda: error(walk.x_hat.float(), x),
@@ -89,7 +89,7 @@ def take_step(learner: Learner, x: Tensor, label: Tensor, plan: Plan, noise: Noi
             "contraction": lambda: contraction(model, x[: (len(x) + 1) // 2], noise),
             "divergence": lambda: divergence(walk.posterior) / x[0].numel(),
             "features": lambda: perceived_error(model, walk.x_hat, x),
-            "adversarial": lambda: game.generator(real.detach(), judge(model, fake, label, is_learning=False)),
+            "adversarial": lambda: game.generator(real.detach(), judge(model, made, label, is_learning=False)),
         }
         weights = {
             "distortion": objective.distortion,
@@ -104,7 +104,7 @@ def take_step(learner: Learner, x: Tensor, label: Tensor, plan: Plan, noise: Noi
     learner.descend(loss)
 
     if critic_plays:
-        fake = fake.detach()
+        fake = made.detach()
         with autocast(plan.precision):
             values["critic"] = critic_loss = game.critic(real, judge(model, fake, label))
         if weight := lazily(objective.penalty, step, every=objective.penalty_every):

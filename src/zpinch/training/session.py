@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from copy import deepcopy
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -35,7 +36,7 @@ from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import Progress, training_steps
 from zpinch.training.measure import NO_MEANS, Check, Means, Yardstick, exact_bits, measure, sample_distance
 from zpinch.training.processes import Noise
-from zpinch.training.recipes import Schedule
+from zpinch.training.recipes import FEW, Schedule
 
 CHECKS = 10  # a run looks at itself about this often
 CODED_IMAGES = 1_000_000  # that the priors are fitted to, at most
@@ -212,7 +213,8 @@ def finish(
     if model.encoder is None or model.prior is None:
         return
     listener.entered("encoding the training images")
-    coded, copies = draw(len(training), CODED_IMAGES), 1 + (MOVED_COPIES if plan.schedule.shift else 0)
+    coded = draw(len(training), CODED_IMAGES)
+    copies = 1 + (MOVED_COPIES if plan.schedule.shift and len(coded) < FEW else 0)
     latents = torch.from_numpy(encoded(model, training.pixels, coded, plan, copies))
     labels = np.tile(training.labels[coded], copies) if model.config.labels and training.labels is not None else None
     codes = quantise(latents, model.config.step)
@@ -249,22 +251,17 @@ def finish(
 def encoded(
     model: Model, pixels: NDArray[np.uint8], coded: NDArray[np.int64], plan: Plan, copies: int
 ) -> NDArray[np.float32]:
-    """Latents of training images, and of copies of each, moved by half of what it was in training: so few images do not
-    tell what codes there are, and others like them lie a little to the side.
+    """Latents of training images, and after them of copies, each moved by up to half of what images were in training:
+    few images do not tell what codes there are, and others like theirs lie a little to the side.
     """
-
-    def moved(part: NDArray[np.uint8], copy: int) -> NDArray[np.uint8]:
-        noise = Noise(torch.Generator().manual_seed(plan.seed * 1_000_003 + copy), torch.zeros(0))
-        return shifted(torch.from_numpy(np.ascontiguousarray(part)), noise, plan.schedule.shift / 2).numpy()
-
-    return np.concatenate(
-        [
-            model.latents(moved(part, copy) if copy else part)
-            for copy in range(copies)
-            for at in range(0, len(coded), AT_ONCE)
-            for part in (pixels[coded[at : at + AT_ONCE]],)
-        ]
-    )
+    found: list[NDArray[np.float32]] = []
+    for copy, at in product(range(copies), range(0, len(coded), AT_ONCE)):
+        part = pixels[coded[at : at + AT_ONCE]]
+        if copy:
+            noise = Noise(torch.Generator().manual_seed(plan.seed * 1_000_003 + copy), torch.zeros(0))
+            part = shifted(torch.from_numpy(part), noise, plan.schedule.shift / 2).numpy()
+        found.append(model.latents(part))
+    return np.concatenate(found)
 
 
 def choose_sampler(model: Model, mixture: MixtureSampler, yardstick: Yardstick, *, seed: int) -> None:
