@@ -44,12 +44,12 @@ SETTINGS = {
         f"{part}.{width}" for part in ("encoder", "generator", "critic") for width in ("width=32", "deep_width=96")
     )
 }
-START_SHARE = 3  # of the seconds, for a model to start from
+START_SHARE = 2  # of the seconds, for a model to start from
 LATENT, COMPONENTS = 32, 10
 TEST, REAL = 2_000, 10_000  # images that all is measured on, and real ones for the extractor and the floor
 TIMED = 8  # steps of each kind, to turn seconds into steps
 LEAST_STEPS = 20
-STEPS_SHARE = 0.85  # of the seconds; the rest for looks and for what is fitted afterwards
+STEPS_SHARE = 0.75  # of the seconds; the rest for looks and for what is fitted afterwards
 COLUMNS = 20
 
 Pixels = NDArray[np.uint8]

@@ -22,7 +22,7 @@ from pythae.trainers import BaseTrainerConfig, CoupledOptimizerTrainerConfig
 from pythae.trainers.training_callbacks import TrainingCallback
 
 BATCHES, RATES = (16, 64), (1e-3, 3e-3)
-TUNING_SHARE = 1 / 8  # of the seconds, for each of them
+TUNING_SHARE = 1 / 16  # of the seconds, for each of them
 
 Pixels = NDArray[np.uint8]
 

@@ -220,7 +220,7 @@ def finish(
     codes = quantise(latents, model.config.step)
     listener.entered("fitting the prior's tables")
     fit_density(model.prior, codes.numpy(), labels, seed=plan.seed)
-    most = prior_steps(steps, plan.schedule, codes.shape)
+    most = prior_steps(steps, plan.schedule, (len(coded), *codes.shape[1:]))
     for quality in model.config.known_qualities:
         listener.entered(f"fitting the prior of quality {quality}")
         model.coders[quality] = fit_coders(
