@@ -20,7 +20,7 @@ from zpinch.training.recipes import RECIPES
 
 IMAGES = blobs(40, classes=2)
 OTHERS = blobs(30, classes=2, seed=1)
-SETTINGS = ("schedule.batch=8", "schedule.warm_up=2")
+SETTINGS = ("schedule.batch=8", "schedule.warm_up=2", "schedule.exact_share=0", "schedule.prior_share=0.1")
 NARROW = tuple(f"{part}.{name}={value}" for part in ("encoder", "generator") for name, value in SMALL.items())
 
 
@@ -117,12 +117,12 @@ def test_a_recipe_with_the_same_nets_may_take_over(start: Model):
 
 def test_starting_helps(start: Model):
     """With one step to learn in, what is known already counts."""
-    taught = quick(IMAGES, backbone="mlp", latent=4, steps=300)
+    taught = quick(IMAGES, backbone="mlp", latent=4, steps=150)
 
     def error(model: Model) -> float:
         return float(np.square(model.decode(model.encode(OTHERS.pixels)).astype(float) - OTHERS.pixels).mean())
 
-    assert error(quick(start=taught, steps=1)) < 0.7 * error(quick(backbone="mlp", latent=4, steps=1))
+    assert error(quick(start=taught, steps=1)) < 0.8 * error(quick(backbone="mlp", latent=4, steps=1))
 
 
 # --- What is kept -------------------------------------------------------------------------------------------------
