@@ -21,6 +21,9 @@ from zpinch.training.objective import contraction
 from zpinch.training.processes import Noise
 from zpinch.training.progress import ProgressLine
 
+WIDE = tuple(
+    f"{part}.{width}" for part in ("encoder", "generator", "critic") for width in ("width=32", "deep_width=96")
+)
 TABLES: dict[str, dict[str, tuple[str, ...]]] = {
     "ablation": {
         "fusion (default)": (),
@@ -42,8 +45,9 @@ TABLES: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "ablation-few": {
         "defaults for 300 images": (),
-        "training images not moved": ("schedule.shift=0",),
         "critic sees images disturbed": ("objective.disturbed=true",),
+        "the same, and training images not moved": ("objective.disturbed=true", "schedule.shift=0"),
+        "critic sees images disturbed, nets as wide as for many": ("objective.disturbed=true", *WIDE),
     },
 }
 ALWAYS = ("schedule.exact_share=0",)  # lossless archives are not in question
