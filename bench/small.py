@@ -172,7 +172,8 @@ def mixture_samples(
         for kind in ("full", "tied", "diag")
     ]
     best = max(fits, key=lambda fit: fit.score(unseen))
-    return best.sample(count)[0], f"{best.covariance_type} covariances"
+    drawn = best.sample(count)[0]  # component after component
+    return np.random.default_rng(seed).permutation(drawn), f"{best.covariance_type} covariances"
 
 
 def pca_made(images: ImageCollection, test: ImageCollection, seconds: float, seed: int) -> Made:
