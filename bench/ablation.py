@@ -20,7 +20,10 @@ from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
 from zpinch.training.progress import ProgressLine
 
-TABLES = {
+WIDE = tuple(
+    f"{part}.{width}" for part in ("encoder", "generator", "critic") for width in ("width=32", "deep_width=96")
+)
+TABLES: dict[str, dict[str, tuple[str, ...]]] = {
     "ablation": {
         "fusion (default)": (),
         "without contraction": ("objective.contraction=0",),
@@ -39,6 +42,12 @@ TABLES = {
             "objective.rate=0.035",
         ),
     },
+    "ablation-few": {
+        "defaults for 300 images": (),
+        "critic sees images disturbed": ("objective.disturbed=true",),
+        "the same, and training images not moved": ("objective.disturbed=true", "schedule.shift=0"),
+        "critic sees images disturbed, nets as wide as for many": ("objective.disturbed=true", *WIDE),
+    },
 }
 ALWAYS = ("schedule.exact_share=0",)  # lossless archives are not in question
 
@@ -48,6 +57,7 @@ def main() -> None:
     parser.add_argument("--table", choices=TABLES, default="ablation")
     parser.add_argument("--data", default="digits")
     parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--images", type=int, help="train on the first so many")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     training, test = zpinch.open_images(asked.data, split="train"), zpinch.open_images(asked.data, split="test")
@@ -56,7 +66,11 @@ def main() -> None:
     for title, settings in TABLES[asked.table].items():
         with ProgressLine(Console(stderr=True)) as line:
             model = zpinch.train(
-                training, steps=asked.steps, settings=(*settings, *ALWAYS), seed=asked.seed, listener=line
+                training[: asked.images],
+                steps=asked.steps,
+                settings=(*settings, *ALWAYS),
+                seed=asked.seed,
+                listener=line,
             )
         codes = model.encode(test.pixels)
         rebuilt = score_reconstructions(reference, test.pixels, model.decode(codes))
@@ -73,15 +87,17 @@ def main() -> None:
         }
         rows.append(row)
         print(json.dumps(row), flush=True)
-    name = Path(asked.data).name
-    record(
-        asked.table,
-        f"python bench/ablation.py --table {asked.table} --data {name} --steps {asked.steps} --seed {asked.seed}",
-        data=name,
-        seed=asked.seed,
-        steps=asked.steps,
-        rows=rows,
-    )
+        name = Path(asked.data).name
+        few = f" --images {asked.images}" if asked.images else ""
+        record(
+            asked.table,
+            f"python bench/ablation.py --table {asked.table} --data {name}{few} --steps {asked.steps} "
+            f"--seed {asked.seed}",
+            data=name,
+            seed=asked.seed,
+            steps=asked.steps,
+            rows=rows,
+        )
 
 
 if __name__ == "__main__":

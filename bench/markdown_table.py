@@ -32,6 +32,7 @@ HOW = {  # what makes a result that is not there yet
     "tasks-detect-all": "python bench/tasks.py detect --only all --data mnist",
     "fusing-mnist": "python bench/fusing.py --data mnist",
     "fusing-fashion-mnist": "python bench/fusing.py --data fashion-mnist",
+    "small": "python bench/small.py",
     **{f"lossless-{name}": f"python bench/lossless.py --data {name}" for name in ("mnist", "fashion-mnist")},
     **{
         f"archives-{name}": f"python bench/archives.py DATA --name {name} --model MODEL"
@@ -43,6 +44,7 @@ HOW = {  # what makes a result that is not there yet
     },
     "ablation-contraction": "python bench/ablation.py --table ablation-contraction",
     "ablation-optimiser": "python bench/ablation.py --table ablation-optimiser",
+    "ablation-few": "python bench/ablation.py --table ablation-few --images 300",
 }
 
 Result = dict[str, Any] | None

@@ -410,6 +410,24 @@ def detect_promise() -> str:
     return table(["", "", ""], rows) + foot(["tasks-detect-one-class", "tasks-detect-all"])
 
 
+def small() -> str:
+    """Few images, in equal processor seconds: bench/small.py."""
+    specs = {"mse": ".4f", "bits": ".1f", "rfcd": ".2f", "fcd": ".1f", "precision": ".2f", "recall": ".2f"}
+    specs |= {"nearest": ".2f", "seconds": ".0f"}
+    rows = [
+        [
+            f"{row['images']:,} of {SETS[row['data']]}",
+            row["method"],
+            *(shown(row[key], spec) for key, spec in specs.items()),
+        ]
+        for row in sorted(
+            at(result("small"), "rows") or [], key=lambda row: (row["data"] != "mnist", row["images"], row["method"])
+        )
+    ]
+    heads = ["", "method", "mse", "bits / image", "rFCD", "sample FCD", "precision", "recall", "nearest", "seconds"]
+    return table(heads, rows or [[NONE] * len(heads)]) + foot(["small"])
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "mnist": mnist,
     "priors": priors,
@@ -421,6 +439,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "ablation": ablation,
     "contraction_cost": partial(ablation, "ablation-contraction"),
     "optimiser": partial(ablation, "ablation-optimiser"),
+    "few": partial(ablation, "ablation-few"),
     "qualities": qualities,
     "fusing": fusing,
     "sizes_of_images": sizes_of_images,
@@ -441,6 +460,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "embed": embed,
     "detect": detect,
     "detect_promise": detect_promise,
+    "small": small,
 }
 
 

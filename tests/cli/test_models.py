@@ -25,6 +25,18 @@ def test_a_dry_run_writes_nothing(zpinch: Zpinch, data: Path):
     assert names_here() == before
 
 
+def test_a_run_says_what_so_many_images_support_and_what_it_starts_from(zpinch: Zpinch, data: Path, model: Path):
+    dry = zpinch("train", data, "-o", "m", "--from", model, "--steps", "2", "--dry-run")
+    assert "images (" in dry.out
+    assert f"from {model.name}, generator " in dry.out
+    done = zpinch("train", data, "-o", "m", "--from", model, "--steps", "2", "--set", "schedule.exact_share=0")
+    assert done.code == 0, done
+    assert "note: " in done.err
+    assert f"from {model.name}, generator " in " ".join(done.err.split())
+    assert load("m").facts["started from"].startswith(f"{model.name}, generator ")
+    assert zpinch("train", data, "-o", "n", "--from", "nowhere").code == 3
+
+
 def test_generation_obeys_seed_label_and_temperature(zpinch: Zpinch, model: Path):
     def drawn(*options: object) -> ImageCollection:
         assert zpinch("generate", "-m", model, "-n", 6, "-o", "x.npz", "--force", *options).code == 0

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from zpinch.model.prior import autoregressive
 from zpinch.model.prior.autoregressive import AutoregressivePrior, export, fit_autoregressive, ranges
 
 CODES = ((3, 1, 1), (2, 2, 3))
@@ -110,6 +111,21 @@ def test_too_few_codes_or_steps_make_no_prior():
     codes, label = chained_codes(19)
     assert fit_autoregressive(codes, label, known_labels=3, steps=5, seed=0) is None
     assert fit_autoregressive(*chained_codes(100), known_labels=3, steps=0, seed=0) is None
+
+
+def test_an_image_that_is_held_out_is_so_in_all_its_copies(monkeypatch: pytest.MonkeyPatch):
+    learned: list[int] = []
+    drawn = autoregressive._Codes.draw
+
+    def draw(self: autoregressive._Codes, count: int, **options: float) -> autoregressive._Batch:
+        learned.extend(self.images.tolist() if options["step"] > 0 else [])
+        return drawn(self, count, **options)
+
+    monkeypatch.setattr(autoregressive._Codes, "draw", draw)
+    codes, label = chained_codes(40)
+    fit = fit_autoregressive(np.tile(codes, (3, 1, 1, 1)), np.tile(label, 3), known_labels=3, steps=1, seed=0, copies=3)
+    assert len(fit.held_out) == 2
+    assert sorted(learned) == [row for row in range(120) if row % 40 not in fit.held_out]
 
 
 def test_ranges_hold_all_codes_or_the_middle_of_them():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import multivariate_normal
 
 from zpinch.model.prior.sampler import GaussianSampler, GaussianSamplerConfig, MixtureSampler, fit_mixture
 
@@ -79,6 +80,26 @@ def test_classes_of_a_few_images_or_none():
     np.testing.assert_allclose(sample(mixture, 1, 500).mean(0), 9, atol=2)
     np.testing.assert_allclose(sample(mixture, 2, 500).mean(0), -9, atol=2)
     assert np.isfinite(sample(mixture, 3, 500)).all()  # a class the data lacks draws from all
+
+
+def test_classes_of_few_images_share_how_they_spread():
+    """Six images do not tell how four coordinates go together; thirty classes of six do."""
+    centres = np.random.default_rng(5).normal(scale=9, size=30)
+    latent = np.concatenate([gaussian(6, centre=c, seed=10 + i) for i, c in enumerate(centres)])
+    mixture = fit_mixture(latent, np.repeat(np.arange(30), 6), labels=30, candidates=(1, 2, 4))
+    found = sample(mixture, 3)
+    np.testing.assert_allclose(np.cov(found.T), 0.6 * np.eye(D) + 0.4, atol=0.3)
+    unseen, own = gaussian(500, centre=centres[3], seed=99), latent[18:24].reshape(6, D)
+    alone = -multivariate_normal(own.mean(0), np.diag(own.var(0) + 1e-3)).logpdf(unseen.reshape(500, D)) / np.log(2)
+    assert mixture.bits(unseen, np.full(500, 3)).mean() < alone.mean() - 0.5
+
+
+def test_copies_of_an_image_are_not_images():
+    """Moved a little, three images look like nine; a component for each would be them played back."""
+    rng = np.random.default_rng(0)
+    latent = np.tile(gaussian(12), (20, 1, 1, 1)) + rng.normal(scale=0.01, size=(240, D, 1, 1)).astype(np.float32)
+    assert fit_mixture(latent, None, labels=0, candidates=(1, 2, 4)).config.components > 1
+    assert fit_mixture(latent, None, labels=0, candidates=(1, 2, 4), copies=20).config.components == 1
 
 
 def test_a_grid_is_sampled_as_one_vector():

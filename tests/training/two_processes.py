@@ -21,8 +21,9 @@ def main(out: Path) -> None:
     assert processes.tell(f"hello {processes.index}") == "hello 0"
     images, found = blobs(40, classes=2), dict[str, torch.Tensor]()
     for recipe, backbone in CASES:
-        # Contraction and both penalties in every step.
-        plan = plan_of(recipe, steps=10, critic_start=0.0, penalty_every=1, contraction_every=1)
+        # Contraction and both penalties in every step, images moved, and disturbed for the critic.
+        plan = plan_of(recipe, steps=10, critic_start=0.0, penalty_every=1, contraction_every=1, disturbed=True)
+        plan = plan._replace(schedule=plan.schedule.model_copy(update={"shift": 0.2}))
         start = learner_of(recipe, backbone, plan, images)
         learner = Learner(start.live, plan, processes)
         for progress in training_steps(learner, images, plan):

@@ -1,5 +1,6 @@
 """The verbs that make a model and try it: train, generate, evaluate."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -9,17 +10,21 @@ from zpinch.cli.program import COMMON, READING, Common, ModelOption, OutOption, 
 
 @app.command(
     help_epilogue=examples(
-        "zpinch train digits -o model --minutes 3", "zpinch train photos/ -o cells --until 'rfcd<2,fcd<8'"
+        "zpinch train digits -o model --minutes 3",
+        "zpinch train photos/ -o cells --until 'rfcd<2,fcd<8'",
+        "zpinch train few/ -o new --from cells",
     )
 )
 def train(
     data: str,
     *,
     out: OutOption,
-    recipe: Annotated[str, Parameter(help="fusion, autoencoder, contractive, vae, vae-gan or gan.")] = "fusion",
+    recipe: Annotated[
+        str | None, Parameter(help="fusion (the default), autoencoder, contractive, vae, vae-gan or gan.")
+    ] = None,
     backbone: Annotated[
-        Literal["conv", "mlp"], Parameter(help="conv, or the dense nets of the classic papers.")
-    ] = "conv",
+        Literal["conv", "mlp"] | None, Parameter(help="conv (the default), or the dense nets of the classic papers.")
+    ] = None,
     latent: Annotated[int | None, Parameter(help="Integers an image becomes; the default follows its size.")] = None,
     minutes: Annotated[
         float | None, Parameter(help="Train about this long; becomes a number of steps at the start.")
@@ -27,6 +32,9 @@ def train(
     epochs: Annotated[float | None, Parameter(help="Train for this many passes over the images.")] = None,
     steps: Annotated[int | None, Parameter(help="Train for this many steps.")] = None,
     until: Annotated[str | None, Parameter(help="Stop when reached, e.g. 'rfcd<2,fcd<8'; exit 5 when not.")] = None,
+    start: Annotated[
+        Path | None, Parameter(name="--from", help="A trained model whose weights to begin with, for few images.")
+    ] = None,
     resume: Annotated[bool, Parameter(negative="", help="Go on with the run that -o was interrupted in.")] = False,
     dry_run: Annotated[bool, Parameter(negative="", help="Say time, memory and parameters; train nothing.")] = False,
     settings: Annotated[
@@ -39,8 +47,10 @@ def train(
     """Train a model on images: a folder, .zip, .tar, IDX, .npz, .npy, pixel .csv, .parquet, .zpn, or a name (digits).
 
     With none of --minutes, --epochs, --steps it stops by itself, when held-out quality no longer improves. Ctrl-C
-    leaves a usable model, and --resume goes on.
+    leaves a usable model, and --resume goes on. It says first what so many images can support.
     """
+    from zpinch.model.storage import load
+    from zpinch.tasks.prospects import prospects
     from zpinch.tasks.source import open_images
     from zpinch.tasks.train import estimate
     from zpinch.tasks.train import train as train_model
@@ -57,6 +67,7 @@ def train(
         "epochs": epochs,
         "steps": steps,
         "settings": settings or (),
+        "start": load(start) if start else None,
         "seed": common.seed,
         "device": device,
     }
@@ -64,6 +75,7 @@ def train(
         found = estimate(images, **chosen)
         common.show(found.as_dict(), *found.lines())
         return
+    tell(console, prospects(images, chosen["start"]))
     with ProgressLine(console) as line:
         listener = Together(line, *tensorboard_listeners(out / "tensorboard"))
         model = train_model(

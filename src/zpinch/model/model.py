@@ -12,7 +12,7 @@ This file joins the parts and runs them on NumPy images; storing them is storage
 
 import math
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
@@ -90,6 +90,11 @@ class ModelConfig(Frozen):
                     f"{encoder.hidden}"
                 )
         return self
+
+    @property
+    def backbone(self) -> Literal["conv", "mlp"]:
+        """Which nets it has. Raises ModelError for what stands in an archive of pixels, which has none."""
+        return needed(self.generator, "generator").kind
 
     @property
     def is_variational(self) -> bool:

@@ -15,13 +15,16 @@ from zpinch.images import ImageCollection
 from zpinch.model.design import Backbone, design
 from zpinch.model.frozen import Frozen
 from zpinch.model.model import Model, ModelConfig, needed
+from zpinch.tasks.start import check_unchanged, config_from, take_weights
 from zpinch.training.learner import Plan
 from zpinch.training.processes import ALONE, Processes
-from zpinch.training.recipes import RECIPES, Objective, Recipe, Schedule
+from zpinch.training.recipes import RECIPES, Objective, Recipe, Schedule, settings_for
 from zpinch.training.rehearsal import Cost, rehearse
 
+DEFAULT_RECIPE = "fusion"
 DEFAULT_EPOCHS = 20
 DEFAULT_STEPS = (1_000, 30_000)  # bounds on the steps of those epochs, for small and for large sets
+START_SHARE = 0.5  # of the steps, from a trained model
 
 PARTS = ("encoder", "generator", "critic", "prior")
 SEEDS = 2**32  # what NumPy and scikit-learn take
@@ -46,36 +49,47 @@ class Budget(NamedTuple):
 
 def build(
     training: ImageCollection,
-    recipe: str,
-    backbone: Backbone,
+    recipe: str | None,
+    backbone: Backbone | None,
     latent: int | None,
     settings: Sequence[str],
     *,
     seed: int,
     device: str,
+    start: Model | None = None,
 ) -> tuple[Model, Objective, Schedule]:
-    """A new model for these images, its generator begun at their mean colour, and what it will be trained by."""
+    """A new model for these images and what it will be trained by.
+
+    Its generator begins at their mean colour; with `start`, all begins where that model ended.
+    """
     if not 0 <= seed < SEEDS:
         raise UsageError(f"--seed must be 0 to {SEEDS - 1}, not {seed}.")
     if not len(training):
         raise ImageError(f"{training.source} holds no image: there is nothing to train on.")
-    chosen = chosen_recipe(recipe)
+    chosen = chosen_recipe(recipe or (start.config.recipe if start else DEFAULT_RECIPE))
     config = design(
         training.shape,
         training.class_names,
-        recipe=recipe,
-        backbone=backbone,
-        latent=latent,
+        recipe=chosen.name,
+        backbone=backbone or (start.config.backbone if start else "conv"),
+        latent=None if start else latent,
         has_encoder=chosen.has_encoder,
         has_critic=chosen.has_critic,
         is_variational=chosen.is_variational,
     )
-    config, objective, schedule = settled(config, chosen, settings)
+    config = kept = config_from(start.config, config, latent=latent) if start else config
+    adapted = settings_for(len(training), chosen, is_conv=config.backbone == "conv", is_new=start is None)
+    config, objective, schedule = settled(config, chosen, (*adapted, *settings))
+    if start:
+        check_unchanged(kept, config, start.config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Model(config)
-        mean = torch.from_numpy(training.pixels[:10_000].mean((0, 2, 3)) / 255).float()
-        needed(model.generator, "generator").start_at(mean)
+        if start:
+            take_weights(model, start)
+        else:
+            mean = torch.from_numpy(training.pixels[:10_000].mean((0, 2, 3)) / 255).float()
+            needed(model.generator, "generator").start_at(mean)
     return (
         model.to(pick_device(device)),
         objective,
@@ -155,8 +169,12 @@ def make_plan(
     *,
     seed: int,
     processes: Processes = ALONE,
+    origin: str = "",
 ) -> tuple[Plan, Cost]:
-    """How many steps the budget is, by a rehearsal; of several processes, by what the first one measured."""
+    """How many steps the budget is, by a rehearsal; of several processes, by what the first one measured.
+
+    origin: of a model that starts from another.
+    """
     if sum(value is not None for value in budget) > 1:
         raise UsageError("--minutes, --epochs and --steps each say how long to train: give one of them.")
     if any(value is not None and value <= 0 for value in budget):
@@ -171,7 +189,9 @@ def make_plan(
         steps = max(1, round(budget.epochs * len(training) / schedule.batch))
     else:
         steps = min(max(round(DEFAULT_EPOCHS * len(training) / schedule.batch), DEFAULT_STEPS[0]), DEFAULT_STEPS[1])
-    return Plan(steps, objective, schedule, seed, cost.precision, may_stop_early=budget == Budget()), cost
+        steps = round(START_SHARE * steps) if origin else steps
+    may_stop_early = budget == Budget()
+    return Plan(steps, objective, schedule, seed, cost.precision, may_stop_early, origin), cost
 
 
 def pick_device(name: str) -> torch.device:

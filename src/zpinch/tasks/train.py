@@ -14,9 +14,11 @@ from zpinch.errors import QualityError, UsageError
 from zpinch.images import ImageCollection
 from zpinch.model.design import Backbone
 from zpinch.model.model import Model, ModelConfig
-from zpinch.model.storage import CONFIG
+from zpinch.model.storage import CONFIG, load
 from zpinch.tasks.cost import TRAINING_EXACT_BITS
 from zpinch.tasks.preparation import Budget, build, make_plan, pick_device
+from zpinch.tasks.prospects import prospects
+from zpinch.tasks.start import origin_of
 from zpinch.training.checkpoint import NO_PAST, Past, drop_run, load_run
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.measure import Yardstick, make_yardstick, split_held_out
@@ -36,6 +38,7 @@ class Estimate(NamedTuple):
     epochs: float
     peak_mib: float
     config: ModelConfig
+    prospects: tuple[str, ...]  # what so many images can support, and what it starts from
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -46,12 +49,14 @@ class Estimate(NamedTuple):
             "parameters": self.parameters,
             "precision": self.plan.precision,
             "code": self.config.code,
+            "prospects": self.prospects,
         }
 
     def lines(self) -> tuple[str, ...]:
         """The same in a few lines, for a terminal."""
         parts = ", ".join(f"{name} {count:,}" for name, count in self.parameters.items())
         return (
+            *self.prospects,
             f"would train {self.plan.steps:,} steps ({self.epochs:.1f} epochs) in about {self.minutes:.1f} minutes, "
             f"in {self.plan.precision}",
             f"code: {'x'.join(map(str, self.config.code))} integers an image",
@@ -64,14 +69,15 @@ class Estimate(NamedTuple):
 def train(
     images: ImageCollection,
     *,
-    recipe: str = "fusion",
-    backbone: Backbone = "conv",
+    recipe: str | None = None,
+    backbone: Backbone | None = None,
     latent: int | None = None,
     minutes: float | None = None,
     epochs: float | None = None,
     steps: int | None = None,
     until: str | None = None,
     settings: Sequence[str] = (),
+    start: Model | str | Path | None = None,
     seed: int = 0,
     device: str = "auto",
     out: str | Path | None = None,
@@ -82,10 +88,11 @@ def train(
 ) -> Model:
     """Train a model on images and return it; with `out`, save it there, and keep the run for `resume` to go on.
 
-    images: from `open_images`. recipe: fusion, autoencoder, contractive, vae, vae-gan or gan. backbone: conv or mlp.
-    latent: integers an image becomes. minutes, epochs or steps: how long; with none, it stops by itself. until:
-    "rfcd<2,fcd<8", stop when reached. settings: "objective.rate=0.02", "schedule.batch=128", "encoder.width=48"... The
-    same seed gives the same model on one machine with one number of threads.
+    images: from `open_images`. recipe: fusion (the default), autoencoder, contractive, vae, vae-gan or gan. backbone:
+    conv (the default) or mlp. latent: integers an image becomes. minutes, epochs or steps: how long; with none, it
+    stops by itself. until: "rfcd<2,fcd<8", stop when reached. settings: "objective.rate=0.02", "schedule.batch=128",
+    "encoder.width=48"... start: a trained model to begin with, for images of the same size; its recipe and nets are the
+    defaults. The same seed gives the same model on one machine with one number of threads.
 
     Where `accelerate launch` started several processes, they train one model, each with its share of every batch; the
     first one returns it finished.
@@ -99,17 +106,23 @@ def train(
     check_place(folder, resume=resume, force=force)
     training, held_out = split_held_out(images)
     # What a person got wrong is found first: measuring real against real takes a while.
+    if resume and start is not None:
+        raise UsageError("--from begins a run and --resume goes on with one, from wherever it began: leave --from out.")
+    begun = load(start) if isinstance(start, str | Path) else start
     if folder and resume:
         learner, plan, past = taken_up(folder, training, processes.device or pick_device(device), processes)
         yardstick = measured(training, held_out, processes, listener)
     else:
-        model, objective, schedule = build(training, recipe, backbone, latent, settings, seed=seed, device=device)
+        model, objective, schedule = build(
+            training, recipe, backbone, latent, settings, seed=seed, device=device, start=begun
+        )
         processes.check_batch(schedule.batch)
         yardstick = measured(training, held_out, processes, listener)
         listener.entered("rehearsing")
         model.to(processes.device or model.device)
         budget = Budget(minutes, epochs, steps)
-        plan, _ = make_plan(model, training, objective, schedule, budget, seed=seed, processes=processes)
+        origin = origin_of(begun) if begun else ""
+        plan, _ = make_plan(model, training, objective, schedule, budget, seed=seed, processes=processes, origin=origin)
         learner, past = Learner(model, plan, processes), NO_PAST
     outcome = run(learner, plan, training, yardstick, listener, folder=folder, until=conditions, past=past)
     model = outcome.model.to("cpu")
@@ -166,20 +179,27 @@ def taken_up(
 def estimate(
     images: ImageCollection,
     *,
-    recipe: str = "fusion",
-    backbone: Backbone = "conv",
+    recipe: str | None = None,
+    backbone: Backbone | None = None,
     latent: int | None = None,
     minutes: float | None = None,
     epochs: float | None = None,
     steps: int | None = None,
     settings: Sequence[str] = (),
+    start: Model | str | Path | None = None,
     seed: int = 0,
     device: str = "auto",
 ) -> Estimate:
     """What `train` would do with the same arguments: time, memory and parameters, from a few rehearsed steps."""
     training, _ = split_held_out(images)
-    model, objective, schedule = build(training, recipe, backbone, latent, settings, seed=seed, device=device)
-    plan, cost = make_plan(model, training, objective, schedule, Budget(minutes, epochs, steps), seed=seed)
+    begun = load(start) if isinstance(start, str | Path) else start
+    model, objective, schedule = build(
+        training, recipe, backbone, latent, settings, seed=seed, device=device, start=begun
+    )
+    origin = origin_of(begun) if begun else ""
+    plan, cost = make_plan(
+        model, training, objective, schedule, Budget(minutes, epochs, steps), seed=seed, origin=origin
+    )
     parts = {"encoder": model.encoder, "generator": model.generator, "critic": model.critic, "prior": model.prior}
     return Estimate(
         parameters={
@@ -190,6 +210,7 @@ def estimate(
         epochs=plan.steps * schedule.batch / len(training),
         peak_mib=cost.peak_mib,
         config=model.config,
+        prospects=prospects(images, begun),
     )
 
 
@@ -207,6 +228,7 @@ def facts_of(
         "data": images.source,
         "training images": len(training),
         "data fingerprint": images.fingerprint(),
+        **({"started from": plan.origin} if plan.origin else {}),
         "seed": plan.seed,
         "steps": outcome.kept_step,
         "reason": outcome.reason,

@@ -102,6 +102,7 @@ class StoredLook(Frozen):
     seed: int
     precision: str
     may_stop_early: bool = False
+    origin: str = ""
     objective: Objective
     schedule: Schedule
     fingerprint: str  # of the training images
@@ -114,7 +115,9 @@ class StoredLook(Frozen):
     has_best: bool
 
     def plan(self) -> Plan:
-        return Plan(self.steps, self.objective, self.schedule, self.seed, self.precision, self.may_stop_early)
+        return Plan(
+            self.steps, self.objective, self.schedule, self.seed, self.precision, self.may_stop_early, self.origin
+        )
 
 
 class StoredSince(Frozen):
@@ -150,6 +153,7 @@ def save_look(
         seed=plan.seed,
         precision=plan.precision,
         may_stop_early=plan.may_stop_early,
+        origin=plan.origin,
         objective=plan.objective,
         schedule=plan.schedule,
         fingerprint=fingerprint,

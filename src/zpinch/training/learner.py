@@ -28,6 +28,7 @@ class Plan(NamedTuple):
     seed: int = 0
     precision: str = "float32"  # or "bfloat16", where this processor is faster with it
     may_stop_early: bool = False  # when held-out quality no longer improves
+    origin: str = ""  # for people: the model whose weights it began with, by identity
 
     def critic_plays(self, step: int) -> bool:
         """Reconstruction finds its feet before the critic is asked."""

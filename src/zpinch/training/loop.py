@@ -22,6 +22,7 @@ from zpinch.losses import zero_centred_penalty
 from zpinch.model.bottleneck import noisy, reparametrised
 from zpinch.model.encoder import Posterior
 from zpinch.model.model import Model, needed
+from zpinch.training.augmentation import disturbed, shifted
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.objective import ERRORS, GAMES, contraction, divergence, judge, perceived_error, rate
 from zpinch.training.processes import Noise
@@ -55,6 +56,8 @@ def training_steps(learner: Learner, images: ImageCollection, plan: Plan) -> Ite
         if learner.live.encoder and plan.critic_plays(learner.step):
             learner.keep_sampler_fresh(images, plan)
         noise = Noise(rng, label, learner.processes)
+        if plan.schedule.shift:
+            x = shifted(x, noise, plan.schedule.shift)
         terms = take_step(learner, x, learner.processes.share(label).to(x.device), plan, noise)
         learner.step += 1
         learner.update_average(plan.schedule.average)
@@ -78,14 +81,17 @@ def take_step(learner: Learner, x: Tensor, label: Tensor, plan: Plan, noise: Noi
             walk = walk_autoencoder(model, x, noise, is_noisy=is_noisy, shown=shown)
         else:
             walk = walk_gan(model, noise, len(x))
-        real = judge(model, x, label) if critic_plays else x.new_zeros(0)
+        seen, made = x, walk.fake
+        if critic_plays and objective.disturbed:
+            seen, made = disturbed(x, noise), disturbed(walk.fake, noise)
+        real = judge(model, seen, label) if critic_plays else x.new_zeros(0)
         terms: dict[str, Callable[[], Tensor]] = {
             "distortion": lambda: error(walk.x_hat.float(), x),
             "rate": lambda: rate(model, walk.z_hat, label, walk.ratio) / x[0].numel(),
             "contraction": lambda: contraction(model, x[: (len(x) + 1) // 2], noise),
             "divergence": lambda: divergence(walk.posterior) / x[0].numel(),
             "features": lambda: perceived_error(model, walk.x_hat, x),
-            "adversarial": lambda: game.generator(real.detach(), judge(model, walk.fake, label, is_learning=False)),
+            "adversarial": lambda: game.generator(real.detach(), judge(model, made, label, is_learning=False)),
         }
         weights = {
             "distortion": objective.distortion,
@@ -100,11 +106,11 @@ def take_step(learner: Learner, x: Tensor, label: Tensor, plan: Plan, noise: Noi
     learner.descend(loss)
 
     if critic_plays:
-        fake = walk.fake.detach()
+        fake = made.detach()
         with autocast(plan.precision):
             values["critic"] = critic_loss = game.critic(real, judge(model, fake, label))
         if weight := lazily(objective.penalty, step, every=objective.penalty_every):
-            values["penalty"] = penalty = critic_penalty(model, x, fake, label)
+            values["penalty"] = penalty = critic_penalty(model, seen, fake, label)
             critic_loss = critic_loss + weight * penalty
         learner.descend_critic(critic_loss)
     return {name: value.detach() for name, value in values.items()}

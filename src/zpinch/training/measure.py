@@ -95,12 +95,17 @@ def make_yardstick(training: ImageCollection, held_out: ImageCollection) -> Yard
     return Yardstick(held_out, reference, np.asarray(training.pixels[draw(len(training), len(held_out))]))
 
 
+def held_out_of(images: int) -> int:
+    """How many of so many images are never trained on."""
+    return 0 if images < 20 else min(max(images // 10, 5), CHECK_IMAGES)
+
+
 def split_held_out(images: ImageCollection) -> tuple[ImageCollection, ImageCollection]:
     """A tenth of the images, at most 2,000, never trained on; fewer than 20 images cannot spare any and are both."""
-    if len(images) < 20:
+    held = held_out_of(len(images))
+    if not held:
         return images, images
     order = np.random.default_rng(len(images)).permutation(len(images))
-    held = min(max(len(images) // 10, 5), CHECK_IMAGES)
     return images[np.sort(order[held:])], images[order[:held]]
 
 

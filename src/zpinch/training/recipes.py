@@ -32,6 +32,7 @@ class Objective(Frozen):
     contraction_every: PositiveInt = 8
     critic_start: Annotated[float, Field(ge=0, le=1)] = 0.35  # share of the steps before the critic's gradient counts
     sampler_every: PositiveInt = 500  # steps between two fits of the sampler whose draws the critic sees
+    disturbed: bool = False  # what the critic sees, real and fake alike (DiffAugment)
 
 
 class Schedule(Frozen):
@@ -48,6 +49,7 @@ class Schedule(Frozen):
     quality_share: NonNegativeFloat = 0.1  # of those steps, for the prior of each quality but the default
     warm_up: PositiveInt = 100
     average: Annotated[float, Field(ge=0, lt=1)] = 0.998  # decay of the averaged weights that are kept
+    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # of a side, that training images are moved by at most
 
 
 class Recipe(Frozen):
@@ -103,3 +105,23 @@ VAE_GAN = Recipe(
 )
 
 RECIPES = {recipe.name: recipe for recipe in (FUSION, AUTOENCODER, CONTRACTIVE, VAE, VAE_GAN, GAN)}
+
+FEW = 2_000  # images to train on
+VERY_FEW = 1_000
+NARROW = ("width=16", "deep_width=48")  # half of the defaults
+
+
+def settings_for(images: int, recipe: Recipe, *, is_conv: bool, is_new: bool) -> tuple[str, ...]:
+    """What else so few images call for, as `--set` takes it; nothing where there are enough.
+
+    is_new: the nets are. Chosen on held-out images of MNIST and Fashion-MNIST: docs/science.md has the figures.
+    """
+    found: list[str] = []
+    if images < FEW and recipe.has_encoder:
+        found.append("schedule.shift=0.07")
+    if images < VERY_FEW and is_conv:
+        found.append("schedule.batch=32")
+    if images < VERY_FEW and is_conv and is_new:
+        parts = {"encoder": recipe.has_encoder, "generator": True, "critic": recipe.has_critic}
+        found += [f"{part}.{width}" for part, is_there in parts.items() if is_there for width in NARROW]
+    return tuple(found)

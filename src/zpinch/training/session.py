@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from copy import deepcopy
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -28,17 +29,20 @@ from zpinch.model.prior.autoregressive import BATCH, fit_autoregressive
 from zpinch.model.prior.factorised import FactorisedPrior, fit_density, tables_from_codes
 from zpinch.model.prior.sampler import CANDIDATES, GaussianSampler, MixtureSampler, fit_mixture
 from zpinch.training import stopping
+from zpinch.training.augmentation import shifted
 from zpinch.training.checkpoint import NO_PAST, Past, Snapshot, save_look, save_since
 from zpinch.training.fit_completer import fit_completer
 from zpinch.training.fit_exact import fit_exact
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import Progress, training_steps
 from zpinch.training.measure import NO_MEANS, Check, Means, Yardstick, exact_bits, measure, sample_distance
-from zpinch.training.recipes import Schedule
+from zpinch.training.processes import Noise
+from zpinch.training.recipes import FEW, Schedule
 
 CHECKS = 10  # a run looks at itself about this often
 CODED_IMAGES = 1_000_000  # that the priors are fitted to, at most
 AT_ONCE = 1 << 16  # images copied out of the training set
+MOVED_COPIES = 8  # of each training image, that the priors are fitted to as well
 GLANCE_STEPS = 50  # between two looks, whether the objective is still finite
 SAVE_SECONDS = 60.0  # what a run that is killed loses at most
 LEAST_CAUTION = 2.0**-8  # of the learning rates: when the objective still runs away, it is not for their sake
@@ -211,16 +215,13 @@ def finish(
         return
     listener.entered("encoding the training images")
     coded = draw(len(training), CODED_IMAGES)
-    latents = torch.from_numpy(
-        np.concatenate(
-            [model.latents(training.pixels[coded[at : at + AT_ONCE]]) for at in range(0, len(coded), AT_ONCE)]
-        )
-    )
-    labels = training.labels[coded] if model.config.labels and training.labels is not None else None
+    copies = 1 + (MOVED_COPIES if plan.schedule.shift and len(coded) < FEW else 0)
+    latents = torch.from_numpy(encoded(model, training.pixels, coded, plan, copies))
+    labels = np.tile(training.labels[coded], copies) if model.config.labels and training.labels is not None else None
     codes = quantise(latents, model.config.step)
     listener.entered("fitting the prior's tables")
     fit_density(model.prior, codes.numpy(), labels, seed=plan.seed)
-    most = prior_steps(steps, plan.schedule, codes.shape)
+    most = prior_steps(steps, plan.schedule, (len(coded), *codes.shape[1:]))
     for quality in model.config.known_qualities:
         listener.entered(f"fitting the prior of quality {quality}")
         model.coders[quality] = fit_coders(
@@ -230,6 +231,7 @@ def finish(
             ratio=model.config.ratio(quality),
             steps=most if quality == DEFAULT_QUALITY else round(plan.schedule.quality_share * most),
             seed=plan.seed,
+            copies=copies,
             listener=listener,
         )
     if exact_steps := round(plan.schedule.exact_share * steps):
@@ -243,20 +245,38 @@ def finish(
             model,
             training.pixels,
             coded,
-            latents,
-            labels,
+            latents[: len(coded)],
+            None if labels is None else labels[: len(coded)],
             steps=completer_steps,
             seed=plan.seed,
             progress=listener.advanced,
         )
     listener.entered("fitting the sampler")
     latent = dequantise(codes, model.config.step).numpy()
-    mixture = fit_mixture(latent, labels, labels=model.config.labels, candidates=CANDIDATES, seed=plan.seed)
+    mixture = fit_mixture(
+        latent, labels, labels=model.config.labels, candidates=CANDIDATES, seed=plan.seed, copies=copies
+    )
     if not isinstance(model.sampler, GaussianSampler):  # which a variational generator has learned from
         choose_sampler(model, mixture, yardstick, seed=plan.seed)
     if yardstick.held_out is not training:  # with too few images to hold any out there is nothing to compare with
         listener.entered("scoring normal images")
         model.calibration = calibrate(model, mixture, training.pixels, yardstick.held_out.pixels)
+
+
+def encoded(
+    model: Model, pixels: NDArray[np.uint8], coded: NDArray[np.int64], plan: Plan, copies: int
+) -> NDArray[np.float32]:
+    """Latents of training images, and after them of copies, each moved by up to half of what images were in training:
+    few images do not tell what codes there are, and others like theirs lie a little to the side.
+    """
+    found: list[NDArray[np.float32]] = []
+    for copy, at in product(range(copies), range(0, len(coded), AT_ONCE)):
+        part = pixels[coded[at : at + AT_ONCE]]
+        if copy:
+            noise = Noise(torch.Generator().manual_seed(plan.seed * 1_000_003 + copy), torch.zeros(0))
+            part = shifted(torch.from_numpy(part), noise, plan.schedule.shift / 2).numpy()
+        found.append(model.latents(part))
+    return np.concatenate(found)
 
 
 def choose_sampler(model: Model, mixture: MixtureSampler, yardstick: Yardstick, *, seed: int) -> None:
@@ -279,6 +299,7 @@ def fit_coders(
     ratio: float,
     steps: int,
     seed: int,
+    copies: int,
     listener: Listener,
 ) -> Coders:
     """Tables for the codes of one quality, and the autoregressive prior where it codes unseen images in fewer bits."""
@@ -290,6 +311,7 @@ def fit_coders(
         steps=steps,
         seed=seed,
         device=density.mean.device,
+        copies=copies,
         progress=listener.advanced,
     )
     if fit is None:

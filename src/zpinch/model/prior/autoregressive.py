@@ -132,22 +132,26 @@ def fit_autoregressive(
     steps: int,
     seed: int,
     device: torch.device = CPU,
+    copies: int = 1,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Fit | None:
     """Fit by maximum likelihood to finished codes: (n, channels, h, w), labels (n,) or None. The best of `steps` steps.
 
+    copies: all images stand there so often, one after the other; an image that is held out is so in all its copies.
     None when there are too few codes to hold some out, or too many channels.
     """
     code: Shape = (codes.shape[1], codes.shape[2], codes.shape[3])
-    held = min(HELD_OUT_MOST, int(HELD_OUT_SHARE * len(codes)))
+    images = len(codes) // copies
+    held = min(HELD_OUT_MOST, int(HELD_OUT_SHARE * images))
     if code[0] > MAX_CHANNELS or not held or not steps:
         return None
     first, entries = ranges(codes)
     index = codes.astype(np.int64) - first[:, None, None]
     symbols = torch.from_numpy(np.where((index < 0) | (index >= entries - 1), entries - 1, index))
     label = torch.full((len(codes),), known_labels) if labels is None else torch.from_numpy(labels)
-    order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))
-    training = _Codes(symbols, label, order[held:], none=known_labels)
+    order = torch.randperm(images, generator=torch.Generator().manual_seed(seed))
+    learned = (order[held:] + images * torch.arange(copies)[:, None]).flatten()
+    training = _Codes(symbols, label, learned, none=known_labels)
     testing = _Codes(symbols, label, order[:held], none=known_labels).draw(
         CHECKED, seed=seed, step=-1, hidden_share=0.0
     )

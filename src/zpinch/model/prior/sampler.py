@@ -17,6 +17,9 @@ from zpinch.model.encoder import Shape
 from zpinch.model.frozen import Frozen, Labels, Width
 
 CANDIDATES = (1, 2, 4, 8, 16, 32)  # components of a mixture that is kept
+FEW_PER_DIMENSION = 4  # images of a class for each dimension, below which its covariance leans on that of all classes
+IMAGINARY = 32.0  # rows that the covariance of all classes counts for
+REGULAR = 1e-3
 
 Doubles: TypeAlias = NDArray[np.float64]
 
@@ -148,11 +151,13 @@ def fit_mixture(
     candidates: tuple[int, ...],
     limit: int = 60_000,
     seed: int = 0,
+    copies: int = 1,
 ) -> MixtureSampler:
     """Fit a mixture a class; the number of components is the candidate with the fewest held-out bits.
 
     latent: (n, *code) float, dequantised codes; label: (n,) in [0, labels) or None. At most `limit` latents are used. A
-    tenth is held out to choose by, so that a mixture cannot win by playing the training set back.
+    tenth is held out to choose by, so that a mixture cannot win by playing the training set back. copies: how often
+    each image is there, moved a little; only images count as images.
     """
     code: Shape = (latent.shape[1], latent.shape[2], latent.shape[3])
     rng = np.random.default_rng(seed)
@@ -160,7 +165,9 @@ def fit_mixture(
     flat = latent[chosen].reshape(len(chosen), -1).astype(np.float64)
     owner = np.zeros(len(chosen), np.int64) if label is None or not labels else label[chosen]
     classes = max(labels, 1)
-    fits = [_fit_class(flat[owner == c] if (owner == c).any() else flat, candidates, seed=seed) for c in range(classes)]
+    within = _within(flat, owner)
+    classes_of = [flat[owner == c] if (owner == c).any() else flat for c in range(classes)]
+    fits = [_fit_class(own, candidates, within, few=FEW_PER_DIMENSION * copies, seed=seed) for own in classes_of]
     most = max(len(f.weight) for f in fits)
     bits = float(np.average([f.held_out_bits for f in fits], weights=np.bincount(owner, minlength=classes) + 1e-9))
     mixture = MixtureSampler(MixtureSamplerConfig(code=code, labels=labels, components=most, held_out_bits=bits))
@@ -182,31 +189,59 @@ class _Fit(NamedTuple):
     held_out_bits: float
 
 
-def _fit_class(x: Doubles, candidates: tuple[int, ...], *, seed: int) -> _Fit:
+def _within(x: Doubles, owner: NDArray[np.int64]) -> Doubles:
+    """How classes spread around their means, all of them together, (d, d); shrunk as Ledoit & Wolf (2004) say.
+
+    A class of one image tells nothing of that; it counts by how far it is from all.
+    """
+    from sklearn.covariance import ledoit_wolf
+
+    centred = x - x.mean(0)
+    for c in np.unique(owner):
+        if (owner == c).sum() > 1:
+            centred[owner == c] = x[owner == c] - x[owner == c].mean(0)
+    if not centred.any():
+        return REGULAR * np.eye(x.shape[1])
+    shrunk: Doubles = ledoit_wolf(centred, assume_centered=True)[0]
+    return shrunk + REGULAR * np.eye(x.shape[1])
+
+
+def _fit_class(x: Doubles, candidates: tuple[int, ...], within: Doubles, *, few: int, seed: int) -> _Fit:
+    held = max(1, len(x) // 10)
+    test, train = x[:held], x[held:] if len(x) > 1 else x
+    if len(train) < few * x.shape[1]:
+        return _fit_few(train, test, within)
+    return _fit_many(train, test, candidates, seed=seed)
+
+
+def _fit_few(train: Doubles, test: Doubles, within: Doubles) -> _Fit:
+    """One Gaussian: a covariance needs several images for each of its dimensions, so what all classes share is counted
+    as IMAGINARY rows more (regularised discriminant analysis, Friedman 1989).
+    """
+    mean = train.mean(0)
+    own = (train - mean).T @ (train - mean)
+    factor = np.linalg.cholesky((own + IMAGINARY * within) / (len(train) + IMAGINARY))
+    density = log_density(torch.from_numpy(test), torch.from_numpy(mean), torch.from_numpy(factor))
+    return _Fit(np.ones(1), mean[None], factor[None], float(-density.mean() / np.log(2)))
+
+
+def _fit_many(train: Doubles, test: Doubles, candidates: tuple[int, ...], *, seed: int) -> _Fit:
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
     from threadpoolctl import threadpool_limits
 
-    held = max(1, len(x) // 10)
-    test, train = x[:held], x[held:] if len(x) > 1 else x
-    d = x.shape[1]
-    # A full covariance needs several images for each of its dimensions; below that the diagonal is the honest fit.
-    kind = "full" if len(train) >= 4 * d else "diag"
     best: _Fit | None = None
     for k in candidates:
-        if k > 1 and len(train) < k * (4 * d if kind == "full" else 8):
+        if k > 1 and len(train) < k * FEW_PER_DIMENSION * train.shape[1]:
             break
-        mixture: Any = GaussianMixture(
-            k, covariance_type=kind, reg_covar=1e-3, max_iter=60, tol=1e-2, random_state=seed
-        )
+        mixture: Any = GaussianMixture(k, reg_covar=REGULAR, max_iter=60, tol=1e-2, random_state=seed)
         with warnings.catch_warnings(), threadpool_limits(limits=torch.get_num_threads()):
             warnings.simplefilter("ignore", ConvergenceWarning)  # 60 iterations are enough to sample from
-            mixture.fit(train if len(train) > 1 else np.repeat(train, 2, axis=0))
+            mixture.fit(train)
         bits = float(-mixture.score(test) / np.log(2))
         if best is not None and bits >= best.held_out_bits:
             break
-        covariance = mixture.covariances_ if kind == "full" else np.stack([np.diag(v) for v in mixture.covariances_])
-        best = _Fit(mixture.weights_, mixture.means_, np.linalg.cholesky(covariance), bits)
-    return best or _fit_class(x, (1,), seed=seed)  # too few for any of the candidates: one Gaussian
+        best = _Fit(mixture.weights_, mixture.means_, np.linalg.cholesky(mixture.covariances_), bits)
+    return best or _fit_many(train, test, (1,), seed=seed)  # too few for any of the candidates: one Gaussian

@@ -1,0 +1,271 @@
+"""Few images: zpinch, new and from a model of the other set, beside PCA and pythae, in equal processor seconds.
+
+    python bench/small.py --seconds 60 --models FOLDER --mnist PATH/TO/THE/FOUR/FILES
+
+All get the same first images of one shuffle of the training split, a tenth of them to choose by. What is counted is the
+processor's time of training and fitting, at one thread; what measures is not. A row is kept as soon as it is there, and
+a later call goes on from what is missing. FOLDER keeps a model of each set in full, trained once, to start from.
+Results: bench/results/small.json; sheets of samples: runs/small/.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
+
+import zpinch
+from record import RESULTS, record
+from zpinch.evaluation.features import Extractor
+from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
+from zpinch.evaluation.metrics import median_ratio, nearest_distances
+from zpinch.images import ImageCollection, contact_sheet
+from zpinch.model.prior.autoregressive import fit_autoregressive
+from zpinch.tasks.preparation import build
+from zpinch.training.learner import Learner, Plan
+from zpinch.training.loop import Progress, training_steps
+from zpinch.training.measure import split_held_out
+from zpinch.training.progress import Silent
+from zpinch.training.session import prior_steps
+
+SETS = {"mnist": "fashion-mnist", "fashion-mnist": "mnist"}  # and the other one
+COUNTS = (100, 300, 1_000, 5_000)
+METHODS = ("PCA, mixture", "pythae RAE-L2, mixture", "zpinch", "zpinch --from")
+WIDE = "zpinch, nets as wide as for many"  # when asked for
+ALWAYS = ("schedule.exact_share=0",)  # lossless archives are not in question
+SETTINGS = {
+    WIDE: tuple(
+        f"{part}.{width}" for part in ("encoder", "generator", "critic") for width in ("width=32", "deep_width=96")
+    )
+}
+START_SHARE = 2  # of the seconds, for a model to start from
+LATENT, COMPONENTS = 32, 10
+TEST, REAL = 2_000, 10_000  # images that all is measured on, and real ones for the extractor and the floor
+TIMED = 8  # steps of each kind, to turn seconds into steps
+LEAST_STEPS = 20
+STEPS_SHARE = 0.85  # of the seconds, for steps and priors; the rest for looks
+COLUMNS = 20
+
+Pixels = NDArray[np.uint8]
+
+
+class Made(NamedTuple):
+    """What a method made of the test images, and new ones."""
+
+    rebuilt: Pixels
+    samples: Pixels
+    seconds: float
+    bits: float | None
+    how: str
+
+
+class Began(Silent):
+    """When the training itself did, in processor seconds: what real images score is measured before."""
+
+    at = 0.0
+
+    def entered(self, phase: str) -> None:
+        if phase == "training":
+            self.at = time.process_time()
+
+    def stepped(self, progress: Progress, of: int) -> None:
+        if progress.step % 100 == 0:
+            print(f"  step {progress.step}/{of}, {time.process_time() - self.at:.0f} s", flush=True)
+
+
+class Ground(NamedTuple):
+    """A set's images in one order, and what they are measured with."""
+
+    training: ImageCollection
+    test: ImageCollection
+    reference: Reference
+
+    @staticmethod
+    def of(source: str, seed: int) -> "Ground":
+        whole, test = zpinch.open_images(source, split="train"), zpinch.open_images(source, split="test")[:TEST]
+        training = whole[np.random.default_rng(seed).permutation(len(whole))]
+        real = training[-REAL:]
+        return Ground(training, test, Reference.fit(Extractor.fit(real), real.pixels, test.pixels))
+
+    def row(self, made: Made, few: Pixels) -> dict[str, object]:
+        rebuilt = score_reconstructions(self.reference, self.test.pixels, made.rebuilt)
+        samples = score_samples(self.reference, made.samples)
+        distances = [nearest_distances(pixels[:1000], few) for pixels in (made.samples, self.test.pixels)]
+        return {
+            "mse": rebuilt.mse,
+            "bits": made.bits,
+            "rfcd": rebuilt.rfcd_ratio,
+            "fcd": samples.fcd_ratio,
+            "precision": samples.precision_ratio,
+            "recall": samples.recall_ratio,
+            "nearest": median_ratio(*distances),
+            "seconds": made.seconds,
+            "how": made.how,
+        }
+
+
+def zpinch_made(
+    images: ImageCollection,
+    test: ImageCollection,
+    seconds: float,
+    seed: int,
+    start: Path | None = None,
+    settings: tuple[str, ...] = (),
+) -> Made:
+    settings = (*ALWAYS, *settings)
+    steps, began = steps_in(seconds, images, seed, start, settings), Began()
+    model = zpinch.train(images, steps=steps, settings=settings, seed=seed, start=start, listener=began)
+    used = time.process_time() - began.at
+    codes = model.encode(test.pixels)
+    bits = float(model.require_codes("compress").bits(codes, test.labels).mean())
+    how = f"{steps:,} steps, kept {model.facts['steps']:,}"
+    return Made(model.decode(codes), model.sample(test.labels, seed=seed), used, bits, how)
+
+
+def prior_step_seconds(model: zpinch.Model) -> float:
+    """A step of the autoregressive prior, on codes that mean nothing."""
+    codes = np.random.default_rng(0).integers(-8, 9, (64, *model.config.code), dtype=np.int32)
+    before = time.process_time()
+    fit_autoregressive(codes, None, known_labels=model.config.labels, steps=TIMED, seed=0)
+    return (time.process_time() - before) / TIMED
+
+
+def steps_in(
+    seconds: float, images: ImageCollection, seed: int, start: Path | None = None, settings: tuple[str, ...] = ALWAYS
+) -> int:
+    """By the processor's time of a few steps without and with the critic; a loaded machine's clock would mislead."""
+    training, _ = split_held_out(images)
+    spent: list[float] = []
+    for critic_start in (1.0, 0.0):
+        begun = zpinch.load(start) if start else None
+        model, objective, schedule = build(training, None, None, None, settings, seed=seed, device="cpu", start=begun)
+        plan = Plan(10**6, objective.model_copy(update={"critic_start": critic_start}), schedule, seed=seed)
+        steps = training_steps(Learner(model, plan), training, plan)
+        next(steps)
+        before = time.process_time()
+        for _ in range(TIMED):
+            next(steps)
+        spent.append((time.process_time() - before) / TIMED)
+    step = objective.critic_start * spent[0] + (1 - objective.critic_start) * spent[1]
+    prior = (1 + 4 * schedule.quality_share) * prior_step_seconds(model)
+    most = int(STEPS_SHARE * seconds / step)
+    later = prior * prior_steps(most, schedule, (len(training), *model.config.code))
+    return max(LEAST_STEPS, int((STEPS_SHARE * seconds - later) / step))
+
+
+def mixture_samples(
+    codes: NDArray[np.floating], unseen: NDArray[np.floating], count: int, seed: int
+) -> tuple[NDArray[np.float64], str]:
+    """Draws of ten Gaussians with the kind of covariance under which held-out codes are likeliest."""
+    fits = [
+        GaussianMixture(min(COMPONENTS, len(codes) // 2), covariance_type=kind, reg_covar=1e-4, random_state=seed).fit(
+            codes.astype(np.float64)
+        )
+        for kind in ("full", "tied", "diag")
+    ]
+    best = max(fits, key=lambda fit: fit.score(unseen))
+    drawn = best.sample(count)[0]  # component after component
+    return np.random.default_rng(seed).permutation(drawn), f"{best.covariance_type} covariances"
+
+
+def pca_made(images: ImageCollection, test: ImageCollection, seconds: float, seed: int) -> Made:
+    training, unseen = (part.pixels.reshape(len(part), -1) / 255 for part in split_held_out(images))
+    before = time.process_time()
+    pca = PCA(LATENT, random_state=seed).fit(training)
+    drawn, how = mixture_samples(pca.transform(training), pca.transform(unseen), len(test), seed)
+    used = time.process_time() - before
+
+    def decode(codes: NDArray[np.float64]) -> Pixels:
+        flat = pca.inverse_transform(codes) * 255
+        return flat.round().clip(0, 255).astype(np.uint8).reshape(-1, *images.shape)
+
+    return Made(decode(pca.transform(test.pixels.reshape(len(test), -1) / 255)), decode(drawn), used, None, how)
+
+
+def rae_made(images: ImageCollection, test: ImageCollection, seconds: float, seed: int) -> Made:
+    from peers import pythae_rae
+
+    training, unseen = (part.pixels for part in split_held_out(images))
+    before = time.process_time()
+    encode, decode, how = pythae_rae.fit(training, unseen, latent=LATENT, seconds=seconds, seed=seed)
+    drawn, kind = mixture_samples(encode(training), encode(unseen), len(test), seed)
+    used = (time.process_time() - before) / (1 + 4 * pythae_rae.TUNING_SHARE)  # its tuning is a gift
+    return Made(decode(encode(test.pixels)), decode(drawn), used, None, f"{how}, {kind}")
+
+
+MAKERS: dict[str, Callable[..., Made]] = {METHODS[0]: pca_made, METHODS[1]: rae_made}  # the others are zpinch
+
+
+def model_of(name: str, folder: Path, source: str, seconds: float, seed: int) -> Path:
+    """A model of a whole set to start from, trained where there is none yet."""
+    if not (folder / name / "config.json").exists():
+        images = zpinch.open_images(source, split="train")
+        steps = steps_in(START_SHARE * seconds, images[:5_000], seed)
+        print(f"a model of {name} to start from: {steps} steps", flush=True)
+        command = f"bench/small.py --seconds {seconds:g}"
+        zpinch.train(
+            images, steps=steps, settings=ALWAYS, seed=seed, out=folder / name, command=command, listener=Began()
+        )
+    return folder / name
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Few images: zpinch beside its peers, in equal processor seconds.")
+    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--counts", type=int, nargs="+", default=list(COUNTS))
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--methods", nargs="+", choices=[*METHODS, WIDE], default=list(METHODS))
+    parser.add_argument("--models", type=Path, default=Path("runs/small/models"), help="models to start from")
+    parser.add_argument("--mnist", default="mnist", help="where MNIST lies, when not known by its name")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    sources = {"mnist": asked.mnist, "fashion-mnist": "fashion-mnist"}
+    path = RESULTS / "small.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    kept = kept if kept.get("seconds") == asked.seconds else {}
+    rows, starts, grounds = kept.get("rows", []), kept.get("starts", {}), dict[str, Ground]()
+    # What is compared stands next to each other, so that a run that is cut short has whole comparisons.
+    for count, name, method in product(asked.counts, asked.sets, asked.methods):
+        if any((row["images"], row["data"], row["method"]) == (count, name, method) for row in rows):
+            continue
+        grounds[name] = ground = grounds.get(name) or Ground.of(sources[name], asked.seed)
+        few = ground.training[:count]
+        start = None
+        if method == METHODS[3]:
+            start = model_of(SETS[name], asked.models, sources[SETS[name]], asked.seconds, asked.seed)
+            facts = zpinch.load(start).facts
+            starts[SETS[name]] = {k: facts[k] for k in ("training images", "steps", "training minutes")}
+        print(f"{count} of {name}, {method}", flush=True)
+        if method in MAKERS:
+            made = MAKERS[method](few, ground.test, asked.seconds, asked.seed)
+        else:
+            made = zpinch_made(few, ground.test, asked.seconds, asked.seed, start, SETTINGS.get(method, ()))
+        row = {"images": count, "data": name, "method": method, **ground.row(made, few.pixels)}
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+        record(
+            "small",
+            f"python bench/small.py --seconds {asked.seconds:g} --seed {asked.seed}",
+            data="mnist, fashion-mnist",
+            seed=asked.seed,
+            seconds=asked.seconds,
+            starts=starts,
+            rows=rows,
+        )
+        sheet = Path("runs/small") / f"{name}-{count}-{method.replace(' ', '-').replace(',', '')}.png"
+        sheet.parent.mkdir(parents=True, exist_ok=True)
+        parts = [ground.test.pixels[:COLUMNS], made.rebuilt[:COLUMNS], made.samples[: 5 * COLUMNS]]
+        contact_sheet(np.concatenate(parts), columns=COLUMNS, scale=2).save(sheet)
+
+
+if __name__ == "__main__":
+    main()

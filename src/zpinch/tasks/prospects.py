@@ -1,0 +1,32 @@
+"""What so many images can support, said before training: measured on MNIST and Fashion-MNIST (bench/small.py)."""
+
+from collections.abc import Iterable
+
+from zpinch.images import ImageCollection
+from zpinch.model.model import Model
+from zpinch.tasks.start import said_of
+from zpinch.training.measure import held_out_of
+
+# Fewer images than this: what to expect.
+EXPECTED = (
+    (20, "too few to hold any out: nothing can be said of how good the model is"),
+    (200, "enough to rebuild images much like these, roughly; samples will be few of a kind"),
+    (600, "enough to compress images much like these; samples will resemble the training images"),
+    (2_000, "enough to compress images like these; samples will be recognisable, not yet varied"),
+    (10_000, "enough to compress and to generate; both gain from more images"),
+)
+ENOUGH = "enough for all that this model can do"
+
+
+def prospects(images: ImageCollection, start: Model | None = None) -> tuple[str, ...]:
+    """A line on what to expect, and with `start` what a run from that model keeps."""
+    return tuple(_lines(len(images), images, start))
+
+
+def _lines(count: int, images: ImageCollection, start: Model | None) -> Iterable[str]:
+    held = held_out_of(count)
+    expected = next((said for most, said in EXPECTED if count < most), ENOUGH)
+    more = "" if start or count >= EXPECTED[-1][0] else "; for more, --from MODEL or more images"
+    yield f"{count:,} images ({count - held:,} to train on, {held:,} held out): {expected}{more}"
+    if start:
+        yield from said_of(start, images)

@@ -1,0 +1,53 @@
+"""The bench of few images, from end to end on blobs, and what its peers are sampled from."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zpinch.images import ImageCollection
+
+BENCH = Path(__file__).parents[2] / "bench"
+
+
+@pytest.fixture(autouse=True)
+def bench_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(BENCH), str(Path(__file__).parents[1] / "model"), *sys.path])
+
+
+def test_mixtures_take_the_covariance_that_held_out_codes_are_likeliest_under() -> None:
+    import small
+
+    rng = np.random.default_rng(0)
+    correlated = rng.normal(size=(400, 6)) @ np.linalg.cholesky(0.1 * np.eye(6) + 0.9).T
+    drawn, how = small.mixture_samples(correlated[:300], correlated[300:], 5_000, 0)
+    assert how != "diag covariances"
+    assert np.corrcoef(drawn.T)[0, 1] == pytest.approx(0.9, abs=0.05)
+
+
+def test_rows_are_kept_and_a_later_call_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from model_cases import blobs, tiny_training
+
+    import small
+
+    def opened(source: str, split: str) -> ImageCollection:
+        return blobs(80 if split == "train" else 40, classes=2, seed=len(source))
+
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"REAL": 40, "TEST": 40, "LATENT": 4, "TIMED": 1, "LEAST_STEPS": 2, "RESULTS": tmp_path}.items():
+        monkeypatch.setattr(small, name, value)
+    monkeypatch.setattr("record.RESULTS", tmp_path)
+    monkeypatch.setattr(small.zpinch, "open_images", opened, raising=False)
+    command = ["small.py", "--seconds", "0.01", "--counts", "40", "--sets", "mnist", "--models", "m", "--methods"]
+    with tiny_training():
+        for methods in (["PCA, mixture", "zpinch"], ["zpinch", "zpinch --from"]):
+            monkeypatch.setattr(sys, "argv", [*command, *methods])
+            small.main()
+    kept = json.loads((tmp_path / "small.json").read_text())
+    assert [row["method"] for row in kept["rows"]] == ["PCA, mixture", "zpinch", "zpinch --from"]
+    assert [row["bits"] is None for row in kept["rows"]] == [True, False, False]
+    assert all(row["images"] == 40 and np.isfinite(row["mse"]) and row["nearest"] > 0 for row in kept["rows"])
+    assert kept["starts"].keys() == {"fashion-mnist"}
+    assert len(list((tmp_path / "runs" / "small").glob("mnist-40-*.png"))) == 3
