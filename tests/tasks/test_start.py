@@ -42,6 +42,8 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
         quick(IMAGES, backbone="mlp", latent=4, out=folder)
     return folder
 
+FITTED = ("sampler.", "completer.")  # when it has learned
+
 
 @pytest.fixture
 def start(first: Path) -> Model:
@@ -67,10 +69,10 @@ def test_it_begins_where_the_model_ended(recipe: str, backbone: str):
     model = quick(IMAGES, recipe=recipe, backbone=backbone, latent=4, steps=2, settings=(*SETTINGS, *settings))
     again = begun(model)
     assert again.config == model.config
-    own = {key: value for key, value in model.state_dict().items() if not key.startswith("sampler.")}
+    own = {key: value for key, value in model.state_dict().items() if not key.startswith(FITTED)}
     assert all(torch.equal(again.state_dict()[key], value) for key, value in own.items())
     assert again.coders == {}  # fitted when it has learned
-    assert again.exact is again.calibration is None
+    assert again.exact is again.calibration is again.completer is None
 
 
 def test_classes_are_found_by_name(start: Model):
