@@ -17,6 +17,7 @@ from zpinch.model.model import Model
 from zpinch.model.storage import load
 from zpinch.tasks.completing import FADE, SWEEPS, blended
 from zpinch.tasks.masking import masks_of
+from zpinch.training.fit_completer import fit_completer
 
 MASKS = ("half", "center", "lines", "random:0.3")
 
@@ -193,3 +194,19 @@ def test_bad_input_leaves_nothing_behind(
     zpinch.complete(few, model, "half", tmp_path / "there.npz", steps=0, force=True)
     with np.load(tmp_path / "there.npz") as arrays:
         assert arrays["images"].shape == (2, 28, 28)
+
+
+def test_large_colour_images():
+    """A grid of codes, sides that no factor divides, no labels."""
+    from model_cases import blobs, new_model, small_config, tiny_training
+
+    images = blobs(12, (3, 70, 43))
+    model = new_model(small_config(images.shape, backbone="conv", latent=None))
+    z = torch.from_numpy(model.latents(images.pixels))
+    with tiny_training():
+        model.completer = fit_completer(model, images.pixels, np.arange(12), z, None, steps=2, seed=0)
+    found = zpinch.complete(images, model, "random:0.5", answers=2, steps=1)
+    assert found.pixels.shape == (24, 3, 70, 43)
+    missing = next(masks_of("random:0.5", 12, (70, 43), seed=0)).repeat(2, axis=0)[:, None]
+    whole = images.pixels.repeat(2, axis=0)
+    np.testing.assert_array_equal(np.where(missing, 0, found.pixels), np.where(missing, 0, whole))
