@@ -57,7 +57,7 @@ def biharmonic(pixels: Pixels, hole: Hole) -> Floats:
     """The images as channels of one: its equations are solved for all of them at once."""
     emptied = np.where(hole, 0, unit(pixels))[:, 0]
     found = [
-        inpaint_biharmonic(emptied[start : start + AT_ONCE].transpose(1, 2, 0), hole, channel_axis=-1)
+        inpaint_biharmonic(emptied[start : start + AT_ONCE].transpose(1, 2, 0), hole.copy(), channel_axis=-1)
         for start in range(0, len(emptied), AT_ONCE)
     ]
     return np.concatenate(found, axis=2).transpose(2, 0, 1)[:, None].astype(np.float32).clip(0, 1)

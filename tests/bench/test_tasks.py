@@ -1,4 +1,4 @@
-"""The benches of embed and detect: neighbours against scikit-learn's, and baselines that know odd from normal."""
+"""The benches of embed, detect and complete: neighbours against scikit-learn's, and baselines that do what they say."""
 
 import sys
 from pathlib import Path
@@ -80,3 +80,33 @@ def test_spoilt_digits_differ_from_what_they_were() -> None:
     spoilt = tasks_detect.corrupted(pixels)
     assert spoilt.shape == (5, 1, 28, 28)
     assert all((a != b).any() for a, b in zip(spoilt, pixels, strict=False))
+
+
+def test_baselines_fill_in_what_their_images_have_in_common() -> None:
+    """Slanted planes, from which every pixel follows: all that is known stays, and what is missing comes near."""
+    pytest.importorskip("cv2")
+    pytest.importorskip("skimage")
+    import tasks_complete
+
+    rng = np.random.default_rng(4)
+    y, x = np.mgrid[:12, :12] / 11
+
+    def planes(count: int) -> np.ndarray:
+        a, b, c = rng.uniform(0, 80, (3, count, 1, 1))
+        return (a + b * y + c * x).round().astype(np.uint8)[:, None]
+
+    training, pixels = planes(5200), planes(20)
+    hole = np.zeros((12, 12), bool)
+    hole[3:8, 4:9] = True
+    mean = np.square(pixels[:, :, hole] / 255 - training.mean(0)[:, hole] / 255).mean()
+    for fill in (
+        tasks_complete.opencv(0),
+        tasks_complete.opencv(1),
+        tasks_complete.biharmonic,
+        tasks_complete.pca(training),
+        tasks_complete.nearest(training),
+    ):
+        spoilt = np.where(hole, 255, pixels).astype(np.uint8)  # what is missing must not matter
+        found = fill(spoilt, hole)
+        np.testing.assert_allclose(found[:, :, ~hole], pixels[:, :, ~hole] / 255, atol=1e-6)
+        assert tasks_complete.error(found, pixels, hole) < 0.05 * mean

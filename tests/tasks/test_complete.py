@@ -6,16 +6,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from scipy.ndimage import distance_transform_cdt
 
 import zpinch
 from trained_models import SETTINGS, Spots
-from zpinch.errors import ImageError, ModelError, UsageError
+from zpinch.errors import CorruptModel, ImageError, ModelError, UsageError
 from zpinch.images import ImageCollection, save_images
 from zpinch.model.model import Model
 from zpinch.model.storage import load
 from zpinch.tasks.completing import FADE, SWEEPS, blended
 from zpinch.tasks.masking import masks_of
+from zpinch.training.fit_completer import fit_completer
 
 MASKS = ("half", "center", "lines", "random:0.3")
 
@@ -25,11 +27,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     """Small, but it has learned for long enough to know digits."""
     from model_cases import digits, tiny_training
 
-    shares = [f"schedule.{part}_share={share}" for part, share in (("exact", 0), ("prior", 0.01), ("completer", 0.4))]
+    shares = [f"schedule.{part}_share={share}" for part, share in (("exact", 0), ("prior", 0.01), ("completer", 0.7))]
     out = tmp_path_factory.mktemp("models") / "digits"
     with tiny_training():
-        how = {"recipe": "autoencoder", "backbone": "mlp", "latent": 16, "steps": 800}
-        return zpinch.train(digits(1500), settings=(*SETTINGS, *shares), out=out, **how)
+        how = {"recipe": "autoencoder", "backbone": "mlp", "latent": 16, "steps": 500}
+        return zpinch.train(digits(1000), settings=(*SETTINGS, *shares), out=out, **how)
 
 
 def missing_of(mask: str) -> np.ndarray:
@@ -144,6 +146,11 @@ def test_a_stored_completer_completes_alike(model: Model, held_digits: ImageColl
     again = load(tmp_path / "kept")
     one, other = (zpinch.complete(held_digits[:5], m, "half", answers=2, steps=1).pixels for m in (model, again))
     np.testing.assert_array_equal(one, other)
+    tensors = load_file(tmp_path / "kept" / "model.safetensors")
+    tensors["completer.weights.bias"][0] += 1
+    save_file(tensors, tmp_path / "kept" / "model.safetensors")
+    with pytest.raises(CorruptModel, match="the completer is not the one"):
+        load(tmp_path / "kept")
 
 
 def test_bad_input_leaves_nothing_behind(
@@ -187,3 +194,19 @@ def test_bad_input_leaves_nothing_behind(
     zpinch.complete(few, model, "half", tmp_path / "there.npz", steps=0, force=True)
     with np.load(tmp_path / "there.npz") as arrays:
         assert arrays["images"].shape == (2, 28, 28)
+
+
+def test_large_colour_images():
+    """A grid of codes, sides that no factor divides, no labels."""
+    from model_cases import blobs, new_model, small_config, tiny_training
+
+    images = blobs(12, (3, 70, 43))
+    model = new_model(small_config(images.shape, backbone="conv", latent=None))
+    z = torch.from_numpy(model.latents(images.pixels))
+    with tiny_training():
+        model.completer = fit_completer(model, images.pixels, np.arange(12), z, None, steps=2, seed=0)
+    found = zpinch.complete(images, model, "random:0.5", answers=2, steps=1)
+    assert found.pixels.shape == (24, 3, 70, 43)
+    missing = next(masks_of("random:0.5", 12, (70, 43), seed=0)).repeat(2, axis=0)[:, None]
+    whole = images.pixels.repeat(2, axis=0)
+    np.testing.assert_array_equal(np.where(missing, 0, found.pixels), np.where(missing, 0, whole))
