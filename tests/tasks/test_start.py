@@ -209,5 +209,5 @@ def test_prospects_count_the_images(count: int):
     (line,) = prospects(images)
     held = 0 if count < 20 else max(5, count // 10)
     assert line.startswith(f"{count:,} images ({count - held:,} to train on, {held:,} held out): ")
-    assert ("--from MODEL" in line) == (count < 10_000)
+    assert ("--from a model of images like these" in line) == (count < 10_000)
     assert [bound for bound, _ in EXPECTED] == sorted(bound for bound, _ in EXPECTED)
