@@ -21,7 +21,8 @@ def embed(
 ) -> None:
     """Write the features of images, one row an image: .npz, .parquet or .csv.
 
-    An archive is embedded straight from its codes, and no pixel is decoded.
+    An archive is embedded straight from its codes, and no pixel is decoded. Neighbours are told apart better than by PCA,
+    and a little better still by the recipe autoencoder, which samples and compresses worse: docs/embed.md.
     """
     from zpinch.tasks.embed import embed as embed_images
     from zpinch.tasks.progress import progress_bar
@@ -63,7 +64,9 @@ def detect(
 ) -> None:
     """Find images unlike those the model was trained on, with a promise on false alarms. The oddest are printed.
 
-    OUT is .csv, .npz or .parquet: name, p-value, whether it is odd, and the scores that say so.
+    OUT is .csv, .npz or .parquet: name, p-value, whether it is odd, and the scores that say so. Where one kind of small
+    image is normal and others are odd, neighbours among the pixels (LOF) rank a little better, without the promise:
+    docs/detect.md has the comparison.
     """
     from zpinch.tasks.detect import detect as detect_odd
     from zpinch.tasks.progress import progress_bar
