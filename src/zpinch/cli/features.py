@@ -21,8 +21,8 @@ def embed(
 ) -> None:
     """Write the features of images, one row an image: .npz, .parquet or .csv.
 
-    An archive is embedded straight from its codes, and no pixel is decoded. Neighbours are told apart better than by PCA,
-    and a little better still by the recipe autoencoder, which samples and compresses worse: docs/embed.md.
+    An archive is embedded straight from its codes, and no pixel is decoded. Neighbours are told apart better than by
+    PCA, and a little better still by the recipe autoencoder, which samples and compresses worse: docs/embed.md.
     """
     from zpinch.tasks.embed import embed as embed_images
     from zpinch.tasks.progress import progress_bar
