@@ -14,7 +14,8 @@ from zpinch.training.measure import held_out_of
 # Fewer images than this: what to expect.
 EXPECTED = (
     (20, "too few to hold any out: nothing can be said of how good the model is"),
-    (200, "enough to compress images much like these; a good part of the samples will look wrong"),
+    (50, "enough to try it; samples will be much like the training images"),
+    (200, "enough to compress images much like these; about three samples in four will look real"),
     (2_000, "enough to compress images like these; about three samples in four will look real"),
     (10_000, "enough to compress and to generate; both gain from more images"),
 )
