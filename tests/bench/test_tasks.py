@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""The benches of embed, detect and complete: neighbours against scikit-learn's, and baselines that do what they say."""
-=======
-"""The benches of tasks: neighbours against scikit-learn's, baselines that know odd from normal, cases of few labels."""
->>>>>>> hA/hA
+"""The benches of tasks: neighbours against scikit-learn's, baselines that do what they say, cases of few labels."""
 
 import sys
 from pathlib import Path
@@ -86,7 +82,6 @@ def test_spoilt_digits_differ_from_what_they_were() -> None:
     assert all((a != b).any() for a, b in zip(spoilt, pixels, strict=False))
 
 
-<<<<<<< HEAD
 def test_baselines_fill_in_what_their_images_have_in_common() -> None:
     """Slanted planes, from which every pixel follows: all that is known stays, and what is missing comes near."""
     pytest.importorskip("cv2")
@@ -115,7 +110,8 @@ def test_baselines_fill_in_what_their_images_have_in_common() -> None:
         found = fill(spoilt, hole)
         np.testing.assert_allclose(found[:, :, ~hole], pixels[:, :, ~hole] / 255, atol=1e-6)
         assert tasks_complete.error(found, pixels, hole) < 0.05 * mean
-=======
+
+
 def test_cases_have_so_many_images_of_each_class_and_one_rare() -> None:
     import tasks_augment
     from zpinch import ImageCollection
@@ -129,4 +125,3 @@ def test_cases_have_so_many_images_of_each_class_and_one_rare() -> None:
     first, second = (tasks_augment.chosen(train, "10", seed=seed) for seed in (0, 1))
     assert first.fingerprint() == tasks_augment.chosen(train, "10", seed=0).fingerprint()
     assert len(first) == len(second) == 100
->>>>>>> hA/hA

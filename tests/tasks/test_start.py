@@ -42,6 +42,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
         quick(IMAGES, backbone="mlp", latent=4, out=folder)
     return folder
 
+
 FITTED = ("sampler.", "completer.")  # when it has learned
 
 
