@@ -17,7 +17,7 @@ from zpinch.model.model import Model
 from zpinch.model.storage import identities, load
 from zpinch.tasks import proof
 from zpinch.tasks.augment import Augmented, first_of_each
-from zpinch.tasks.mixing import Made, Mixer
+from zpinch.tasks.mixing import FEWEST, Made, Mixer
 from zpinch.tasks.sieve import Sieve
 
 
@@ -92,9 +92,9 @@ def test_samples_are_of_the_class_the_prior_knows_or_of_the_one_the_classifier_s
     seed = int(np.random.default_rng(0).integers(2**31))
     np.testing.assert_array_equal(made.pixels, model.sample(np.array([3, 1]), seed=seed))
     renamed = replace(rare, class_names=("a", "b", "c", "d"))  # classes that the model has never heard of
-    told = np.arange(256) % 4
+    told = np.arange(FEWEST) % 4
     drawn = Mixer(model, renamed).samples(np.zeros(5, np.int64), np.random.default_rng(0), lambda pixels: told)
-    np.testing.assert_array_equal(drawn.pixels, model.sample(np.full(256, model.config.labels), seed=seed))
+    np.testing.assert_array_equal(drawn.pixels, model.sample(np.full(FEWEST, model.config.labels), seed=seed))
     assert drawn.labels.tolist() == told.tolist()
 
 

@@ -20,7 +20,7 @@ from zpinch.model.model import Model
 
 NEIGHBOURS = 10  # of the class, that an image is mixed with
 Classify = Callable[[Pixels], Labels]
-FEWEST = 256  # samples of any class that are drawn for a few that lack
+FEWEST = 1024  # samples of any class that are drawn at once: of a rare class one in ten or fewer is
 NONE = -1  # no source: a sample has none
 
 
