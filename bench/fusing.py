@@ -35,6 +35,7 @@ from zpinch.model.model import Coders, needed
 from zpinch.model.prior.factorised import fit_density
 from zpinch.model.prior.sampler import CANDIDATES, fit_mixture
 from zpinch.tasks.preparation import build
+from zpinch.training.finish import fit_coders
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import training_steps
 from zpinch.training.objective import contraction
@@ -42,7 +43,6 @@ from zpinch.training.processes import Noise
 from zpinch.training.progress import Silent
 from zpinch.training.rehearsal import faster_precision
 from zpinch.training.repeatable import repeatable
-from zpinch.training.session import fit_coders
 
 OFF = "objective.{}=0".format
 ROWS = {

@@ -30,11 +30,11 @@ from zpinch.evaluation.metrics import median_ratio, nearest_distances
 from zpinch.images import ImageCollection, contact_sheet
 from zpinch.model.prior.autoregressive import fit_autoregressive
 from zpinch.tasks.preparation import build
+from zpinch.training.finish import prior_steps
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import Progress, training_steps
 from zpinch.training.measure import split_held_out
 from zpinch.training.progress import Silent
-from zpinch.training.session import prior_steps
 
 SETS = {"mnist": "fashion-mnist", "fashion-mnist": "mnist"}  # and the other one
 COUNTS = (100, 300, 1_000, 5_000)

@@ -41,7 +41,7 @@ EXPECTED = {
 def tiny():
     """What takes long and is not tried here: the rehearsal, most steps of the extractor and of the prior's density."""
     with tiny_training(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("zpinch.training.session.fit_density", partial(fit_density, steps=1))
+        patch.setattr("zpinch.training.finish.fit_density", partial(fit_density, steps=1))
         yield
 
 

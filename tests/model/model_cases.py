@@ -11,12 +11,12 @@ from zpinch import open_images
 from zpinch.images import ImageCollection
 from zpinch.model.design import design
 from zpinch.model.model import Model, ModelConfig
+from zpinch.training.finish import finish
 from zpinch.training.learner import Plan
 from zpinch.training.measure import Yardstick
 from zpinch.training.progress import Silent
 from zpinch.training.recipes import RECIPES
 from zpinch.training.rehearsal import Cost
-from zpinch.training.session import finish
 
 SMALL = {"width": 4, "deep_width": 8, "depth": 1}  # of convolutional parts
 

@@ -13,13 +13,13 @@ from zpinch.errors import CorruptModel, ModelError, UsageError
 from zpinch.model.bottleneck import QUALITIES, STEP_RATIOS, noisy
 from zpinch.model.model import Model
 from zpinch.model.storage import CONFIG, identities, load, load_config
+from zpinch.training.finish import finish
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import drawn_ratios, training_steps
 from zpinch.training.measure import Yardstick
 from zpinch.training.processes import Noise
 from zpinch.training.progress import Silent
 from zpinch.training.recipes import RECIPES, Schedule
-from zpinch.training.session import finish
 
 IMAGES = blobs(40, classes=2)
 BEFORE = {  # of a model stored before there were qualities, written by commit 4cd9797

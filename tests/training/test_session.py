@@ -11,10 +11,11 @@ from run_cases import learner_of, plan_of, same_run
 from zpinch.training import session
 from zpinch.training.checkpoint import NO_PAST, load_run
 from zpinch.training.learner import Learner, Plan
+from zpinch.training.listener import Outcome
 from zpinch.training.loop import Progress, training_steps
 from zpinch.training.measure import Yardstick
 from zpinch.training.progress import Silent
-from zpinch.training.session import Outcome, run
+from zpinch.training.session import run
 
 IMAGES = blobs(24, classes=2)
 YARDSTICK = Yardstick(IMAGES, None)

@@ -21,11 +21,12 @@ from zpinch.tasks.prospects import prospects
 from zpinch.tasks.start import origin_of
 from zpinch.training.checkpoint import NO_PAST, Past, drop_run, load_run
 from zpinch.training.learner import Learner, Plan
+from zpinch.training.listener import Listener, Outcome
 from zpinch.training.measure import Yardstick, make_yardstick, split_held_out
 from zpinch.training.processes import Processes, processes_here
 from zpinch.training.progress import Silent
 from zpinch.training.repeatable import repeatable
-from zpinch.training.session import Listener, Outcome, run
+from zpinch.training.session import run
 from zpinch.training.stopping import MEASURES, parse_until
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from zpinch.training.listener import Listener, Outcome
 from zpinch.training.loop import Progress as Step
 from zpinch.training.measure import Check
-from zpinch.training.session import Listener, Outcome
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter

@@ -1,6 +1,6 @@
-"""A whole run: steps, checks, checkpoints, and the finish that turns the best state into a model people can use.
+"""A whole run: steps, checks, checkpoints, and at last finish.py, which makes of the best state a model people can use.
 
-The driver of the open loop in loop.py. What a person sees of it goes through `Listener`; when it is over is
+The driver of the open loop in loop.py. What a person sees of it goes through a listener; when it is over is
 stopping.py's to say.
 """
 
@@ -10,74 +10,26 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from copy import deepcopy
-from itertools import product
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from zpinch.errors import QualityError, UsageError
-from zpinch.evaluation.oddness import calibrate
-from zpinch.evaluation.sampling import draw
 from zpinch.images import ImageCollection
-from zpinch.model.bottleneck import DEFAULT_QUALITY, dequantise, quantise
-from zpinch.model.model import Coders, Model
-from zpinch.model.prior.autoregressive import BATCH, fit_autoregressive
-from zpinch.model.prior.factorised import FactorisedPrior, fit_density, tables_from_codes
-from zpinch.model.prior.sampler import CANDIDATES, GaussianSampler, MixtureSampler, fit_mixture
+from zpinch.model.model import Model
 from zpinch.training import stopping
-from zpinch.training.augmentation import shifted
 from zpinch.training.checkpoint import NO_PAST, Past, Snapshot, save_look, save_since
-from zpinch.training.fit_completer import fit_completer
-from zpinch.training.fit_exact import fit_exact
+from zpinch.training.finish import finish
 from zpinch.training.learner import Learner, Plan
-from zpinch.training.loop import Progress, training_steps
-from zpinch.training.measure import NO_MEANS, Check, Means, Yardstick, exact_bits, measure, sample_distance
-from zpinch.training.processes import Noise
-from zpinch.training.recipes import FEW, Schedule
+from zpinch.training.listener import Listener, Outcome
+from zpinch.training.loop import training_steps
+from zpinch.training.measure import NO_MEANS, Check, Means, Yardstick, exact_bits, measure
 
 CHECKS = 10  # a run looks at itself about this often
-CODED_IMAGES = 1_000_000  # that the priors are fitted to, at most
-AT_ONCE = 1 << 16  # images copied out of the training set
-MOVED_COPIES = 8  # of each training image, that the priors are fitted to as well
 GLANCE_STEPS = 50  # between two looks, whether the objective is still finite
 SAVE_SECONDS = 60.0  # what a run that is killed loses at most
 LEAST_CAUTION = 2.0**-8  # of the learning rates: when the objective still runs away, it is not for their sake
-PRIOR_EPOCHS = 40  # at most: by then it has stopped learning
-
-
-class Listener(Protocol):
-    """What watches a run: a progress bar, a logger, nothing."""
-
-    def entered(self, phase: str) -> None:
-        """A part of the run begins."""
-
-    def advanced(self, done: int, of: int) -> None:
-        """So far is the part that was entered."""
-
-    def stepped(self, progress: Progress, of: int) -> None:
-        """A step of so many was taken."""
-
-    def checked(self, check: Check, alarms: tuple[str, ...]) -> None:
-        """The run looked at itself, and this should be known."""
-
-    def ended(self, outcome: "Outcome") -> None:
-        """The model is finished."""
-
-
-class Outcome(NamedTuple):
-    model: Model
-    history: tuple[Check, ...]
-    kept_step: int
-    alarms: tuple[str, ...]  # what should be known about it
-    reason: str  # a sentence: why it stopped
-    is_met: bool  # the --until conditions, true without any
-    is_interrupted: bool
-    exact_bits: float | None  # of a byte of held-out images, lossless; None without an exact layer
-    seconds: float
 
 
 def run(
@@ -200,131 +152,6 @@ def is_sound(model: Model) -> bool:
 def state_of(model: Model) -> dict[str, Tensor]:
     """A copy of what is learned; a sampler is fitted anew when the model is finished."""
     return {key: value.clone() for key, value in model.state_dict().items() if not key.startswith("sampler.")}
-
-
-def finish(
-    model: Model, training: ImageCollection, yardstick: Yardstick, plan: Plan, *, steps: int, listener: Listener
-) -> None:
-    """Give a trained model what all verbs need, from the training codes: priors for each quality, what is normal.
-
-    The default's, fitted longest, draws the samples too, unless a mixture's are nearer to held-out images. steps: how
-    many the model was trained for.
-    """
-    model.eval()
-    if model.encoder is None or model.prior is None:
-        return
-    listener.entered("encoding the training images")
-    coded = draw(len(training), CODED_IMAGES)
-    copies = 1 + (MOVED_COPIES if plan.schedule.shift and len(coded) < FEW else 0)
-    latents = torch.from_numpy(encoded(model, training.pixels, coded, plan, copies))
-    labels = np.tile(training.labels[coded], copies) if model.config.labels and training.labels is not None else None
-    codes = quantise(latents, model.config.step)
-    listener.entered("fitting the prior's tables")
-    fit_density(model.prior, codes.numpy(), labels, seed=plan.seed)
-    most = prior_steps(steps, plan.schedule, (len(coded), *codes.shape[1:]))
-    for quality in model.config.known_qualities:
-        listener.entered(f"fitting the prior of quality {quality}")
-        model.coders[quality] = fit_coders(
-            model.prior,
-            quantise(latents, model.config.step_of(quality)).numpy(),
-            labels,
-            ratio=model.config.ratio(quality),
-            steps=most if quality == DEFAULT_QUALITY else round(plan.schedule.quality_share * most),
-            seed=plan.seed,
-            copies=copies,
-            listener=listener,
-        )
-    if exact_steps := round(plan.schedule.exact_share * steps):
-        listener.entered("fitting the exact layer")
-        model.exact = fit_exact(
-            training, steps=exact_steps, seed=plan.seed, device=model.device, progress=listener.advanced
-        )
-    if completer_steps := round(plan.schedule.completer_share * steps):
-        listener.entered("learning to complete")
-        model.completer = fit_completer(
-            model,
-            training.pixels,
-            coded,
-            latents[: len(coded)],
-            None if labels is None else labels[: len(coded)],
-            steps=completer_steps,
-            seed=plan.seed,
-            progress=listener.advanced,
-        )
-    listener.entered("fitting the sampler")
-    latent = dequantise(codes, model.config.step).numpy()
-    mixture = fit_mixture(
-        latent, labels, labels=model.config.labels, candidates=CANDIDATES, seed=plan.seed, copies=copies
-    )
-    if not isinstance(model.sampler, GaussianSampler):  # which a variational generator has learned from
-        choose_sampler(model, mixture, yardstick, seed=plan.seed)
-    if yardstick.held_out is not training:  # with too few images to hold any out there is nothing to compare with
-        listener.entered("scoring normal images")
-        model.calibration = calibrate(model, mixture, training.pixels, yardstick.held_out.pixels)
-
-
-def encoded(
-    model: Model, pixels: NDArray[np.uint8], coded: NDArray[np.int64], plan: Plan, copies: int
-) -> NDArray[np.float32]:
-    """Latents of training images, and after them of copies, each moved by up to half of what images were in training:
-    few images do not tell what codes there are, and others like theirs lie a little to the side.
-    """
-    found: list[NDArray[np.float32]] = []
-    for copy, at in product(range(copies), range(0, len(coded), AT_ONCE)):
-        part = pixels[coded[at : at + AT_ONCE]]
-        if copy:
-            noise = Noise(torch.Generator().manual_seed(plan.seed * 1_000_003 + copy), torch.zeros(0))
-            part = shifted(torch.from_numpy(part), noise, plan.schedule.shift / 2).numpy()
-        found.append(model.latents(part))
-    return np.concatenate(found)
-
-
-def choose_sampler(model: Model, mixture: MixtureSampler, yardstick: Yardstick, *, seed: int) -> None:
-    """Draw samples from the autoregressive prior, or from the mixture where there is none or its samples are nearer."""
-    model.sampler = None
-    if model.autoregressive is not None:
-        without = sample_distance(model, yardstick, seed=seed)
-        model.sampler = mixture
-        if without <= sample_distance(model, yardstick, seed=seed):
-            model.sampler = None
-    else:
-        model.sampler = mixture
-
-
-def fit_coders(
-    density: FactorisedPrior,
-    codes: NDArray[np.int32],
-    labels: NDArray[np.int64] | None,
-    *,
-    ratio: float,
-    steps: int,
-    seed: int,
-    copies: int,
-    listener: Listener,
-) -> Coders:
-    """Tables for the codes of one quality, and the autoregressive prior where it codes unseen images in fewer bits."""
-    tables = tables_from_codes(density, codes, labels, width=ratio)
-    fit = fit_autoregressive(
-        codes,
-        labels,
-        known_labels=density.config.labels,
-        steps=steps,
-        seed=seed,
-        device=density.mean.device,
-        copies=copies,
-        progress=listener.advanced,
-    )
-    if fit is None:
-        return Coders(tables)
-    unseen = codes[fit.held_out], None if labels is None else labels[fit.held_out]
-    is_better = fit.prior.bits(*unseen).mean() < tables.bits(*unseen).mean()
-    return Coders(tables, fit.prior if is_better else None)
-
-
-def prior_steps(steps: int, schedule: Schedule, codes: tuple[int, ...]) -> int:
-    """Steps of the autoregressive prior after `steps` of the model; codes: their shape (n, channels, h, w)."""
-    epochs = PRIOR_EPOCHS * codes[0] * codes[2] * codes[3] / BATCH
-    return round(min(schedule.prior_share * steps, epochs))
 
 
 class _Store(NamedTuple):
