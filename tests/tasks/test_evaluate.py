@@ -121,7 +121,7 @@ def test_further_verbs_are_in_page_lines_and_json(evaluated: Evaluated):
         assert f"<h2>{verb.capitalize()}</h2>" in text
         assert text.count(figures.verdict) == 1 + figures.has_lost  # what is lost is said among the losses, too
         assert any(line.startswith(verb) and figures.verdict in line for line in lines)
-        assert found[verb]["images"] == 60
+        assert (found[verb]["images"], found[verb]["verdict"]) == (60, figures.verdict)
     assert found["features"]["error"]["ours"]["value"] == result.features.error.ours.value
     assert f"{100 * result.features.error.ours.value:.2f} %" in text
 

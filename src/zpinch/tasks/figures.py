@@ -30,7 +30,14 @@ class Evaluation(NamedTuple):
     completion: "Completion | None" = None
 
     def as_dict(self) -> dict[str, Any]:
-        return plain(self)
+        verdicts = {name: {**plain(verb), "verdict": verb.verdict} for name, verb in self.verbs.items()}
+        return {**plain(self), **verdicts}
+
+    @property
+    def verbs(self) -> "dict[str, Features | Oddness | Completion]":
+        """Further verbs that were measured, by the name of their field."""
+        verbs = {"features": self.features, "oddness": self.oddness, "completion": self.completion}
+        return {name: verb for name, verb in verbs.items() if verb is not None}
 
     def lines(self) -> list[str]:
         """The figures in a few lines, for a terminal."""
@@ -52,8 +59,7 @@ class Evaluation(NamedTuple):
                 f"samples      FCD {samples.fcd_ratio:.1f} x floor, precision {samples.precision_ratio:.2f} and recall "
                 f"{samples.recall_ratio:.2f} of real, nearest training image {samples.nearest_ratio:.2f} of real"
             )
-        verbs = {"features": self.features, "oddness": self.oddness, "completion": self.completion}
-        return [*found, *(f"{name:<12} {verb.verdict}" for name, verb in verbs.items() if verb is not None)]
+        return [*found, *(f"{name:<12} {verb.verdict}" for name, verb in self.verbs.items())]
 
     def _archive_lines(self, archive: "Archive") -> list[str]:
         score, image_bytes = archive.reconstruction, archive.bits_per_image / 8
@@ -126,7 +132,10 @@ class Features(NamedTuple):
     @property
     def verdict(self) -> str:
         ours, other = self.error.ours.value, self.error.best_other
-        figures = f"{ours:.2%} of classes are wrong by the model's features, {other.value:.2%} by {other.name}"
+        figures = (
+            f"{percent(ours, 2)} of classes are wrong by the model's features, "
+            f"{percent(other.value, 2)} by {other.name}"
+        )
         return {
             "wins": f"The model wins: {figures}.",
             "loses": f"The model loses: {figures}.",

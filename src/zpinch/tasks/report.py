@@ -182,7 +182,7 @@ def losses(result: Evaluation) -> tuple[str, ...]:
         )
     if result.samples is not None and result.samples.nearest_ratio < 0.9:
         found.append("Samples lie closer to the training images than real images do: the model may be copying them.")
-    found += [verb.verdict for verb in (result.features, result.oddness, result.completion) if verb and verb.has_lost]
+    found += [verb.verdict for verb in result.verbs.values() if verb.has_lost]
     return tuple(found)
 
 

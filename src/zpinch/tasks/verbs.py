@@ -26,7 +26,7 @@ from zpinch.tasks.masking import WORDS
 
 NEIGHBOURS = 3
 QUERIES, GALLERY = 2_000, 5_000  # test and training images of features
-JUDGED, SPOILT = 2_000, 1_000  # test images of the promise; of them, those that are spoilt too
+JUDGED, SPOILT = 2_000, 500  # test images of the promise; of them, those that are spoilt too
 FITTED = 20_000  # training images that other methods are fitted to
 COMPLETED = 500
 COMPLETED_PIXELS = 2_000_000  # of one channel: refining takes the longest here

@@ -47,7 +47,8 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     (
         "false alarms",
         "Share of test images that are called odd though nothing is wrong with them; at most the promised share on "
-        "average, if they are of the kind that the model was trained on.",
+        "average, if they are of the kind that the model was trained on. More than chance allows are found in 1 of 100 "
+        "cases while that is so.",
     ),
     (
         "AUROC",
