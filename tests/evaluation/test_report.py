@@ -11,6 +11,7 @@ import pytest
 from zpinch.errors import UsageError
 from zpinch.evaluation.baselines import SizeRow
 from zpinch.evaluation.report import (
+    Comparison,
     Curve,
     Number,
     Pairs,
@@ -18,6 +19,7 @@ from zpinch.evaluation.report import (
     ReportData,
     Samples,
     SizeComparison,
+    Table,
     render,
     write_report,
 )
@@ -37,6 +39,7 @@ def a_report(text: str = "plain", *, side: int = 28, channels: int = 1, images: 
         samples=Samples(noise, np.arange(images) % 3, (text, "b", "c"), text),
         priors=(PriorRow(text, 93, 18), PriorRow("other", 68, 11)),
         sizes=SizeComparison((SizeRow(text, 9, 100.0),), (SizeRow("PNG", 9, 150.0),), 5_000, 1_000),
+        comparisons=(Comparison(text, text, text, (Table((text, "b"), ((text, "1"), ("other", "2")), ours=0),)),),
         curves=(Curve(text, text, (100, 200, 300), (30.0, 2.0, 1.0), floor=1.0),),
         kept_step=200,
         notes=(text,),
@@ -85,7 +88,7 @@ def test_every_part_is_there_and_empty_parts_are_not():
     full = render(a_report())
     assert "A prior that predicts codes well makes files smaller and samples better." in full
     headings = re.findall("<h2>(.*?)</h2>", full)
-    assert len(headings) == 8
+    assert len(headings) == 9
     bare = render(ReportData(title="t", verdict="v", command="c", numbers=()))
     assert re.findall("<h2>(.*?)</h2>", bare) == headings[-2:]
     assert "None" not in bare

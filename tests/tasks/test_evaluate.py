@@ -1,5 +1,6 @@
 """A whole evaluation on a small model: figures that agree with the model itself, and a page to look at."""
 
+import html
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -112,6 +113,19 @@ def test_figures_are_plain_data(evaluated: Evaluated):
     assert any("mse" in line for line in lines)
 
 
+def test_further_verbs_are_in_page_lines_and_json(evaluated: Evaluated):
+    result, text = evaluated.result, html.unescape(evaluated.page.read_text("utf-8"))
+    lines, found = result.lines(), result.as_dict()
+    for verb in ("features", "oddness", "completion"):
+        figures = getattr(result, verb)
+        assert f"<h2>{verb.capitalize()}</h2>" in text
+        assert text.count(figures.verdict) == 1 + figures.has_lost  # what is lost is said among the losses, too
+        assert any(line.startswith(verb) and figures.verdict in line for line in lines)
+        assert (found[verb]["images"], found[verb]["verdict"]) == (60, figures.verdict)
+    assert found["features"]["error"]["ours"]["value"] == result.features.error.ours.value
+    assert f"{100 * result.features.error.ours.value:.2f} %" in text
+
+
 def test_the_page_is_complete_and_fetches_nothing(evaluated: Evaluated, trained: Path):
     text = evaluated.page.read_text("utf-8")
     assert trained.name in text
@@ -132,6 +146,7 @@ def test_a_gan_is_judged_by_its_samples_alone(
 ):
     result = evaluate((train_digits, held_digits), gan, tmp_path / "gan.html")
     assert result.archive is None
+    assert result.features is result.oddness is result.completion is None
     assert result.priors == ()
     assert result.samples.fcd_ratio > 1
     assert (tmp_path / "gan.html").stat().st_size > 10_000
@@ -144,6 +159,8 @@ def test_without_labels_and_without_a_page(
     result = evaluate(plain, unlabelled)
     assert result.archive.bits_per_image > 0
     assert result.samples is not None
+    assert result.features is None  # there are no classes to be right about
+    assert result.oddness is not None
 
 
 def test_labels_of_other_classes_do_no_harm(trained: Path, train_digits: ImageCollection, held_digits: ImageCollection):

@@ -28,6 +28,7 @@ from zpinch.tasks.figures import Archive, Evaluation
 from zpinch.tasks.report import report_of
 from zpinch.tasks.source import open_images, splits_of
 from zpinch.tasks.tradeoffs import known_labels, tradeoffs
+from zpinch.tasks.verbs import completion, features, oddness
 
 Phase = Callable[[str], None]
 
@@ -84,6 +85,7 @@ def measured(
         sizes += lossy_anchor(test.pixels, archive.reconstruction.mse)
     phase("comparing with PCA")
     pca = pca_score(reference, test.pixels, int(np.prod(model.config.code))) if archive else None
+    phase("embedding, detecting and completing")
     result = Evaluation(
         images=len(test),
         floor=reference.floor,
@@ -97,6 +99,9 @@ def measured(
         pca=pca,
         rates=rates,
         realisms=realisms,
+        features=features(model, training, test),
+        oddness=oddness(model, training, test, seed=seed),
+        completion=completion(model, training, test, seed=seed),
     )
     return result, rebuilt
 

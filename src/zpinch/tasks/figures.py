@@ -1,6 +1,6 @@
 """The figures of an evaluation, typed, and as plain data for machines."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -25,9 +25,19 @@ class Evaluation(NamedTuple):
     pca: ReconstructionScore | None
     rates: tuple[RatePoint, ...] = ()  # a point for each quality
     realisms: tuple[RealismPoint, ...] = ()
+    features: "Features | None" = None
+    oddness: "Oddness | None" = None
+    completion: "Completion | None" = None
 
     def as_dict(self) -> dict[str, Any]:
-        return plain(self)
+        verdicts = {name: {**plain(verb), "verdict": verb.verdict} for name, verb in self.verbs.items()}
+        return {**plain(self), **verdicts}
+
+    @property
+    def verbs(self) -> "dict[str, Features | Oddness | Completion]":
+        """Further verbs that were measured, by the name of their field."""
+        verbs = {"features": self.features, "oddness": self.oddness, "completion": self.completion}
+        return {name: verb for name, verb in verbs.items() if verb is not None}
 
     def lines(self) -> list[str]:
         """The figures in a few lines, for a terminal."""
@@ -49,7 +59,7 @@ class Evaluation(NamedTuple):
                 f"samples      FCD {samples.fcd_ratio:.1f} x floor, precision {samples.precision_ratio:.2f} and recall "
                 f"{samples.recall_ratio:.2f} of real, nearest training image {samples.nearest_ratio:.2f} of real"
             )
-        return found
+        return [*found, *(f"{name:<12} {verb.verdict}" for name, verb in self.verbs.items())]
 
     def _archive_lines(self, archive: "Archive") -> list[str]:
         score, image_bytes = archive.reconstruction, archive.bits_per_image / 8
@@ -73,6 +83,139 @@ class Archive(NamedTuple):
     reconstruction: ReconstructionScore
     compress_images_per_second: float
     decompress_images_per_second: float
+
+
+# --- Further verbs, each beside what else there is for it -------------------------------------------------------------
+
+
+class Score(NamedTuple):
+    """What one method reaches, the mean over images."""
+
+    name: str
+    value: float
+
+
+class Contest(NamedTuple):
+    """One measure of several methods on the same images."""
+
+    measured: str
+    ours: Score
+    others: tuple[Score, ...]
+    chance: float  # a difference to the best of the others that chance can make: 1.96 of its standard errors
+    more_is_better: bool = False
+
+    @property
+    def best_other(self) -> Score:
+        return (max if self.more_is_better else min)(self.others, key=lambda score: score.value)
+
+    @property
+    def outcome(self) -> Literal["wins", "loses", "ties"]:
+        lead = self.ours.value - self.best_other.value
+        if abs(lead) <= self.chance:
+            return "ties"
+        return "wins" if (lead > 0) == self.more_is_better else "loses"
+
+
+class Features(NamedTuple):
+    """Share of images whose class their nearest neighbours by some features get wrong."""
+
+    images: int
+    gallery: int  # training images that neighbours are sought among
+    dimensions: int  # of ours, and of PCA where there are as many
+    labels_known: bool  # whether the model was shown labels in training
+    error: Contest
+
+    @property
+    def has_lost(self) -> bool:
+        return self.error.outcome == "loses"
+
+    @property
+    def verdict(self) -> str:
+        ours, other = self.error.ours.value, self.error.best_other
+        figures = (
+            f"{percent(ours, 2)} of classes are wrong by the model's features, "
+            f"{percent(other.value, 2)} by {other.name}"
+        )
+        return {
+            "wins": f"The model wins: {figures}.",
+            "loses": f"The model loses: {figures}.",
+            "ties": f"Nobody wins: {figures}, which {self.images:,} images cannot tell from chance.",
+        }[self.error.outcome]
+
+
+class Promise(NamedTuple):
+    """Test images called odd, where training promised at most a share of false alarms on average."""
+
+    false_alarms: float  # promised
+    share: float  # found
+    most: float  # in 99 of 100 cases no larger a share is found while the promise is kept
+
+    @property
+    def is_kept(self) -> bool:
+        return self.share <= self.most
+
+
+class Oddness(NamedTuple):
+    """The promise of false alarms on test images, and how well spoilt ones are told from them (AUROC)."""
+
+    images: int
+    normal_images: int  # that the promise rests on
+    promises: tuple[Promise, ...]  # empty where so few normal images can promise nothing
+    spoilt_images: int  # of these, spoilt in each way
+    spoilt: tuple[Contest, ...]
+
+    @property
+    def has_lost(self) -> bool:
+        broken = any(not row.is_kept for row in self.promises)
+        return broken or any(contest.outcome == "loses" for contest in self.spoilt)
+
+    @property
+    def verdict(self) -> str:
+        shares = ", ".join(
+            f"{percent(row.share, 1)} called odd for {percent(row.false_alarms)}" for row in self.promises
+        )
+        promise = (
+            f"Too few normal images ({self.normal_images:,}) to promise a share of false alarms"
+            if not self.promises
+            else f"The promise of false alarms holds ({shares})"
+            if all(row.is_kept for row in self.promises)
+            else f"The promise of false alarms is broken ({shares}): these test images are not like those of training"
+        )
+        return f"{promise}; beside {self.spoilt[0].best_other.name}, the model {outcomes(self.spoilt)}."
+
+
+class Completion(NamedTuple):
+    """Mean squared error of missing pixels, of pixels in [0, 1]."""
+
+    images: int
+    training: int  # images that the others were fitted to
+    masks: tuple[Contest, ...]
+
+    @property
+    def has_lost(self) -> bool:
+        return any(mask.outcome == "loses" for mask in self.masks)
+
+    @property
+    def verdict(self) -> str:
+        figures = ", ".join(
+            f"{mask.ours.value:.4f} on {mask.measured} against {mask.best_other.value:.4f} by {mask.best_other.name}"
+            for mask in self.masks
+        )
+        return f"The model {outcomes(self.masks)}: errors of missing pixels are {figures}."
+
+
+def percent(share: float, digits: int = 0) -> str:
+    return f"{100 * share:.{digits}f} %"
+
+
+def outcomes(contests: tuple[Contest, ...]) -> str:
+    """Which it wins, which it loses, and which nobody does, in words."""
+    names = {
+        outcome: " and ".join(contest.measured for contest in contests if contest.outcome == outcome)
+        for outcome in ("wins", "loses", "ties")
+    }
+    said = {"wins": "wins on", "loses": "loses on", "ties": "is no different on"}
+    return ", ".join(f"{said[outcome]} {found}" for outcome, found in names.items() if found)
 
 
 def plain(value: Any) -> Any:

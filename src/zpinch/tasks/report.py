@@ -13,6 +13,7 @@ from zpinch.evaluation.report import Curve, Number, Pairs, ReportData, Samples, 
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.storage import identities
+from zpinch.tasks.comparisons import comparisons
 from zpinch.tasks.figures import Archive, Evaluation
 
 PAIRS = 24
@@ -48,6 +49,7 @@ def report_of(
         rates=result.rates,
         realisms=result.realisms,
         sizes=sizes,
+        comparisons=comparisons(result),
         curves=curves(model),
         kept_step=model.facts.get("steps"),
         notes=(*losses(result), *notes),
@@ -180,6 +182,7 @@ def losses(result: Evaluation) -> tuple[str, ...]:
         )
     if result.samples is not None and result.samples.nearest_ratio < 0.9:
         found.append("Samples lie closer to the training images than real images do: the model may be copying them.")
+    found += [verb.verdict for verb in result.verbs.values() if verb.has_lost]
     return tuple(found)
 
 

@@ -1,6 +1,7 @@
 """The report: one self-contained HTML page about one model on one set of images."""
 
 from zpinch.evaluation.report.data import (
+    Comparison,
     Curve,
     Number,
     Pairs,
@@ -10,10 +11,12 @@ from zpinch.evaluation.report.data import (
     ReportData,
     Samples,
     SizeComparison,
+    Table,
 )
 from zpinch.evaluation.report.report import render, write_report
 
 __all__ = [
+    "Comparison",
     "Curve",
     "Number",
     "Pairs",
@@ -23,6 +26,7 @@ __all__ = [
     "ReportData",
     "Samples",
     "SizeComparison",
+    "Table",
     "render",
     "write_report",
 ]

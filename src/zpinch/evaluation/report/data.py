@@ -110,6 +110,25 @@ class SizeComparison:
 
 
 @dataclass(frozen=True)
+class Table:
+    """Words and figures as they are shown."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    ours: int | None = None  # the row that is the model's
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One further use of the model beside what else there is for it."""
+
+    title: str
+    verdict: str  # a sentence
+    caption: str  # how it was measured
+    tables: tuple[Table, ...]
+
+
+@dataclass(frozen=True)
 class ReportData:
     """Everything on the page, in its order. Parts left empty are left out."""
 
@@ -123,6 +142,7 @@ class ReportData:
     rates: tuple[RatePoint, ...] = ()
     realisms: tuple[RealismPoint, ...] = ()
     sizes: SizeComparison | None = None
+    comparisons: tuple[Comparison, ...] = ()
     curves: tuple[Curve, ...] = ()
     kept_step: int | None = None  # the checkpoint that was kept
     notes: tuple[str, ...] = ()  # sentences; where we lose, first

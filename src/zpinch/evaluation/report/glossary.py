@@ -39,4 +39,30 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "break-even",
         "How many images an archive must hold before it is smaller than another format with the model counted in.",
     ),
+    (
+        "classes wrong",
+        "Share of test images whose class the three training images nearest in some features get wrong: the class of "
+        "two of the three, or of the nearest where all differ. Fewer is better.",
+    ),
+    (
+        "false alarms",
+        "Share of test images that are called odd though nothing is wrong with them; at most the promised share on "
+        "average, if they are of the kind that the model was trained on. More than chance allows are found in 1 of 100 "
+        "cases while that is so.",
+    ),
+    (
+        "AUROC",
+        "How often a spoilt image is found odder than an untouched one, both drawn at random; 1 is always, 0.5 is "
+        "guessing.",
+    ),
+    (
+        "error of missing pixels",
+        "Mean squared error of the filled-in pixels alone, counted from 0 to 1; the known ones are given back as they "
+        "are.",
+    ),
+    (
+        "wins, loses, no different",
+        "Two methods differ where the difference on the same images is above 1.96 of its standard errors, which chance "
+        "alone would exceed in 5 of 100 cases.",
+    ),
 )
