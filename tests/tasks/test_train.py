@@ -386,6 +386,7 @@ def test_the_listener_hears_every_phase():
         "fitting the prior's tables",
         *(f"fitting the prior of quality {quality}" for quality in (1, 2, 3, 4, 5)),
         "fitting the exact layer",
+        "learning to complete",
         "fitting the sampler",
         "scoring normal images",
     ]
