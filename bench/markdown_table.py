@@ -14,6 +14,7 @@ NONE = "\N{EN DASH}"
 WORDS = {"", "prior", "format", "method"}  # columns of words; the others are numbers
 HOW = {  # what makes a result that is not there yet
     "quality-mnist": "python bench/quality.py mnist --minutes 15",
+    "quality-mnist-30-minutes": "python bench/quality.py mnist --minutes 30",
     "quality-fashion-mnist": "python bench/quality.py fashion-mnist --minutes 15",
     "speed-autoencoder": "python bench/speed.py --data mnist",
     "contraction": "python bench/contraction.py",

@@ -4,7 +4,8 @@
     python bench/quality.py fashion-mnist --minutes 15
 
 Everything in the result comes from one model and one archive, written, read back and decoded once. The test split is
-read by the evaluation alone. Results: bench/results/quality-NAME.json and docs/pictures/NAME.png.
+read by the evaluation alone. Results: bench/results/quality-NAME.json and docs/pictures/NAME.png; for other than the 15
+minutes of the main table NAME-30-minutes and the like.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from zpinch.training.progress import ProgressLine
 
 HERE = Path(__file__).parent
 COLUMNS = 20
+USUAL = 15.0
 
 
 def picture(model: zpinch.Model, test: zpinch.ImageCollection, path: Path) -> None:
@@ -38,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the default model on a data set and keep its figures.")
     parser.add_argument("name", choices=["digits", "mnist", "fashion-mnist"])
     parser.add_argument("--data", help="where the data lies, when not known by its name")
-    parser.add_argument("--minutes", type=float, default=15)
+    parser.add_argument("--minutes", type=float, default=USUAL)
     parser.add_argument("--recipe", default="fusion")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", type=Path, help="keep the model here; runs/quality-NAME otherwise")
@@ -46,7 +48,8 @@ def main() -> None:
         "--trained", action="store_true", help="the model is there from an earlier run: evaluate it only"
     )
     asked = parser.parse_args()
-    folder = asked.model or HERE.parent / "runs" / f"quality-{asked.name}"
+    title = asked.name if asked.minutes == USUAL else f"{asked.name}-{asked.minutes:g}-minutes"
+    folder = asked.model or HERE.parent / "runs" / f"quality-{title}"
     source = asked.data or asked.name
     if asked.trained:
         model = zpinch.load(folder)
@@ -66,7 +69,7 @@ def main() -> None:
         source, model, folder / "report.html", seed=asked.seed, command="bench/quality.py", force=True
     )
     record(
-        f"quality-{asked.name}",
+        f"quality-{title}",
         f"python bench/quality.py {asked.name} --minutes {asked.minutes:g} --seed {asked.seed}",
         data=asked.name,
         seed=asked.seed,
@@ -74,7 +77,7 @@ def main() -> None:
         facts={k: v for k, v in model.facts.items() if k != "data"},
         evaluation=found.as_dict(),
     )
-    picture(model, zpinch.open_images(source, split="test"), HERE.parent / "docs" / "pictures" / f"{asked.name}.png")
+    picture(model, zpinch.open_images(source, split="test"), HERE.parent / "docs" / "pictures" / f"{title}.png")
     print(json.dumps(found.as_dict(), indent=1))
     print("\n".join(found.lines()))
 
