@@ -11,9 +11,7 @@ model above it, coded and sampled by its autoregressive prior. Results: bench/re
 import argparse
 import json
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 import zpinch
 from record import record, typed
+from side_by_side import side_by_side
 from tasks_embed import disturbed
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
@@ -164,14 +163,7 @@ def squared_jacobian(model: zpinch.Model, pixels: torch.Tensor) -> float:
 
 
 def work(cells: Sequence[Cell], processes: int) -> list[dict[str, Any]]:
-    if processes == 1:
-        found = [row for cell in cells for row in shown(measured(cell))]
-    else:
-        with ProcessPoolExecutor(
-            processes, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
-        ) as pool:
-            done = as_completed([pool.submit(measured, cell) for cell in cells])
-            found = [row for future in done for row in shown(future.result())]
+    found = [row for rows in side_by_side(measured, cells, processes) for row in shown(rows)]
     order = [*ROWS, LAST]
     return sorted(found, key=lambda row: (order.index(row["row"]), row["seed"]))
 

@@ -11,6 +11,7 @@ from typing import Any
 from record import RESULTS
 
 NONE = "\N{EN DASH}"
+SETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 WORDS = {"", "prior", "format", "method"}  # columns of words; the others are numbers
 HOW = {  # what makes a result that is not there yet
     "quality-mnist": "python bench/quality.py mnist --minutes 15",

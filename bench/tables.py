@@ -12,20 +12,19 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
+import learning_tables
 import published_tables
+import tasks_tables
 from archive_tables import archives, codes
-from markdown_table import HOW, NONE, at, even, foot, free_table, result, shown, table
+from markdown_table import HOW, NONE, SETS, at, even, foot, free_table, result, shown, table
 from record import RESULTS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 REGION = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
-PROTOCOLS = {"own": "model of the same images", "unlabelled": "model of all images, without labels"}
-SETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 LONGER = {"mnist-30-minutes": "MNIST, 30 minutes"}
 
 
@@ -182,81 +181,6 @@ def codec() -> str:
     return table(heads, rows) + foot(["codec"])
 
 
-def ablation(name: str = "ablation") -> str:
-    found = at(result(name), "rows") or [{"name": "fusion (default)"}]
-    specs = {
-        "mse": ".4f",
-        "bits": ".1f",
-        "rfcd": ".2f",
-        "fcd": ".1f",
-        "precision": ".2f",
-        "recall": ".2f",
-        "jacobian": ".3g",
-    }
-    rows = [[row["name"], *(shown(row.get(key), spec) for key, spec in specs.items())] for row in found]
-    heads = ["", "mse", "bits / image", "rFCD", "sample FCD", "precision", "recall", "contraction C"]
-    return table(heads, rows) + foot([name])
-
-
-FUSING = {  # the columns of bench/fusing.py: how a value is shown, and what the column is called
-    "mse": ("mse", ".4f"),
-    "bits": ("bits / image", ".1f"),
-    "rfcd": ("rFCD", ".2f"),
-    "fcd": ("sample FCD", ".2f"),
-    "precision": ("precision", ".2f"),
-    "recall": ("recall", ".2f"),
-    "probe": ("linear error", ".1%"),
-    "noise 0.1": ("under noise 0.1", ".1%"),
-    "noise 0.3": ("under noise 0.3", ".1%"),
-    "shift 1": ("moved by a pixel", ".1%"),
-    "jacobian": ("contraction C", ".2f"),
-    "kept": ("codes kept", ".1%"),
-}
-
-
-def fusing() -> str:
-    """What each term buys, means and standard deviations over seeds: bench/fusing.py."""
-    rows: list[Sequence[str]] = []
-    for name, title in SETS.items():
-        found = at(result(f"fusing-{name}"), "rows") or []
-        for term in dict.fromkeys(row["row"] for row in found):
-            seeds = [row for row in found if row["row"] == term]
-            cells = [spread([row[key] for row in seeds], spec) for key, (_, spec) in FUSING.items()]
-            rows.append([title, term, *cells])
-    heads = ["", "", *(head for head, _ in FUSING.values())]
-    return table(heads, rows or [[NONE] * len(heads)]) + foot(f"fusing-{name}" for name in SETS)
-
-
-def spread(values: Sequence[float], spec: str) -> str:
-    """The mean and the standard deviation over seeds."""
-    return f"{mean(values):{spec}} ± {stdev(values) if len(values) > 1 else 0:{spec}}"
-
-
-def step() -> str:
-    """bench/step.py: the share of its convolutions' own rate that a training step reaches, and what else it does."""
-    rows: list[Sequence[str]] = []
-    for name, phase in (at(result("step"), "phases") or {}).items():
-        others = {key: ms for key, ms in phase["operations_ms"].items() if "convolution" not in key}
-        told = ", ".join(f"{key.removeprefix('aten::')} {ms:.1f}" for key, ms in list(others.items())[:6])
-        figures = [f"{phase[key]:,.1f}" for key in ("step_ms", "convolutions_alone_ms")]
-        rows.append([name, *figures, shown(phase["share"], ".0%"), told])
-    heads = ["", "step, ms", "its convolutions alone, ms", "share", "other operations, ms"]
-    return table(heads, rows or [[NONE] * len(heads)]) + foot(["step"])
-
-
-def sizes_of_images() -> str:
-    """bench/sizes.py: the default model of each size."""
-    rows: list[Sequence[str]] = []
-    for row in at(result("sizes"), "rows") or []:
-        channels, height, width = row["shape"]
-        told = [f"{width}x{height} {'grey' if channels == 1 else 'RGB'}", "x".join(map(str, row["code"]))]
-        ways = ("training", "encode", "decode")
-        speeds = [shown(row[f"{way}_images_per_second"], ",.0f") for way in ways]
-        rows.append([*told, shown(row["parameters"] / 1e6, ".1f"), *speeds, shown(row["peak_mib"], ",.0f")])
-    heads = ["", "code", "million weights", "training, images/s", "encode, images/s", "decode, images/s", "peak MiB"]
-    return table(heads, rows or [[NONE] * len(heads)]) + foot(["sizes"])
-
-
 def exact_layer() -> str:
     """bench/lossless.py: the coder alone, in memory."""
     rows: list[Sequence[str]] = []
@@ -280,21 +204,6 @@ def exact_code() -> str:
     return table(["", "bits / pixel", "of the code", "together"], rows) + foot(["lossless-code-mnist"])
 
 
-def qualities() -> str:
-    """What five qualities in one model cost the default one: bench/qualities.py."""
-    found = result("qualities")
-
-    def figures(point: dict[str, float]) -> list[str]:
-        return [shown(point["mse"], ".5f"), shown(point["bits"], ".1f")]
-
-    rows: list[Sequence[str]] = []
-    for row in at(found, "rows") or []:
-        rows.append(["one quality", *figures(row["one"]), shown(row["price"] - 1, "+.1%")])
-        rows += [[f"five, at {point['quality']}", *figures(point), ""] for point in row["five"]]
-    heads = ["", "mse", "bits / image", "five beside one, bits at its mse"]
-    return table(heads, rows or [["", NONE, NONE, NONE]]) + foot(["qualities"])
-
-
 def realism() -> str:
     """Error against likeness, one archive decoded five ways at three rates: bench/quality.py."""
     rows: list[Sequence[str]] = []
@@ -310,125 +219,6 @@ def realism() -> str:
     return table(heads, rows or [[NONE] * len(heads)]) + foot(f"quality-{name}" for name in LONGER)
 
 
-def alarms() -> str:
-    """bench/alarms.py: what good runs and provoked failures measure, and which alarm was first heard at which step."""
-    specs = {"recall": ".2f", "nearest": ".2f", "variety": ".2f", "gap": ".2f", "wins": ".2f"}
-    rows: list[Sequence[str]] = []
-    for row in at(result("alarms"), "rows") or []:
-        heard = ", ".join(f"{name} ({step:,})" for name, step in row["heard"].items())
-        told = [f"{row['name']}, seed {row['seed']}", shown(row["steps"], ","), heard or "none"]
-        rows.append([*told, *(shown(row.get(name), spec) for name, spec in specs.items())])
-    heads = ["", "steps", "alarms (first at step)", "recall", "nearest", "variety", "gap", "critic sure"]
-    return table(heads, rows or [[NONE] * len(heads)]) + foot(["alarms"])
-
-
-def reliability() -> str:
-    """bench/reliability.py: runs killed and resumed, and checkpoints killed while they are written."""
-    rows = [
-        [row["name"], shown(row["kills"]), "yes" if row["as_it_should"] else "**no**"]
-        for row in at(result("reliability"), "rows") or []
-    ]
-    heads = ["", "kills", "the same, or whole, to the last bit"]
-    return table(heads, rows or [[NONE] * 3]) + foot(["reliability"])
-
-
-def complete() -> str:
-    """Error and accuracy of completed images for each mask: bench/tasks.py complete."""
-    masks = at(result("tasks-complete"), "masks") or {"half": {}, "center": {}}
-    names = [row["name"] for row in at(next(iter(masks.values())), "methods") or [{"name": "zpinch"}]]
-    rows: list[Sequence[str]] = []
-    for i, name in enumerate(names):
-        found = [(at(mask, "methods") or [{}] * len(names))[i] for mask in masks.values()]
-        cells = [(shown(row.get("mse"), ".4f"), shown(row.get("accuracy"), ".1%")) for row in found]
-        speed = min((row["images_per_second"] for row in found if row), default=None)
-        rows.append([name, *(cell for pair in cells for cell in pair), shown(speed, ",.0f")])
-    bounds = [cell for mask in masks.values() for cell in (NONE, shown(mask.get("bound"), ".1%"))]
-    rows.append(["a classifier of the known pixels", *bounds, NONE])
-    heads = ["", *(f"{mask}, {what}" for mask in masks for what in ("mse", "accuracy")), "images / s"]
-    return table(heads, rows) + foot(["tasks-complete"])
-
-
-def augment() -> str:
-    """Accuracy of a small classifier with and without made images: bench/tasks.py augment."""
-    found = at(result("tasks-augment"), "rows") or []
-    arms = [arm["name"] for arm in found[0]["proof"]["arms"]] if found else ["real", "all, moved"]
-    rows: list[Sequence[str]] = []
-    for row in found:
-        proof = row["proof"]
-        cells = [shown(arm["accuracy"], ".2%") for arm in proof["arms"]]
-        points = f"{100 * proof['difference']:+.2f} ({100 * proof['low']:+.2f} to {100 * proof['high']:+.2f})"
-        case = "300, one class 27" if row["case"] == "rare" else row["case"]
-        rows.append([f"{PROTOCOLS[row['protocol']]}, {case} a class", *cells, points, f"**{proof['verdict']}**"])
-    heads = ["", *arms, "points, 90 % interval", "verdict"]
-    return table(heads, rows or [[NONE] * len(heads)]) + foot(["tasks-augment"])
-
-
-def embed() -> str:
-    """Neighbours and a linear classifier on features learned without labels: bench/tasks.py embed."""
-    found = at(result("tasks-embed"), "rows") or [{"name": "zpinch (fusion)"}]
-    kinds = list(at(found[0], "disturbed") or ["noise 0.1", "noise 0.3", "shift 1"])
-    rows = [
-        [
-            row["name"],
-            shown(row.get("dimensions")),
-            shown(row.get("knn"), ".2%"),
-            shown(row.get("linear"), ".2%"),
-            *(shown(at(row, "disturbed", kind), ".2%") for kind in kinds),
-            f"{row['neighbours']}, {row['distance']}" if "neighbours" in row else NONE,
-        ]
-        for row in found
-    ]
-    heads = ["", "numbers", "kNN error", "linear error", *(f"kNN, {kind}" for kind in kinds), "neighbours"]
-    return table(heads, rows) + foot(["tasks-embed"])
-
-
-def detect() -> str:
-    """AUROC beside the baselines, means of the one-class runs: bench/tasks.py detect."""
-    runs, foreign = at(result("tasks-detect-one-class"), "rows") or [], at(result("tasks-detect-all"), "foreign")
-    names = list(at(foreign, "auroc") or (runs[0]["auroc"] if runs else {"zpinch": None}))
-    rows: list[Sequence[str]] = []
-    for name in names:
-        values = [run["auroc"][name] for run in runs]
-        mean, least = (sum(values) / len(values), min(values)) if values else (None, None)
-        rows.append([name, shown(mean, ".4f"), shown(least, ".4f"), shown(at(foreign, "auroc", name), ".4f")])
-    heads = ["", f"one class of MNIST, mean of {len(runs)}", "its worst class", "MNIST against Fashion-MNIST"]
-    return table(heads, rows) + foot(["tasks-detect-one-class", "tasks-detect-all"])
-
-
-def detect_promise() -> str:
-    """False alarms on test images, and the ranks of ten odd images among 10,000: bench/tasks.py detect."""
-    found = result("tasks-detect-all")
-    runs, foreign = at(result("tasks-detect-one-class"), "rows") or [], at(found, "foreign")
-    hidden = at(found, "hidden") or {}
-    rows: list[Sequence[str]] = []
-    for share in ("0.01", "0.05"):
-        values = [run["false_alarms"][share] for run in runs]
-        mean = sum(values) / len(values) if values else None
-        whole = at(foreign, "false_alarms", share)
-        rows.append([f"false alarms at {share}: one class, mean; all classes", shown(mean, ".4f"), shown(whole, ".4f")])
-    for name, place in hidden.items():
-        rows.append([f"ten odd among 10,000, {name}: in the first ten; worst rank", *map(shown, place.values())])
-    return table(["", "", ""], rows) + foot(["tasks-detect-one-class", "tasks-detect-all"])
-
-
-def small() -> str:
-    """Few images, in equal processor seconds: bench/small.py."""
-    specs = {"mse": ".4f", "bits": ".1f", "rfcd": ".2f", "fcd": ".1f", "precision": ".2f", "recall": ".2f"}
-    specs |= {"nearest": ".2f", "seconds": ".0f"}
-    rows = [
-        [
-            f"{row['images']:,} of {SETS[row['data']]}",
-            row["method"],
-            *(shown(row[key], spec) for key, spec in specs.items()),
-        ]
-        for row in sorted(
-            at(result("small"), "rows") or [], key=lambda row: (row["data"] != "mnist", row["images"], row["method"])
-        )
-    ]
-    heads = ["", "method", "mse", "bits / image", "rFCD", "sample FCD", "precision", "recall", "nearest", "seconds"]
-    return table(heads, rows or [[NONE] * len(heads)]) + foot(["small"])
-
-
 TABLES: dict[str, Callable[[], str]] = {
     "mnist": mnist,
     "mnist_longer": partial(mnist, LONGER),
@@ -438,16 +228,16 @@ TABLES: dict[str, Callable[[], str]] = {
     "contraction": contraction,
     "codec": codec,
     "codec_million": codec_million,
-    "ablation": ablation,
-    "contraction_cost": partial(ablation, "ablation-contraction"),
-    "optimiser": partial(ablation, "ablation-optimiser"),
-    "few": partial(ablation, "ablation-few"),
-    "qualities": qualities,
-    "fusing": fusing,
-    "sizes_of_images": sizes_of_images,
-    "step": step,
-    "alarms": alarms,
-    "reliability": reliability,
+    "ablation": learning_tables.ablation,
+    "contraction_cost": partial(learning_tables.ablation, "ablation-contraction"),
+    "optimiser": partial(learning_tables.ablation, "ablation-optimiser"),
+    "few": partial(learning_tables.ablation, "ablation-few"),
+    "qualities": learning_tables.qualities,
+    "fusing": learning_tables.fusing,
+    "sizes_of_images": learning_tables.sizes_of_images,
+    "step": learning_tables.step,
+    "alarms": learning_tables.alarms,
+    "reliability": learning_tables.reliability,
     "realism": realism,
     "archives": archives,
     "exact_layer": exact_layer,
@@ -457,12 +247,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "reproduce_pca": published_tables.pca,
     "reproduce_densities": published_tables.densities,
     "reproduce_balance": published_tables.balance,
-    "complete": complete,
-    "augment": augment,
-    "embed": embed,
-    "detect": detect,
-    "detect_promise": detect_promise,
-    "small": small,
+    "complete": tasks_tables.complete,
+    "augment": tasks_tables.augment,
+    "embed": tasks_tables.embed,
+    "detect": tasks_tables.detect,
+    "detect_promise": tasks_tables.detect_promise,
+    "small": learning_tables.small,
 }
 
 

@@ -11,14 +11,11 @@ this data set was looked at to choose the rule; docs/detect.md says on which one
 import argparse
 import importlib.util
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
@@ -28,6 +25,7 @@ from sklearn.neighbors import LocalOutlierFactor
 import zpinch
 from peers.pyod_autoencoder import pyod_autoencoder
 from record import record, typed
+from side_by_side import side_by_side
 from tasks_models import add_length, length, trained
 from zpinch.tasks.detect import Detection
 
@@ -171,13 +169,7 @@ def main(arguments: list[str]) -> None:
         }
         classes = [int(label) for label in asked.classes.split(",")]
         job = partial(one_class, asked.data, asked.images, how)
-        if asked.processes == 1:
-            rows = list(map(job, classes))
-        else:
-            with ProcessPoolExecutor(
-                asked.processes, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
-            ) as pool:
-                rows = list(pool.map(job, classes))
+        rows = list(side_by_side(job, classes, asked.processes))
         record("tasks-detect-one-class", typed(asked.data), data=name, **how, rows=rows)
     if asked.only != "one-class":
         train, test = opened(asked.data, asked.images)

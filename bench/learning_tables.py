@@ -1,0 +1,136 @@
+"""The tables of how models learn and what it takes: what terms buy, alarms, reliability, few images, speed."""
+
+from collections.abc import Sequence
+from statistics import mean, stdev
+
+from markdown_table import NONE, SETS, at, foot, result, shown, table
+
+
+def ablation(name: str = "ablation") -> str:
+    found = at(result(name), "rows") or [{"name": "fusion (default)"}]
+    specs = {
+        "mse": ".4f",
+        "bits": ".1f",
+        "rfcd": ".2f",
+        "fcd": ".1f",
+        "precision": ".2f",
+        "recall": ".2f",
+        "jacobian": ".3g",
+    }
+    rows = [[row["name"], *(shown(row.get(key), spec) for key, spec in specs.items())] for row in found]
+    heads = ["", "mse", "bits / image", "rFCD", "sample FCD", "precision", "recall", "contraction C"]
+    return table(heads, rows) + foot([name])
+
+
+FUSING = {  # the columns of bench/fusing.py: how a value is shown, and what the column is called
+    "mse": ("mse", ".4f"),
+    "bits": ("bits / image", ".1f"),
+    "rfcd": ("rFCD", ".2f"),
+    "fcd": ("sample FCD", ".2f"),
+    "precision": ("precision", ".2f"),
+    "recall": ("recall", ".2f"),
+    "probe": ("linear error", ".1%"),
+    "noise 0.1": ("under noise 0.1", ".1%"),
+    "noise 0.3": ("under noise 0.3", ".1%"),
+    "shift 1": ("moved by a pixel", ".1%"),
+    "jacobian": ("contraction C", ".2f"),
+    "kept": ("codes kept", ".1%"),
+}
+
+
+def fusing() -> str:
+    """What each term buys, means and standard deviations over seeds: bench/fusing.py."""
+    rows: list[Sequence[str]] = []
+    for name, title in SETS.items():
+        found = at(result(f"fusing-{name}"), "rows") or []
+        for term in dict.fromkeys(row["row"] for row in found):
+            seeds = [row for row in found if row["row"] == term]
+            cells = [spread([row[key] for row in seeds], spec) for key, (_, spec) in FUSING.items()]
+            rows.append([title, term, *cells])
+    heads = ["", "", *(head for head, _ in FUSING.values())]
+    return table(heads, rows or [[NONE] * len(heads)]) + foot(f"fusing-{name}" for name in SETS)
+
+
+def spread(values: Sequence[float], spec: str) -> str:
+    """The mean and the standard deviation over seeds."""
+    return f"{mean(values):{spec}} ± {stdev(values) if len(values) > 1 else 0:{spec}}"
+
+
+def step() -> str:
+    """bench/step.py: the share of its convolutions' own rate that a training step reaches, and what else it does."""
+    rows: list[Sequence[str]] = []
+    for name, phase in (at(result("step"), "phases") or {}).items():
+        others = {key: ms for key, ms in phase["operations_ms"].items() if "convolution" not in key}
+        told = ", ".join(f"{key.removeprefix('aten::')} {ms:.1f}" for key, ms in list(others.items())[:6])
+        figures = [f"{phase[key]:,.1f}" for key in ("step_ms", "convolutions_alone_ms")]
+        rows.append([name, *figures, shown(phase["share"], ".0%"), told])
+    heads = ["", "step, ms", "its convolutions alone, ms", "share", "other operations, ms"]
+    return table(heads, rows or [[NONE] * len(heads)]) + foot(["step"])
+
+
+def sizes_of_images() -> str:
+    """bench/sizes.py: the default model of each size."""
+    rows: list[Sequence[str]] = []
+    for row in at(result("sizes"), "rows") or []:
+        channels, height, width = row["shape"]
+        told = [f"{width}x{height} {'grey' if channels == 1 else 'RGB'}", "x".join(map(str, row["code"]))]
+        ways = ("training", "encode", "decode")
+        speeds = [shown(row[f"{way}_images_per_second"], ",.0f") for way in ways]
+        rows.append([*told, shown(row["parameters"] / 1e6, ".1f"), *speeds, shown(row["peak_mib"], ",.0f")])
+    heads = ["", "code", "million weights", "training, images/s", "encode, images/s", "decode, images/s", "peak MiB"]
+    return table(heads, rows or [[NONE] * len(heads)]) + foot(["sizes"])
+
+
+def qualities() -> str:
+    """What five qualities in one model cost the default one: bench/qualities.py."""
+    found = result("qualities")
+
+    def figures(point: dict[str, float]) -> list[str]:
+        return [shown(point["mse"], ".5f"), shown(point["bits"], ".1f")]
+
+    rows: list[Sequence[str]] = []
+    for row in at(found, "rows") or []:
+        rows.append(["one quality", *figures(row["one"]), shown(row["price"] - 1, "+.1%")])
+        rows += [[f"five, at {point['quality']}", *figures(point), ""] for point in row["five"]]
+    heads = ["", "mse", "bits / image", "five beside one, bits at its mse"]
+    return table(heads, rows or [["", NONE, NONE, NONE]]) + foot(["qualities"])
+
+
+def alarms() -> str:
+    """bench/alarms.py: what good runs and provoked failures measure, and which alarm was first heard at which step."""
+    specs = {"recall": ".2f", "nearest": ".2f", "variety": ".2f", "gap": ".2f", "wins": ".2f"}
+    rows: list[Sequence[str]] = []
+    for row in at(result("alarms"), "rows") or []:
+        heard = ", ".join(f"{name} ({step:,})" for name, step in row["heard"].items())
+        told = [f"{row['name']}, seed {row['seed']}", shown(row["steps"], ","), heard or "none"]
+        rows.append([*told, *(shown(row.get(name), spec) for name, spec in specs.items())])
+    heads = ["", "steps", "alarms (first at step)", "recall", "nearest", "variety", "gap", "critic sure"]
+    return table(heads, rows or [[NONE] * len(heads)]) + foot(["alarms"])
+
+
+def reliability() -> str:
+    """bench/reliability.py: runs killed and resumed, and checkpoints killed while they are written."""
+    rows = [
+        [row["name"], shown(row["kills"]), "yes" if row["as_it_should"] else "**no**"]
+        for row in at(result("reliability"), "rows") or []
+    ]
+    heads = ["", "kills", "the same, or whole, to the last bit"]
+    return table(heads, rows or [[NONE] * 3]) + foot(["reliability"])
+
+
+def small() -> str:
+    """Few images, in equal processor seconds: bench/small.py."""
+    specs = {"mse": ".4f", "bits": ".1f", "rfcd": ".2f", "fcd": ".1f", "precision": ".2f", "recall": ".2f"}
+    specs |= {"nearest": ".2f", "seconds": ".0f"}
+    rows = [
+        [
+            f"{row['images']:,} of {SETS[row['data']]}",
+            row["method"],
+            *(shown(row[key], spec) for key, spec in specs.items()),
+        ]
+        for row in sorted(
+            at(result("small"), "rows") or [], key=lambda row: (row["data"] != "mnist", row["images"], row["method"])
+        )
+    ]
+    heads = ["", "method", "mse", "bits / image", "rFCD", "sample FCD", "precision", "recall", "nearest", "seconds"]
+    return table(heads, rows or [[NONE] * len(heads)]) + foot(["small"])

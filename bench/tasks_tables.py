@@ -1,0 +1,86 @@
+"""The tables of bench/tasks.py, one or two a verb."""
+
+from collections.abc import Sequence
+
+from markdown_table import NONE, at, foot, result, shown, table
+
+PROTOCOLS = {"own": "model of the same images", "unlabelled": "model of all images, without labels"}
+
+
+def complete() -> str:
+    """Error and accuracy of completed images for each mask: bench/tasks.py complete."""
+    masks = at(result("tasks-complete"), "masks") or {"half": {}, "center": {}}
+    names = [row["name"] for row in at(next(iter(masks.values())), "methods") or [{"name": "zpinch"}]]
+    rows: list[Sequence[str]] = []
+    for i, name in enumerate(names):
+        found = [(at(mask, "methods") or [{}] * len(names))[i] for mask in masks.values()]
+        cells = [(shown(row.get("mse"), ".4f"), shown(row.get("accuracy"), ".1%")) for row in found]
+        speed = min((row["images_per_second"] for row in found if row), default=None)
+        rows.append([name, *(cell for pair in cells for cell in pair), shown(speed, ",.0f")])
+    bounds = [cell for mask in masks.values() for cell in (NONE, shown(mask.get("bound"), ".1%"))]
+    rows.append(["a classifier of the known pixels", *bounds, NONE])
+    heads = ["", *(f"{mask}, {what}" for mask in masks for what in ("mse", "accuracy")), "images / s"]
+    return table(heads, rows) + foot(["tasks-complete"])
+
+
+def augment() -> str:
+    """Accuracy of a small classifier with and without made images: bench/tasks.py augment."""
+    found = at(result("tasks-augment"), "rows") or []
+    arms = [arm["name"] for arm in found[0]["proof"]["arms"]] if found else ["real", "all, moved"]
+    rows: list[Sequence[str]] = []
+    for row in found:
+        proof = row["proof"]
+        cells = [shown(arm["accuracy"], ".2%") for arm in proof["arms"]]
+        points = f"{100 * proof['difference']:+.2f} ({100 * proof['low']:+.2f} to {100 * proof['high']:+.2f})"
+        case = "300, one class 27" if row["case"] == "rare" else row["case"]
+        rows.append([f"{PROTOCOLS[row['protocol']]}, {case} a class", *cells, points, f"**{proof['verdict']}**"])
+    heads = ["", *arms, "points, 90 % interval", "verdict"]
+    return table(heads, rows or [[NONE] * len(heads)]) + foot(["tasks-augment"])
+
+
+def embed() -> str:
+    """Neighbours and a linear classifier on features learned without labels: bench/tasks.py embed."""
+    found = at(result("tasks-embed"), "rows") or [{"name": "zpinch (fusion)"}]
+    kinds = list(at(found[0], "disturbed") or ["noise 0.1", "noise 0.3", "shift 1"])
+    rows = [
+        [
+            row["name"],
+            shown(row.get("dimensions")),
+            shown(row.get("knn"), ".2%"),
+            shown(row.get("linear"), ".2%"),
+            *(shown(at(row, "disturbed", kind), ".2%") for kind in kinds),
+            f"{row['neighbours']}, {row['distance']}" if "neighbours" in row else NONE,
+        ]
+        for row in found
+    ]
+    heads = ["", "numbers", "kNN error", "linear error", *(f"kNN, {kind}" for kind in kinds), "neighbours"]
+    return table(heads, rows) + foot(["tasks-embed"])
+
+
+def detect() -> str:
+    """AUROC beside the baselines, means of the one-class runs: bench/tasks.py detect."""
+    runs, foreign = at(result("tasks-detect-one-class"), "rows") or [], at(result("tasks-detect-all"), "foreign")
+    names = list(at(foreign, "auroc") or (runs[0]["auroc"] if runs else {"zpinch": None}))
+    rows: list[Sequence[str]] = []
+    for name in names:
+        values = [run["auroc"][name] for run in runs]
+        mean, least = (sum(values) / len(values), min(values)) if values else (None, None)
+        rows.append([name, shown(mean, ".4f"), shown(least, ".4f"), shown(at(foreign, "auroc", name), ".4f")])
+    heads = ["", f"one class of MNIST, mean of {len(runs)}", "its worst class", "MNIST against Fashion-MNIST"]
+    return table(heads, rows) + foot(["tasks-detect-one-class", "tasks-detect-all"])
+
+
+def detect_promise() -> str:
+    """False alarms on test images, and the ranks of ten odd images among 10,000: bench/tasks.py detect."""
+    found = result("tasks-detect-all")
+    runs, foreign = at(result("tasks-detect-one-class"), "rows") or [], at(found, "foreign")
+    hidden = at(found, "hidden") or {}
+    rows: list[Sequence[str]] = []
+    for share in ("0.01", "0.05"):
+        values = [run["false_alarms"][share] for run in runs]
+        mean = sum(values) / len(values) if values else None
+        whole = at(foreign, "false_alarms", share)
+        rows.append([f"false alarms at {share}: one class, mean; all classes", shown(mean, ".4f"), shown(whole, ".4f")])
+    for name, place in hidden.items():
+        rows.append([f"ten odd among 10,000, {name}: in the first ten; worst rank", *map(shown, place.values())])
+    return table(["", "", ""], rows) + foot(["tasks-detect-one-class", "tasks-detect-all"])
