@@ -13,6 +13,7 @@ from zpinch.model.design import design
 from zpinch.model.model import Model, ModelConfig
 from zpinch.training.finish import finish
 from zpinch.training.learner import Plan
+from zpinch.training.loop import Progress
 from zpinch.training.measure import Yardstick
 from zpinch.training.progress import Silent
 from zpinch.training.recipes import RECIPES
@@ -86,6 +87,17 @@ def finished_model(
 def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
     ours, theirs = a.state_dict(), b.state_dict()
     return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
+
+
+class StopsAt(Silent):
+    """A person who presses Ctrl-C after a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def stepped(self, progress: Progress, of: int) -> None:
+        if progress.step == self.step:
+            raise KeyboardInterrupt
 
 
 @contextmanager

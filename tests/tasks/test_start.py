@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from model_cases import SMALL, blobs, same_weights
+from model_cases import SMALL, StopsAt, blobs, same_weights
 
 from zpinch.errors import UsageError, ZpinchError
 from zpinch.images import ImageCollection
@@ -14,8 +14,6 @@ from zpinch.model.storage import identities, load
 from zpinch.tasks.preparation import build
 from zpinch.tasks.prospects import EXPECTED, prospects
 from zpinch.tasks.train import estimate, train
-from zpinch.training.loop import Progress
-from zpinch.training.progress import Silent
 from zpinch.training.recipes import RECIPES
 
 IMAGES = blobs(40, classes=2)
@@ -49,15 +47,6 @@ FITTED = ("sampler.", "completer.")  # when it has learned
 @pytest.fixture
 def start(first: Path) -> Model:
     return load(first)
-
-
-class StopsAt(Silent):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def stepped(self, progress: Progress, of: int) -> None:
-        if progress.step == self.step:
-            raise KeyboardInterrupt
 
 
 # --- What is taken over -------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_cases import SMALL, blobs, same_weights
+from model_cases import SMALL, StopsAt, blobs, same_weights
 
 import zpinch
 from zpinch.codec.exact import encode
@@ -28,17 +28,6 @@ NARROW = tuple(f"{part}.{name}={value}" for part in ("encoder", "generator") for
 def quick(images: ImageCollection = IMAGES, **options: object) -> Model:
     chosen = {"backbone": "mlp", "steps": 10, "latent": 4, "settings": SETTINGS}
     return train(images, **{**chosen, **options})
-
-
-class StopsAt(Silent):
-    """A person who presses Ctrl-C after a step."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def stepped(self, progress: Progress, of: int) -> None:
-        if progress.step == self.step:
-            raise KeyboardInterrupt
 
 
 class Watches(Silent):

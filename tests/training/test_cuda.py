@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from model_cases import blobs
+from model_cases import StopsAt, blobs
 from safetensors.torch import load_file
 
 import zpinch
@@ -14,7 +14,6 @@ from zpinch.tasks.preparation import build
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import batch_order, take_step
 from zpinch.training.processes import Noise
-from zpinch.training.progress import Silent
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"),
@@ -68,23 +67,12 @@ def test_a_step_there_is_a_step_here(backbone: str, monkeypatch: pytest.MonkeyPa
         assert float((there[name] - gradient).norm()) <= 1e-3 * float(gradient.norm()) + 1e-7, name
 
 
-class Interrupts(Silent):
-    """Ctrl-C at a step."""
-
-    def __init__(self, at: int) -> None:
-        self.at = at
-
-    def stepped(self, progress: object, of: int) -> None:
-        if progress.step == self.at:  # pyright: ignore[reportAttributeAccessIssue]
-            raise KeyboardInterrupt
-
-
 def test_a_seed_and_a_resumed_run_give_the_same_weights(tmp_path: Path):
     images = blobs(200, classes=3)
     how = {"steps": 60, "device": "cuda", "settings": ("schedule.exact_share=0",)}
     zpinch.train(images, out=tmp_path / "one", **how)
     zpinch.train(images, out=tmp_path / "two", **how)
-    zpinch.train(images, out=tmp_path / "three", listener=Interrupts(at=37), **how)
+    zpinch.train(images, out=tmp_path / "three", listener=StopsAt(37), **how)
     zpinch.train(images, out=tmp_path / "three", resume=True, device="cuda")
     one = load_file(tmp_path / "one" / "model.safetensors")
     for name in ("two", "three"):

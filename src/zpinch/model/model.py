@@ -190,16 +190,21 @@ class Model(nn.Module):
 
         return save(self, folder, force=force)
 
+    def check_encodes(self, verb: str) -> None:
+        """Refuse a model without an encoder. Raises ModelError that says which recipes can do `verb`."""
+        if self.encoder is None:
+            raise ModelError(
+                f"a model of the recipe '{self.config.recipe}' has no encoder and cannot {verb}. "
+                "Train one that has: --recipe fusion, autoencoder, contractive, vae or vae-gan."
+            )
+
     def require_codes(self, verb: str, coder: str | None = None, quality: int = DEFAULT_QUALITY) -> CodePrior:
         """The prior that codes this model's codes, or a ModelError that says which recipes can do `verb`.
 
         coder: the one an archive names; None for the best there is. quality: 1 to 5.
         """
-        if self.encoder is None and not self.coders:  # what stands in an archive codes without
-            raise ModelError(
-                f"a model of the recipe '{self.config.recipe}' has no encoder and cannot {verb}. "
-                "Train one that has: --recipe fusion, autoencoder, contractive, vae or vae-gan."
-            )
+        if not self.coders:  # what stands in an archive codes without an encoder
+            self.check_encodes(verb)
         self.config.ratio(quality)  # refuses one that it does not know
         if quality not in self.coders:
             raise ModelError(

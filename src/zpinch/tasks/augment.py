@@ -12,10 +12,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from zpinch.errors import ImageError, ModelError, UsageError
+from zpinch.errors import ImageError, UsageError
 from zpinch.images import ImageCollection, contact_sheet, save_images
 from zpinch.images.collection import Labels
-from zpinch.images.writers.atomic import check_free, new_file
+from zpinch.images.writers.atomic import new_file
+from zpinch.images.writers.sheet import check_picture
 from zpinch.images.writers.writer import check_output
 from zpinch.model.model import Model
 from zpinch.model.storage import identities, load
@@ -171,9 +172,7 @@ def check_asked(
                              ".parquet; --picture FILE.png shows some of them.")  # fmt: skip
         check_output(Path(out), force=force)
     if picture is not None:
-        if Path(picture).suffix.lower() != ".png":
-            raise UsageError(f"{picture}: the picture is a .png.")
-        check_free(Path(picture), is_folder=False, force=force)
+        check_picture(Path(picture), force=force)
 
 
 def check_images(real: ImageCollection, model: Model, per_class: int) -> None:
@@ -185,11 +184,7 @@ def check_images(real: ImageCollection, model: Model, per_class: int) -> None:
             "folder of its own, pass --labels, or draw images without classes: zpinch generate."
         )
     model.check_shape(real.shape)
-    if model.encoder is None:
-        raise ModelError(
-            f"a model of the recipe '{model.config.recipe}' has no encoder, and cannot mix images. Train one that has: "
-            "--recipe fusion, autoencoder, contractive, vae or vae-gan."
-        )
+    model.check_encodes("augment")
     held = np.bincount(real.labels, minlength=len(real.class_names))
     for name, count in zip(real.class_names, held.tolist(), strict=True):
         if count < 2:

@@ -13,11 +13,11 @@ from zpinch.errors import ModelError, UsageError
 from zpinch.images import ImageCollection, ImageStream, ImageWriter, contact_sheet, open_alpha, open_writer
 from zpinch.images.collection import Pixels
 from zpinch.images.writers.atomic import new_file
+from zpinch.images.writers.sheet import check_picture
 from zpinch.model.completer import Completer
 from zpinch.model.model import Model, as_pixels, needed
 from zpinch.model.storage import load
 from zpinch.tasks.completing import answers as answers_to
-from zpinch.tasks.detect import check_picture
 from zpinch.tasks.masking import Bools, Mask, masks_of
 from zpinch.tasks.progress import Report, unheard
 from zpinch.tasks.rows import Batch, Data, Rows, image_rows

@@ -14,7 +14,8 @@ from zpinch.errors import ImageError, ModelError, UsageError
 from zpinch.evaluation.oddness import bits_of, calibrate, odd_pixels, rebuilt, score, squared_error
 from zpinch.images import ImageCollection, contact_sheet
 from zpinch.images.collection import Pixels
-from zpinch.images.writers.atomic import check_free, new_file
+from zpinch.images.writers.atomic import new_file
+from zpinch.images.writers.sheet import check_picture
 from zpinch.model.calibration import SCORES, Calibration
 from zpinch.model.model import Model, needed
 from zpinch.model.prior.sampler import CANDIDATES, fit_mixture
@@ -202,12 +203,6 @@ def columns_of(found: Detection) -> dict[str, NDArray[Any]]:
         "oddness": found.oddness,
         **{name: found.scores[:, i] for i, name in enumerate(SCORES)},
     }
-
-
-def check_picture(picture: Path, *, force: bool) -> None:
-    if picture.suffix.lower() != ".png":
-        raise UsageError(f"--picture {picture}: the picture is a .png.")
-    check_free(picture, is_folder=False, force=force)
 
 
 def write_picture(picture: Path, model: Model, calibration: Calibration, pixels: Pixels, *, force: bool) -> None:

@@ -11,10 +11,18 @@ from PIL import Image
 from zpinch.errors import ImageError, LimitError, UsageError
 from zpinch.images.collection import Labels, Pixels, Shape
 from zpinch.images.decoding import to_picture
+from zpinch.images.writers.atomic import check_free
 from zpinch.images.writers.columns import Columns
 
 MAX_SHEET = 4096
 _GAP_LEVEL = 128  # tells black images from white ones
+
+
+def check_picture(picture: Path, *, force: bool) -> None:
+    """Refuse a --picture that is no .png, or is taken. Raises UsageError."""
+    if picture.suffix.lower() != ".png":
+        raise UsageError(f"--picture {picture}: the picture is a .png.")
+    check_free(picture, is_folder=False, force=force)
 
 
 def contact_sheet(pixels: Pixels, columns: int | None = None, scale: int = 1, gap: int = 1) -> Image.Image:
