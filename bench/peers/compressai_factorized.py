@@ -28,15 +28,6 @@ CLIP = 1.0
 STRIDE = 16  # pixels that become one position of the code
 
 
-def allow_cuda_torchvision() -> None:
-    """CompressAI imports torchvision and uses none of its operators; PyPI's build has them for CUDA alone."""
-    if not version("torchvision").endswith("+cpu"):
-        library = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        allow_cuda_torchvision.keep = library  # type: ignore[attr-defined]
-
-
 def mosaic(pixels: np.ndarray, columns: int) -> Tensor:
     """(3, rows * height, columns * width) in [0, 1]; grey three times, for that is what the network takes."""
     n, channels, height, width = pixels.shape
@@ -92,7 +83,6 @@ def main() -> None:
     parser.add_argument("weight", type=float, metavar="LAMBDA")
     parser.add_argument("--minutes", type=float, required=True)
     asked = parser.parse_args()
-    allow_cuda_torchvision()
     from compressai.zoo import bmshj2018_factorized
 
     torch.manual_seed(0)

@@ -1,6 +1,6 @@
 """Makes the golden archives: run once for each format version, then never again for that one.
 
-    python tests/codec/make_golden.py FOLDER latent|autoregressive
+    python tests/codec/make_golden.py FOLDER latent|autoregressive|solid
 
 FOLDER/golden holds what every later reader must read, FOLDER/golden_damaged what it must refuse. Files that are
 there already are never written again: another zlib would pack them into other bytes.
@@ -112,10 +112,36 @@ def make_autoregressive(folder: Path) -> None:
     )
 
 
+def make_solid(folder: Path) -> None:
+    """2026-11-26: a block that is coded, and two whose images repeat each other, one of them with large codes."""
+    rng = np.random.default_rng(3)
+    tables = make_tables(rng, 3, 4, 15, 0.5)
+    labels = rng.integers(0, 3, 72).astype(np.int32)
+    drawn = [[rng.choice(16, size=2, p=t / 2**24) for t in tables.weights[label]] for label in labels]
+    codes = np.array(drawn, np.int32).reshape(72, 4, 1, 2) + tables.first[:, None, None]
+    codes[24:48], labels[24:48] = codes[24], labels[24]
+    codes[48:] = rng.integers(-(1 << 20), (1 << 20) + 1, size=(1, 4, 1, 2))
+    names = tuple(f"{'abc'[label]}/{number:04}.png" for number, label in enumerate(labels))
+    blocks = [Block(codes[a : a + 24], labels[a : a + 24], names[a : a + 24]) for a in (0, 24, 48)]
+    header = header_for(blocks[0], block_images=24, class_names=("a", "b", "c"), created_by="zpinch 0.2.0")
+    golden = folder / "golden" / "solid-codes-v1.zpn"
+    write_new(golden, write_archive(header, tables, blocks))
+    np.savez_compressed(
+        golden.with_suffix(".npz"),
+        weights=tables.weights,
+        first=tables.first,
+        label_weights=tables.label_weights,
+        codes=codes,
+        labels=labels,
+        names=np.array(names),
+        payload=np.frombuffer(encode(codes[:24], labels[:24], tables), np.uint8),
+    )
+
+
 def write_new(path: Path, data: bytes) -> None:
     with path.open("xb") as file:
         file.write(data)
 
 
 if __name__ == "__main__":
-    {"latent": make_latent, "autoregressive": make_autoregressive}[sys.argv[2]](Path(sys.argv[1]))
+    {"latent": make_latent, "autoregressive": make_autoregressive, "solid": make_solid}[sys.argv[2]](Path(sys.argv[1]))

@@ -33,6 +33,7 @@ from zpinch.codec.container import (
     check_parts,
     images_per_block,
 )
+from zpinch.codec.layout import RANGE_CODED, SOLID
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import LimitError, UsageError, WrongModel, ZpinchError
 
@@ -70,7 +71,7 @@ def test_reader_offers_the_same_in_three_ways() -> None:
         assert same_block(reader.read_block(number), SMALL.blocks[number])
     summaries = list(ArchiveReader(io.BytesIO(SMALL.data)).scan())
     assert [summary.names for summary in summaries] == [block.names for block in SMALL.blocks]
-    assert [summary.is_stored for summary in summaries] == [False, True, False]
+    assert [summary.kind for summary in summaries] == [RANGE_CODED, SOLID, RANGE_CODED]
     assert [summary.offset for summary in summaries] == [entry.offset for entry in reader.footer.index]
 
 

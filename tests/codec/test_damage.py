@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from zpinch.codec.block import hash_symbols
 from zpinch.codec.canonical import from_json, to_json
 from zpinch.codec.container import ArchiveHeader, ArchiveReader, Block
-from zpinch.codec.layout import BLOCK, BLOCK_SYNC, END, END_MAGIC, FOOTER, FOOTER_SYNC, HEADER, MAGIC
+from zpinch.codec.layout import BLOCK, BLOCK_SYNC, END, END_MAGIC, FOOTER, FOOTER_SYNC, HEADER, MAGIC, SOLID, STORED
+from zpinch.codec.solid import pack_solid
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import ArchiveError, CorruptArchive
 
@@ -196,27 +197,33 @@ def test_what_a_newer_zpinch_wrote_is_not_called_corrupt() -> None:
         assert not isinstance(caught.value, CorruptArchive)
 
 
-def test_blocks_that_make_no_sense() -> None:
+def solid(data: bytes) -> bytes:
+    packed = pack_solid(data, len(data) + 99)
+    assert packed is not None
+    return packed
+
+
+@pytest.mark.parametrize(("kind", "compress"), [(STORED, zlib.compress), (SOLID, solid)])
+def test_blocks_that_make_no_sense(kind: int, compress: Callable[[bytes], bytes]) -> None:
     tables = make_tables(np.random.default_rng(0), 0, 2, 9, 1.0)
-    planes = zlib.compress(bytes(16))
+    planes = compress(bytes(16))
+    far = (0x7F7F7F7F, -(1 << 31)) if kind == STORED else (-0x3FBFBFC0, 1 << 30)
     good = hash_symbols(np.zeros(4, np.int32))
-    assert_reads = read_blocks(forged_with_images(forged_block(planes, kind=1, digest=good)), tables)
+    assert_reads = read_blocks(forged_with_images(forged_block(planes, kind=kind, digest=good)), tables)
     assert assert_reads[0].codes.tolist() == [[[[0, 0]], [[0, 0]]]]
     for block in (
-        forged_block(planes, kind=1),
+        forged_block(planes, kind=kind),
         forged_block(planes, kind=2, digest=good),
-        forged_block(planes, kind=1, images=0, digest=good),
-        forged_block(planes, kind=1, images=65, digest=good),
-        forged_block(planes, b"x", kind=1, digest=good),
-        forged_block(planes + b"x", kind=1, digest=good),
-        forged_block(planes[:-1], kind=1, digest=good),
-        forged_block(b"", kind=1, digest=good),
-        forged_block(zlib.compress(bytes(15)), kind=1, digest=good),
-        forged_block(zlib.compress(bytes(17)), kind=1, digest=good),
-        forged_block(zlib.compress(b"\x7f" * 16), kind=1, digest=hash_symbols(np.full(4, 0x7F7F7F7F, np.int32))),
-        forged_block(
-            zlib.compress(bytes(12) + b"\x80" * 4), kind=1, digest=hash_symbols(np.full(4, -(1 << 31), "<i4"))
-        ),
+        forged_block(planes, kind=kind, images=0, digest=good),
+        forged_block(planes, kind=kind, images=65, digest=good),
+        forged_block(planes, b"x", kind=kind, digest=good),
+        forged_block(planes + b"x", kind=kind, digest=good),
+        forged_block(planes[:-1], kind=kind, digest=good),
+        forged_block(b"", kind=kind, digest=good),
+        forged_block(compress(bytes(15)), kind=kind, digest=good),
+        forged_block(compress(bytes(17)), kind=kind, digest=good),
+        forged_block(compress(b"\x7f" * 16), kind=kind, digest=hash_symbols(np.full(4, far[0], "<i4"))),
+        forged_block(compress(bytes(12) + b"\x80" * 4), kind=kind, digest=hash_symbols(np.full(4, far[1], "<i4"))),
         forged_block(bytes(4)),
     ):
         with pytest.raises(CorruptArchive):
@@ -293,6 +300,7 @@ ONE_CHANNEL = CodeTables(np.array([[[1 << 23, 1 << 23]]], np.uint32), np.array([
         lambda: WIDE.to_bytes() + FOOTER.pack(FOOTER_SYNC, 0xFFFFFFFF, 0xFFFFFFFF, 1 << 60),
         lambda: forged(WIDE, forged_block(bytes(4), images=4096)),  # decodes to 4 million symbols, none of them right
         lambda: forged(WIDE, forged_block(bomb(100), kind=1, images=4096)),
+        lambda: forged(WIDE, forged_block(solid(bytes(100 << 20)), kind=SOLID, images=4096)),
         lambda: forged(WIDE_NAMED, forged_block(bytes(4), bomb(100), images=4096)),
     ],
 )

@@ -15,8 +15,9 @@ from zpinch.errors import CorruptArchive
 from zpinch.model.storage import integer_prior
 
 TESTS = Path(__file__).parents[1]
-LATENT, AUTOREGRESSIVE = (TESTS / "golden" / f"{name}-v1.zpn" for name in ("latent", "autoregressive"))
-GOLDEN = [LATENT, AUTOREGRESSIVE]
+NAMES = ("latent", "autoregressive", "solid-codes")
+GOLDEN = [TESTS / "golden" / f"{name}-v1.zpn" for name in NAMES]
+LATENT = GOLDEN[0]
 DAMAGED = sorted((TESTS / "golden_damaged").glob("*.zpn"))
 
 

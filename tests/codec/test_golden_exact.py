@@ -13,11 +13,12 @@ from test_pixel_block import pixel_header
 from zpinch.codec.container import ArchiveReader, Block
 from zpinch.codec.exact import decode_from, within
 from zpinch.codec.exact_net import exact_net
+from zpinch.codec.layout import RANGE_CODED, RAW, SOLID, STORED
 from zpinch.codec.pixel_block import pack_pixels
 from zpinch.codec.range_coder import RangeDecoder
 from zpinch.errors import CorruptArchive
 
-KINDS = ("lossless", "max-error-2", "relative-lossless", "relative-max-error-2")
+KINDS = ("lossless", "max-error-2", "relative-lossless", "relative-max-error-2", "solid", "solid-max-error-2")
 GOLDEN = [Path(__file__).parents[1] / "golden" / f"exact-{kind}-v1.zpn" for kind in KINDS]
 DAMAGE = sorted((Path(__file__).parents[1] / "golden_damaged_exact").glob("*.zpn"))
 
@@ -36,8 +37,11 @@ def test_golden_pixels_read_as_ever(path: Path) -> None:
     assert np.array_equal(np.concatenate([block.codes for block in blocks]), arrays["pixels"])
     assert np.array_equal(np.concatenate([block.labels for block in blocks]), arrays["labels"])
     assert [name for block in blocks for name in block.names] == arrays["names"].tolist()
-    kinds = [summary.is_stored for summary in ArchiveReader(io.BytesIO(path.read_bytes())).scan()]
-    assert kinds == [False, "max-error" in path.stem, True]
+    kinds = [summary.kind for summary in ArchiveReader(io.BytesIO(path.read_bytes())).scan()]
+    if "solid" in path.stem:
+        assert kinds == [RANGE_CODED, SOLID, SOLID]
+    else:  # written before blocks could be solid
+        assert kinds == [RANGE_CODED, STORED if "max-error" in path.stem else RAW, STORED]
     first = blocks[0]
     payload = pack_pixels(first.codes, first.labels, reader.header, exact_net(arrays))[1]
     assert payload in path.read_bytes()
@@ -67,14 +71,17 @@ def make_golden() -> None:
     for path in GOLDEN:
         if path.exists():
             continue
-        max_error, relative = 2 if "max-error" in path.stem else 0, "relative" in path.stem
+        max_error, relative = 2 if "max-error" in path.stem else 0, "relative" in path.stem or "solid" in path.stem
         shape = (1, 9, 8) if max_error and not relative else (3, 8, 8)
         rng = np.random.default_rng(5)
         net = any_net(rng, shape, hidden=5, relative=relative)
-        # What a network makes of random words is what it codes well; noise stays raw, and a plain grey is stored.
+        # What a network makes of random words is what it codes well; noise stays raw; plain grey, or one noise thrice,
+        # is packed.
         words = rng.integers(0, 1 << 32, 999).astype(np.uint32)
         drawn = decode_from(RangeDecoder(words), net, 3, max_error=max_error)
         noise = within(rng.integers(0, 256, (3, *shape)).astype(np.uint8), max_error)
+        if "solid" in path.stem:
+            noise[1:] = noise[0]
         pixels = np.concatenate([drawn, noise, np.full((3, *shape), 75, np.uint8)])
         labels, names = np.array([0, 1, 2] * 3, np.int32), np.array([f"abc/{i}.png" for i in range(9)])
         blocks = [Block(pixels[a : a + 3], labels[a : a + 3], tuple(names[a : a + 3].tolist())) for a in (0, 3, 6)]

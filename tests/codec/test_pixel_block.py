@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 
 from zpinch.codec.container import ArchiveHeader, ArchiveReader, Block
 from zpinch.codec.exact import within
-from zpinch.codec.layout import RANGE_CODED, RAW, STORED
-from zpinch.codec.pixel_block import pack_pixels, pixel_symbols, unpack_pixels
+from zpinch.codec.layout import RANGE_CODED, RAW, SOLID, STORED
+from zpinch.codec.pixel_block import from_solid_order, pack_pixels, pixel_symbols, solid_order, unpack_pixels
+from zpinch.codec.solid import pack_solid
 from zpinch.errors import CorruptArchive, UsageError, WrongModel
 
 SHAPE = (1, 4, 6)
@@ -55,11 +57,11 @@ def test_pixels_labels_and_names_come_back(
         assert found.names == stored
 
 
-def test_a_block_that_is_coded_badly_is_stored() -> None:
+def test_a_block_that_is_coded_badly_is_packed() -> None:
     rng = np.random.default_rng(0)
     net = any_net(rng, SHAPE)
     repetitive, noise = np.full((9, *SHAPE), 77, np.uint8), rng.integers(0, 256, (9, *SHAPE)).astype(np.uint8)
-    for pixels, kind in ((repetitive, STORED), (noise, RAW)):
+    for pixels, kind in ((repetitive, SOLID), (noise, RAW)):
         header = pixel_header(Block(pixels))
         found, payload = pack_pixels(pixels, None, header, net)
         assert found == kind
@@ -68,6 +70,21 @@ def test_a_block_that_is_coded_badly_is_stored() -> None:
         archive = write_archive(header, net, [Block(pixels)])
         assert len(archive) <= pixels.size + 64 + len(header.to_bytes()) + 100  # statistics, index and end
         assert np.array_equal(next(ArchiveReader(io.BytesIO(archive), coder=net).blocks()).codes, pixels)
+
+
+@pytest.mark.parametrize("max_error", [0, 1, 2, 3, 50, 127])
+@pytest.mark.parametrize("shape", [(1, 5, 4), (3, 4, 5)])
+def test_the_solid_order_is_undone_and_has_channels_side_by_side(shape: tuple[int, int, int], max_error: int) -> None:
+    pixels = within(np.random.default_rng(3).integers(0, 256, (4, *shape)).astype(np.uint8), max_error)
+    labels = np.array([2, 0, 1, 1], np.int32)
+    header = pixel_header(Block(pixels, labels), max_error=max_error)
+    symbols = pixel_symbols(pixels, labels)
+    turned = solid_order(symbols, 4, header)
+    first = [math.ceil(int(value) / (2 * max_error + 1)) for value in pixels[0, :, 0, 0]]
+    if shape[0] == 3:
+        first = [(first[0] - first[1]) % 256, first[1], (first[2] - first[1]) % 256]
+    assert list(turned[: shape[0]]) == first
+    assert from_solid_order(turned, 4, header) == symbols
 
 
 def test_payloads_that_lie_are_refused() -> None:
@@ -79,6 +96,8 @@ def test_payloads_that_lie_are_refused() -> None:
     odd, nameless = bytearray(symbols), bytearray(symbols)
     odd[3] = 7  # no multiple of 5
     nameless[-4] = 3
+    solid = pack_solid(solid_order(symbols, 2, header), 999) or b""
+    assert np.array_equal(unpack_pixels(SOLID, solid, 2, header, net)[0], pixels)
     lies = [
         (RANGE_CODED, b"", "sections"),
         (RANGE_CODED, b"\x02\0\0\0" + bytes(4), "sections"),
@@ -87,6 +106,12 @@ def test_payloads_that_lie_are_refused() -> None:
         (RAW, bytes(odd), "step"),
         (RAW, bytes(nameless), "no name"),
         (STORED, b"not zlib", "zlib"),
+        (SOLID, b"not LZMA2", "LZMA2"),
+        (SOLID, solid[:-1], "LZMA2"),
+        (SOLID, solid + b"x", "LZMA2"),
+        (SOLID, pack_solid(symbols + b"x", 999) or b"", "too long"),
+        (SOLID, pack_solid(symbols[:-1], 999) or b"", "another number"),
+        (SOLID, pack_solid(solid_order(bytes(nameless), 2, header), 999) or b"", "no name"),
     ]
     for kind, payload, reason in lies:
         with pytest.raises(CorruptArchive, match=reason):

@@ -22,6 +22,7 @@ from read_archive import read_archive
 from zpinch.codec.canonical import to_json
 from zpinch.codec.container import ArchiveReader, Block
 from zpinch.codec.layout import BLOCK, BLOCK_SYNC, CRC, END, END_MAGIC, FOOTER, FOOTER_SYNC, HEADER, MAGIC, VERSION
+from zpinch.codec.solid import pack_solid
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import ZpinchError
 
@@ -106,8 +107,10 @@ def changed_block(rng: Random, body: bytes, number: int) -> bytes:
         case 3:
             names = zeros(rng.choice((0, 1, 1 << 12, 1 << 22)))
         case _:
-            payload = zlib.compress(mutated(rng, bytes(4 * 16 * 9)))
-            fields[3] = 1
+            fields[3] = rng.choice((1, 3))
+            planes = mutated(rng, bytes(4 * 16 * 9))
+            payload = zlib.compress(planes) if fields[3] == 1 else pack_solid(planes, 1 << 20) or b""
+            payload = payload if rng.random() < 0.7 else mutated(rng, payload)
     return BLOCK.pack(BLOCK_SYNC, number, fields[2], fields[3], len(payload), len(names), fields[6]) + payload + names
 
 

@@ -13,6 +13,7 @@ the specification says, not what zpinch happens to do. It is slow and trusts not
 
 import hashlib
 import json
+import lzma
 import struct
 import sys
 import zlib
@@ -121,14 +122,16 @@ def read_block(reader: Reader, number: int, header: dict, seed: int, tables: dic
         return read_pixels(reader, number, header, seed, tables, start)
     shape = (images, *header["code_shape"])
     count = int(np.prod(shape)) + images * header["has_labels"]
-    require(
-        found == number and 1 <= images <= header["block_images"] and kind <= 1, "number, images or kind of a block"
-    )
+    require(found == number and 1 <= images <= header["block_images"], "number or images of a block")
+    require(kind in (0, 1, 3), "kind of a block")
     require(payload_length <= packed(4 * count), "payload length")
     require(names_length <= (packed(1025 * images - 1) if header["has_names"] else 0), "names length")
     payload, names = reader.take(payload_length), reader.take(names_length)
     crc = reader.check_crc(start, seed)
-    symbols = (unstore if kind else uncode)(payload, shape, header["has_labels"], tables)
+    if kind == 0:
+        symbols = uncode(payload, shape, header["has_labels"], tables)
+    else:
+        symbols = unpack_codes(unzip(payload, 4 * count) if kind == 1 else unlzma(payload, 4 * count), count, kind == 3)
     require(hashlib.blake2b(symbols.astype("<i4").tobytes(), digest_size=8).digest() == symbols_hash, "hash of symbols")
     split = int(np.prod(shape))
     require(all(0 <= label < len(tables["label_weights"]) for label in symbols[split:]), "a label")
@@ -140,18 +143,22 @@ def read_pixels(reader: Reader, number: int, header: dict, seed: int, network: d
     _, found, images, kind, payload_length, names_length, digest = struct.unpack(
         "<4sIIBII8s", reader.data[start : reader.at]
     )
-    require(
-        found == number and 1 <= images <= header["block_images"] and kind <= 2, "number, images or kind of a block"
-    )
+    require(found == number and 1 <= images <= header["block_images"], "number or images of a block")
+    require(kind <= 3, "kind of a block")
     values = images * int(np.prod(header["image_shape"]))
     size = values + 4 * images * header["has_labels"]
     require(payload_length <= packed(size), "payload length")
     require(names_length <= (packed(1025 * images - 1) if header["has_names"] else 0), "names length")
     payload, names = reader.take(payload_length), reader.take(names_length)
     crc = reader.check_crc(start, seed)
-    symbols = (
-        payload if kind == 2 else unzip(payload, size) if kind == 1 else uncode_pixels(payload, images, header, network)
-    )
+    if kind == 0:
+        symbols = uncode_pixels(payload, images, header, network)
+    elif kind == 1:
+        symbols = unzip(payload, size)
+    elif kind == 2:
+        symbols = payload
+    else:
+        symbols = from_bins(unlzma(payload, size), images, *header["image_shape"], int(header["step"]))
     require(len(symbols) == size and hashlib.blake2b(symbols, digest_size=8).digest() == digest, "hash of symbols")
     pixels = np.frombuffer(symbols, np.uint8, values).reshape(images, *header["image_shape"])
     step = int(header["step"])
@@ -172,13 +179,28 @@ def uncode_pixels(payload: bytes, images: int, header: dict, network: dict) -> b
     return np.array(pixels, np.uint8).tobytes() + np.array(labels, "<i4").tobytes()
 
 
-def unstore(payload: bytes, shape: tuple, has_labels: bool, _: object) -> np.ndarray:
-    count = int(np.prod(shape)) + shape[0] * has_labels
-    planes = np.frombuffer(unzip(payload, 4 * count), np.uint8).astype(np.int64)
+def from_bins(data: bytes, images: int, channels: int, height: int, width: int, step: int) -> bytes:
+    places = images * height * width
+    require(len(data) >= places * channels, "size of packed pixels")
+    labels = data[places * channels :]
+    mixed = [data[channel : places * channels : channels] for channel in range(channels)]
+    if channels == 3:
+        red, green, blue = (np.frombuffer(plane, np.uint8).astype(int) for plane in mixed)
+        mixed = [bytes(((plane + added) % 256).tolist()) for plane, added in ((red, green), (green, 0), (blue, green))]
+    size, pixel = height * width, bytes(min(255, step * level) for level in range(256))
+    planes = [plane.translate(pixel) for plane in mixed]
+    return b"".join(plane[n * size : (n + 1) * size] for n in range(images) for plane in planes) + labels
+
+
+def unpack_codes(data: bytes, count: int, is_zigzag: bool) -> np.ndarray:
+    planes = np.frombuffer(data, np.uint8).astype(np.int64)
     require(planes.size == 4 * count, "size of stored codes")
     low, second, third, high = planes.reshape(4, count)
     values = low + (second << 8) + (third << 16) + (high << 24)
-    values = np.where(values >= 1 << 31, values - (1 << 32), values)
+    if is_zigzag:
+        values = np.where(values % 2, -(values + 1) // 2, values // 2)
+    else:
+        values = np.where(values >= 1 << 31, values - (1 << 32), values)
     require(abs(values).max() <= LIMIT, "range of stored codes")
     return values.astype(np.int32)
 
@@ -274,6 +296,16 @@ def unzip(data: bytes, limit: int) -> bytes:
     unpacker = zlib.decompressobj()
     unpacked = unpacker.decompress(data, limit + 1)
     require(len(unpacked) <= limit and unpacker.eof and not unpacker.unused_data, "zlib data")
+    return unpacked
+
+
+def unlzma(data: bytes, limit: int) -> bytes:
+    unpacker = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 22}])
+    try:
+        unpacked = unpacker.decompress(data, limit + 1)
+    except lzma.LZMAError as error:
+        raise ValueError("corrupt archive: LZMA2 data") from error
+    require(len(unpacked) <= limit and unpacker.eof and not unpacker.unused_data, "LZMA2 data")
     return unpacked
 
 

@@ -129,7 +129,7 @@ def test_hit_at_every_byte(small: Small, read: Reader):
 # --- Claimed lengths ----------------------------------------------------------------------------------------------
 
 GREEDY = """
-import json, resource, struct, sys, zlib
+import json, lzma, resource, struct, sys, zlib
 from pathlib import Path
 import torch
 import zpinch
@@ -186,6 +186,7 @@ def block(images, kind, payload, names, claimed=None):
     return body + end(FOOTER.pack(FOOTER_SYNC, 1, 2, images) + b"{}" + index)
 
 bomb = zlib.compress(bytes(200 << 20), 9)
+solid_bomb = lzma.compress(bytes(200 << 20), lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "preset": 0}])
 text = header[HEADER.size : -4]
 claims = {
     "header": HEADER.pack(MAGIC, 1, 0xFFFFFFFF) + bytes(100),
@@ -193,6 +194,7 @@ claims = {
     "names": header + block(7, 0, b"", b"", (0, 0xFFFFFFFF)),
     "words": header + block(7, 0, struct.pack("<I", 0xFFFFFFFF), zlib.compress(b"a" + 6 * bytes(1))),
     "bomb of codes": header + block(7, 1, bomb, zlib.compress(6 * bytes(1))),
+    "solid bomb": header + block(7, 3, solid_bomb, zlib.compress(6 * bytes(1))),
     "bomb of names": header + block(7, 0, bytes(4), bomb),
     "blocks": header + end(FOOTER.pack(FOOTER_SYNC, 1 << 18, 2, 1 << 60) + b"{}"),
     "statistics": header + end(FOOTER.pack(FOOTER_SYNC, 0, 0xFFFFFFFF, 0)),

@@ -1,8 +1,9 @@
 """Blocks: up to 4 MiB of images, each decodable and verifiable on its own.
 
 A block is framed by a sync word and a CRC-32 that starts from the header's, numbered, and carries a hash of the
-symbols it must decode to. Its codes are range coded, or zlib-packed where the model fits them badly. In an archive of
-the exact layer the symbols are pixels (pixel_block.py); the frame is the same.
+symbols it must decode to. Its codes are range coded, or packed (solid.py) where that is smaller: images that repeat
+each other, or that the model does not know. In an archive of the exact layer the symbols are pixels (pixel_block.py);
+the frame is the same.
 """
 
 import hashlib
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 from zpinch.codec.coder import CodePrior, Codes, Labels, decode, encode
 from zpinch.codec.exact_net import ExactNet
 from zpinch.codec.header import ArchiveHeader
-from zpinch.codec.layout import BLOCK, BLOCK_SYNC, CRC, RANGE_CODED, RAW, STORED, packed_limit
+from zpinch.codec.layout import BLOCK, BLOCK_SYNC, CRC, RANGE_CODED, RAW, SOLID, STORED, packed_limit
 from zpinch.codec.names import pack_names, packed_names_limit, unpack, unpack_names
 from zpinch.codec.pixel_block import Pixels, pack_pixels, pixel_symbols, unpack_pixels
+from zpinch.codec.solid import pack_solid, unpack_solid
 from zpinch.codec.source import ByteSource
 from zpinch.codec.tables import MAX_CODE
 from zpinch.errors import CorruptArchive, ModelError, UsageError
@@ -54,7 +56,7 @@ class BlockSummary(NamedTuple):
     offset: int
     images: int
     names: tuple[str, ...] | None
-    is_stored: bool
+    kind: int  # of its payload, as in layout.py
     size: BlockSize
 
 
@@ -105,12 +107,10 @@ def check_decodes(packed: PackedBlock, header: ArchiveHeader, seed: int, coder: 
 
 
 def pack_codes(codes: Codes, labels: Labels | None, prior: CodePrior) -> tuple[int, bytes]:
-    """The kind and the bytes of a payload."""
-    payload, symbols = encode(codes, labels, prior), join_symbols(codes, labels)
-    if len(payload) <= symbols.size:
-        return RANGE_CODED, payload
-    # More than a byte a code: the model may not know such images at all.
-    return min((RANGE_CODED, payload), (STORED, store(symbols)), key=lambda form: len(form[1]))
+    """The kind and the bytes of a payload, the shortest there is."""
+    coded = encode(codes, labels, prior)
+    solid = pack_solid(byte_planes(zigzag(join_symbols(codes, labels))), len(coded))
+    return (RANGE_CODED, coded) if solid is None or len(solid) >= len(coded) else (SOLID, solid)
 
 
 class FrameStart(NamedTuple):
@@ -131,7 +131,7 @@ def read_start(source: ByteSource, number: int, header: ArchiveHeader) -> FrameS
     what = f"block {number:,}"
     data = BLOCK_SYNC + source.take(BLOCK.size - len(BLOCK_SYNC), what)
     _, found, images, kind, payload_length, names_length, symbols_hash = BLOCK.unpack(data)
-    kinds = (RANGE_CODED, STORED, RAW) if header.is_exact else (RANGE_CODED, STORED)
+    kinds = (RANGE_CODED, STORED, RAW, SOLID) if header.is_exact else (RANGE_CODED, STORED, SOLID)
     if not 1 <= images <= header.block_images or kind not in kinds:
         raise source.damage(what, offset, f"claims {images:,} images of kind {kind}")
     payload_limit = packed_limit(header.symbol_bytes(images))
@@ -174,8 +174,8 @@ def unpack_block(frame: Frame, header: ArchiveHeader, coder: Coder) -> Block:
 
 
 def unpack_codes(frame: Frame, header: ArchiveHeader, prior: CodePrior) -> tuple[Codes, Labels | None]:
-    if frame.kind == STORED:
-        symbols = unstore(frame.payload, symbol_count(frame.images, header))
+    if frame.kind != RANGE_CODED:
+        symbols = unpack_symbols(frame, symbol_count(frame.images, header))
         codes, labels = np.split(symbols, [frame.images * int(np.prod(header.code_shape))])
         codes, labels = codes.reshape(-1, *header.code_shape), labels if header.has_labels else None
         if labels is not None and (labels.min() < 0 or labels.max() >= prior.labels):
@@ -206,19 +206,39 @@ def hash_symbols(symbols: bytes | NDArray[np.int32]) -> bytes:
     return hashlib.blake2b(data, digest_size=8).digest()
 
 
-def store(symbols: NDArray[np.int32]) -> bytes:
-    # All lowest bytes first, then all second ones: small integers pack two to three times better than in turn.
-    return zlib.compress(symbols.view(np.uint8).reshape(-1, 4).T.tobytes(), 9)
-
-
-def unstore(packed: bytes, count: int) -> NDArray[np.int32]:
-    planes = unpack(packed, 4 * count)
-    if len(planes) != 4 * count:
-        raise CorruptArchive("holds fewer stored codes than it should")
-    symbols = np.frombuffer(planes, dtype=np.uint8).reshape(4, -1).T.copy().view("<i4").ravel()
+def unpack_symbols(frame: Frame, count: int) -> NDArray[np.int32]:
+    """Symbols that are packed, not coded."""
+    if frame.kind == STORED:
+        symbols = from_planes(unpack(frame.payload, 4 * count), count)
+    else:
+        symbols = from_zigzag(from_planes(unpack_solid(frame.payload, 4 * count), count))
     if symbols.min() < -MAX_CODE or symbols.max() > MAX_CODE:
         raise CorruptArchive(f"holds a code beyond ±{MAX_CODE:,}")
     return symbols
+
+
+def zigzag(symbols: NDArray[np.int32]) -> NDArray[np.int32]:
+    """0, -1, 1, -2, ... as 0, 1, 2, 3, ...: all but the lowest bytes of small integers are zero.
+
+    >>> zigzag(np.array([0, -1, 1, -2], np.int32)).tolist()
+    [0, 1, 2, 3]
+    """
+    return symbols << 1 ^ symbols >> 31
+
+
+def from_zigzag(symbols: NDArray[np.int32]) -> NDArray[np.int32]:
+    return symbols >> 1 & 0x7FFFFFFF ^ -(symbols & 1)
+
+
+def byte_planes(symbols: NDArray[np.int32]) -> bytes:
+    # All lowest bytes first, then all second ones: small integers pack two to three times better than in turn.
+    return symbols.view(np.uint8).reshape(-1, 4).T.tobytes()
+
+
+def from_planes(planes: bytes, count: int) -> NDArray[np.int32]:
+    if len(planes) != 4 * count:
+        raise CorruptArchive("holds fewer packed codes than it should")
+    return np.frombuffer(planes, dtype=np.uint8).reshape(4, -1).T.copy().view("<i4").ravel()
 
 
 def check_block(block: Block, header: ArchiveHeader) -> None:

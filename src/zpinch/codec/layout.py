@@ -29,8 +29,9 @@ END = Struct("<I8s")
 CRC = Struct("<I")
 
 RANGE_CODED = 0
-STORED = 1  # zlib-packed
+STORED = 1  # zlib-packed; read, no longer written
 RAW = 2  # as they are; pixels only
+SOLID = 3  # LZMA2-packed
 
 JSON_BYTES = 64 << 10  # of the header, and of the statistics
 MODEL_BYTES = 1 << 28  # of the model inside, packed or not

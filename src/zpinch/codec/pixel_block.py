@@ -1,15 +1,15 @@
 """The pixels and labels of a block as bytes, and back: what a payload is in an archive of the exact layer.
 
     range coded  number of 32-bit words (4 bytes), the words: labels first, then pixels (exact.py)
-    stored       the symbols, zlib-packed
-    raw          the symbols as they are, where even zlib would add to them
+    solid        the symbols in the order of solid_order, packed (solid.py)
+    raw          the symbols as they are, where even packing would add to them
+    stored       the symbols, zlib-packed, in archives of older versions
 
 The symbols are all pixels, a byte each, then all labels, four bytes each. Payloads from outside are hostile: whatever
 they hold, unpack_pixels returns pixels or raises CorruptArchive.
 """
 
 import struct
-import zlib
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,10 @@ from zpinch.codec import exact
 from zpinch.codec.exact_net import ExactNet
 from zpinch.codec.header import ArchiveHeader
 from zpinch.codec.integer_net import weights_from_logits
-from zpinch.codec.layout import RANGE_CODED, RAW, STORED
+from zpinch.codec.layout import RANGE_CODED, RAW, SOLID, STORED
 from zpinch.codec.names import unpack
 from zpinch.codec.range_coder import RangeDecoder, RangeEncoder
+from zpinch.codec.solid import pack_solid, unpack_solid
 from zpinch.errors import CorruptArchive
 
 Pixels = NDArray[np.uint8]
@@ -43,8 +44,8 @@ def pack_pixels(
     words = encoder.words().astype("<u4")
     forms = [(RANGE_CODED, struct.pack("<I", words.size) + words.tobytes())]
     symbols = pixel_symbols(pixels, labels)
-    if 2 * len(forms[0][1]) > len(symbols):  # the model may not know such images at all
-        forms += [(STORED, zlib.compress(symbols, 9)), (RAW, symbols)]
+    if (solid := pack_solid(solid_order(symbols, len(pixels), header), len(forms[0][1]))) is not None:
+        forms += [(SOLID, solid), (RAW, symbols)]
     return min(forms, key=lambda form: len(form[1]))
 
 
@@ -52,8 +53,12 @@ def unpack_pixels(
     kind: int, payload: bytes, count: int, header: ArchiveHeader, net: ExactNet
 ) -> tuple[Pixels, Labels | None]:
     """The pixels (count, *image_shape) and labels (count,) of a payload."""
+    if kind == STORED:
+        payload = unpack(payload, header.symbol_bytes(count))
+    if kind == SOLID:
+        payload = from_solid_order(unpack_solid(payload, header.symbol_bytes(count)), count, header)
     if kind != RANGE_CODED:
-        return split_symbols(unpack(payload, header.symbol_bytes(count)) if kind == STORED else payload, count, header)
+        return split_symbols(payload, count, header)
     if len(payload) < 4 or len(payload) != 4 + 4 * struct.unpack_from("<I", payload)[0]:
         raise CorruptArchive("has sections that do not fill its payload")
     decoder = RangeDecoder(np.frombuffer(payload, dtype="<u4", offset=4).astype(np.uint32))
@@ -62,6 +67,30 @@ def unpack_pixels(
     if not decoder.is_exhausted():
         raise CorruptArchive("has data left over after its last pixel")
     return pixels, labels
+
+
+def solid_order(symbols: bytes, count: int, header: ArchiveHeader) -> bytes:
+    """The symbols with pixels as bins, channels side by side, green taken from red and blue: greys become alike."""
+    values, step = count * int(np.prod(header.image_shape)), 2 * header.max_error + 1
+    pixels = np.frombuffer(symbols, np.uint8, values).reshape(count, *header.image_shape)
+    bins = pixels // step + (pixels % step > 0)  # 255 may be no multiple of the step: it has the last bin
+    turned = bins.transpose(0, 2, 3, 1).copy()
+    if turned.shape[-1] == 3:
+        turned[..., ::2] -= turned[..., 1:2]
+    return turned.tobytes() + symbols[values:]
+
+
+def from_solid_order(data: bytes, count: int, header: ArchiveHeader) -> bytes:
+    """The symbols that were put into this order. Data of another length comes back as it is."""
+    if len(data) != header.symbol_bytes(count):
+        return data
+    channels, height, width = header.image_shape
+    values = count * height * width * channels
+    turned = np.frombuffer(data, np.uint8, values).reshape(count, height, width, channels).copy()
+    if channels == 3:
+        turned[..., ::2] += turned[..., 1:2]
+    pixels = np.minimum(turned.transpose(0, 3, 1, 2).astype(np.uint16) * (2 * header.max_error + 1), 255)
+    return pixels.astype(np.uint8).tobytes() + data[values:]
 
 
 def split_symbols(symbols: bytes, count: int, header: ArchiveHeader) -> tuple[Pixels, Labels | None]:

@@ -24,7 +24,7 @@ from zpinch.codec.block import (
 from zpinch.codec.exact_net import ExactNet
 from zpinch.codec.footer import Footer, IndexEntry, find_footer, read_footer
 from zpinch.codec.header import read_header
-from zpinch.codec.layout import BLOCK_SYNC, BLOCKS, CRC, FOOTER_SYNC, STORED
+from zpinch.codec.layout import BLOCK_SYNC, BLOCKS, CRC, FOOTER_SYNC
 from zpinch.codec.names import unpack_names
 from zpinch.codec.source import ByteSource
 from zpinch.errors import CorruptArchive, UsageError, WrongModel
@@ -240,7 +240,7 @@ class ArchiveReader:
         except CorruptArchive as error:
             raise self._source.damage(f"block {frame.number:,}", frame.offset, str(error)) from error
         size = block_size(len(frame.payload), len(frame.packed_names))
-        return BlockSummary(frame.number, frame.offset, frame.images, names, frame.kind == STORED, size)
+        return BlockSummary(frame.number, frame.offset, frame.images, names, frame.kind, size)
 
 
 def entry_of(frame: Frame) -> IndexEntry:
