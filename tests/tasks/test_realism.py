@@ -16,7 +16,9 @@ from zpinch.tasks.decompress import decompress
 @pytest.mark.parametrize("realism", [None, 0, 0.3, 1])
 def test_what_comes_back_is_the_generators_at_that_realism(realism: float | None, spots: Spots, tmp_path: Path):
     decompress(spots.path, tmp_path / "a.npz", model=spots.model, realism=realism)
-    expected = spots.model.decode(spots.model.encode(spots.images.pixels), realism or 0.0)
+    expected = spots.model.decode(
+        spots.model.encode(spots.images.pixels), spots.model.config.realism if realism is None else realism
+    )
     np.testing.assert_array_equal(open_images(tmp_path / "a.npz").pixels, expected)
     with open_archive(spots.path, spots.model, realism=realism) as archive:
         np.testing.assert_array_equal(archive[5], expected[5])

@@ -31,6 +31,7 @@ def design(
     has_encoder: bool,
     has_critic: bool,
     is_variational: bool = False,
+    realism: float = 0.0,
 ) -> ModelConfig:
     """The configuration of a new model. Raises UsageError when `latent` does not fit the images' grid."""
     code = code_shape(image, backbone=backbone, latent=latent) if has_encoder else (latent or GAN_LATENT, 1, 1)
@@ -53,6 +54,7 @@ def design(
         qualities=STEP_RATIOS if has_encoder else (1.0,),
         class_names=class_names,
         recipe=recipe,
+        realism=realism,
         encoder=encoder if has_encoder else None,
         generator=generator,
         critic=critic if has_critic else None,

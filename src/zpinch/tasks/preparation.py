@@ -76,6 +76,7 @@ def build(
         has_encoder=chosen.has_encoder,
         has_critic=chosen.has_critic,
         is_variational=chosen.is_variational,
+        realism=chosen.realism,
     )
     config = kept = config_from(start.config, config, latent=latent) if start else config
     adapted = settings_for(len(training), chosen, is_conv=config.backbone == "conv", is_new=start is None)

@@ -49,7 +49,13 @@ def config_from(start: ModelConfig, fresh: ModelConfig, *, latent: int | None) -
     critic = start.critic.model_copy(update=labels) if start.critic and fresh.critic else fresh.critic
     prior = start.prior.model_copy(update=labels) if start.prior and fresh.prior else fresh.prior
     return start.model_copy(
-        update={"class_names": fresh.class_names, "recipe": fresh.recipe, "critic": critic, "prior": prior}
+        update={
+            "class_names": fresh.class_names,
+            "recipe": fresh.recipe,
+            "realism": fresh.realism,
+            "critic": critic,
+            "prior": prior,
+        }
     )
 
 
