@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from markdown_table import NONE, at, even, foot, result, shown, table
+from markdown_table import NONE, RESULTS, at, even, foot, result, shown, table
 
 ARCHIVED = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "colour": "emoji, 32x32 RGB"}
 
@@ -113,3 +113,17 @@ def is_ours(row: Row) -> bool:
 def is_bounded(row: Row) -> bool:
     """Whether every pixel is near, not the mean of all."""
     return row["worst"] <= 2
+
+
+def fuzz() -> str:
+    """What hostile files did to the readers, an entry point a row: bench/fuzz.py."""
+    rows: list[Sequence[str]] = []
+    names = sorted(path.stem for path in RESULTS.glob("fuzz-*.json"))
+    for name in names:
+        found = result(name)
+        read = at(found, "outcomes", "read") or 0
+        counts = (at(found, "inputs"), read, at(found, "inputs") - read, at(found, "findings"))
+        peak = shown(at(found, "peak_mib_above_baseline"), "d", " MiB")
+        rows.append([name.removeprefix("fuzz-"), *(shown(count, ",") for count in counts), peak])
+    heads = ["", "inputs", "read correctly", "refused by a named error", "neither", "most memory above the start"]
+    return table(heads, rows) + foot(names)

@@ -35,6 +35,11 @@ HOW = {  # what makes a result that is not there yet
     "fusing-mnist": "python bench/fusing.py --data mnist",
     "fusing-fashion-mnist": "python bench/fusing.py --data fashion-mnist",
     "small": "python bench/small.py",
+    **{
+        f"learn-{name}-{minutes}": f"python bench/learn.py {name} --minutes {minutes}"
+        for name in ("mnist", "fashion-mnist")
+        for minutes in (5, 30)
+    },
     **{f"lossless-{name}": f"python bench/lossless.py --data {name}" for name in ("mnist", "fashion-mnist")},
     **{
         f"archives-{name}": f"python bench/archives.py DATA --name {name} --model MODEL"

@@ -14,19 +14,13 @@ import time
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from sklearn.decomposition import PCA
-from sklearn.mixture import GaussianMixture
 
 import zpinch
+from judging import Ground, Made, mixture_samples, pca_mixture
 from record import RESULTS, record
-from zpinch.evaluation.features import Extractor
-from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
-from zpinch.evaluation.metrics import median_ratio, nearest_distances
 from zpinch.images import ImageCollection, contact_sheet
 from zpinch.model.prior.autoregressive import fit_autoregressive
 from zpinch.tasks.preparation import build
@@ -47,24 +41,12 @@ SETTINGS = {
     )
 }
 START_SHARE = 2  # of the seconds, for a model to start from
-LATENT, COMPONENTS = 32, 10
-TEST, REAL = 2_000, 10_000  # images that all is measured on, and real ones for the extractor and the floor
+LATENT = 32
+TEST = 2_000  # images that all is measured on
 TIMED = 8  # steps of each kind, to turn seconds into steps
 LEAST_STEPS = 20
 STEPS_SHARE = 0.85  # of the seconds, for steps and priors; the rest for looks
 COLUMNS = 20
-
-Pixels = NDArray[np.uint8]
-
-
-class Made(NamedTuple):
-    """What a method made of the test images, and new ones."""
-
-    rebuilt: Pixels
-    samples: Pixels
-    seconds: float
-    bits: float | None
-    how: str
 
 
 class Began(Silent):
@@ -79,37 +61,6 @@ class Began(Silent):
     def stepped(self, progress: Progress, of: int) -> None:
         if progress.step % 100 == 0:
             print(f"  step {progress.step}/{of}, {time.process_time() - self.at:.0f} s", flush=True)
-
-
-class Ground(NamedTuple):
-    """A set's images in one order, and what they are measured with."""
-
-    training: ImageCollection
-    test: ImageCollection
-    reference: Reference
-
-    @staticmethod
-    def of(source: str, seed: int) -> "Ground":
-        whole, test = zpinch.open_images(source, split="train"), zpinch.open_images(source, split="test")[:TEST]
-        training = whole[np.random.default_rng(seed).permutation(len(whole))]
-        real = training[-REAL:]
-        return Ground(training, test, Reference.fit(Extractor.fit(real), real.pixels, test.pixels))
-
-    def row(self, made: Made, few: Pixels) -> dict[str, object]:
-        rebuilt = score_reconstructions(self.reference, self.test.pixels, made.rebuilt)
-        samples = score_samples(self.reference, made.samples)
-        distances = [nearest_distances(pixels[:1000], few) for pixels in (made.samples, self.test.pixels)]
-        return {
-            "mse": rebuilt.mse,
-            "bits": made.bits,
-            "rfcd": rebuilt.rfcd_ratio,
-            "fcd": samples.fcd_ratio,
-            "precision": samples.precision_ratio,
-            "recall": samples.recall_ratio,
-            "nearest": median_ratio(*distances),
-            "seconds": made.seconds,
-            "how": made.how,
-        }
 
 
 def zpinch_made(
@@ -161,44 +112,21 @@ def steps_in(
     return max(LEAST_STEPS, int((STEPS_SHARE * seconds - later) / step))
 
 
-def mixture_samples(
-    codes: NDArray[np.floating], unseen: NDArray[np.floating], count: int, seed: int
-) -> tuple[NDArray[np.float64], str]:
-    """Draws of ten Gaussians with the kind of covariance under which held-out codes are likeliest."""
-    fits = [
-        GaussianMixture(min(COMPONENTS, len(codes) // 2), covariance_type=kind, reg_covar=1e-4, random_state=seed).fit(
-            codes.astype(np.float64)
-        )
-        for kind in ("full", "tied", "diag")
-    ]
-    best = max(fits, key=lambda fit: fit.score(unseen))
-    drawn = best.sample(count)[0]  # component after component
-    return np.random.default_rng(seed).permutation(drawn), f"{best.covariance_type} covariances"
-
-
 def pca_made(images: ImageCollection, test: ImageCollection, seconds: float, seed: int) -> Made:
-    training, unseen = (part.pixels.reshape(len(part), -1) / 255 for part in split_held_out(images))
     before = time.process_time()
-    pca = PCA(LATENT, random_state=seed).fit(training)
-    drawn, how = mixture_samples(pca.transform(training), pca.transform(unseen), len(test), seed)
-    used = time.process_time() - before
-
-    def decode(codes: NDArray[np.float64]) -> Pixels:
-        flat = pca.inverse_transform(codes) * 255
-        return flat.round().clip(0, 255).astype(np.uint8).reshape(-1, *images.shape)
-
-    return Made(decode(pca.transform(test.pixels.reshape(len(test), -1) / 255)), decode(drawn), used, None, how)
+    rebuilt, samples, how = pca_mixture(images, test, LATENT, seed)
+    return Made(rebuilt, samples, time.process_time() - before, None, how)
 
 
 def rae_made(images: ImageCollection, test: ImageCollection, seconds: float, seed: int) -> Made:
-    from peers import pythae_rae
+    from peers import pythae_models
 
     training, unseen = (part.pixels for part in split_held_out(images))
     before = time.process_time()
-    encode, decode, how = pythae_rae.fit(training, unseen, latent=LATENT, seconds=seconds, seed=seed)
-    drawn, kind = mixture_samples(encode(training), encode(unseen), len(test), seed)
-    used = (time.process_time() - before) / (1 + 4 * pythae_rae.TUNING_SHARE)  # its tuning is a gift
-    return Made(decode(encode(test.pixels)), decode(drawn), used, None, f"{how}, {kind}")
+    peer = pythae_models.fit("RAE-L2", training, unseen, latent=LATENT, seconds=seconds, seed=seed)
+    drawn, kind = mixture_samples(peer.encode(training), peer.encode(unseen), len(test), seed)
+    used = (time.process_time() - before) / (1 + 4 * pythae_models.TUNING_SHARE)  # its tuning is a gift
+    return Made(peer.decode(peer.encode(test.pixels)), peer.decode(drawn), used, None, f"{peer.how}, {kind}")
 
 
 MAKERS: dict[str, Callable[..., Made]] = {METHODS[0]: pca_made, METHODS[1]: rae_made}  # the others are zpinch
@@ -237,7 +165,7 @@ def main() -> None:
     for count, name, method in product(asked.counts, asked.sets, asked.methods):
         if any((row["images"], row["data"], row["method"]) == (count, name, method) for row in rows):
             continue
-        grounds[name] = ground = grounds.get(name) or Ground.of(sources[name], asked.seed)
+        grounds[name] = ground = grounds.get(name) or Ground.of(sources[name], asked.seed, TEST)
         few = ground.training[:count]
         start = None
         if method == METHODS[3]:

@@ -17,7 +17,7 @@ from typing import Any
 import learning_tables
 import published_tables
 import tasks_tables
-from archive_tables import archives, codes
+from archive_tables import archives, codes, fuzz
 from markdown_table import HOW, NONE, SETS, at, even, foot, free_table, result, shown, table
 from record import RESULTS
 
@@ -243,6 +243,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "exact_layer": exact_layer,
     "exact_code": exact_code,
     "codes": codes,
+    "fuzz": fuzz,
     "reproduce_contractive": published_tables.contractive,
     "reproduce_pca": published_tables.pca,
     "reproduce_densities": published_tables.densities,
@@ -253,6 +254,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "detect": tasks_tables.detect,
     "detect_promise": tasks_tables.detect_promise,
     "small": learning_tables.small,
+    "learn": learning_tables.learn,
 }
 
 

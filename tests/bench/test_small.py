@@ -18,11 +18,11 @@ def bench_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_mixtures_take_the_covariance_that_held_out_codes_are_likeliest_under() -> None:
-    import small
+    import judging
 
     rng = np.random.default_rng(0)
     correlated = rng.normal(size=(400, 6)) @ np.linalg.cholesky(0.1 * np.eye(6) + 0.9).T
-    drawn, how = small.mixture_samples(correlated[:300], correlated[300:], 5_000, 0)
+    drawn, how = judging.mixture_samples(correlated[:300], correlated[300:], 5_000, 0)
     assert how != "diag covariances"
     assert np.corrcoef(drawn.T)[0, 1] == pytest.approx(0.9, abs=0.05)
 
@@ -36,8 +36,9 @@ def test_rows_are_kept_and_a_later_call_goes_on(tmp_path: Path, monkeypatch: pyt
         return blobs(80 if split == "train" else 40, classes=2, seed=len(source))
 
     monkeypatch.chdir(tmp_path)
-    for name, value in {"REAL": 40, "TEST": 40, "LATENT": 4, "TIMED": 1, "LEAST_STEPS": 2, "RESULTS": tmp_path}.items():
+    for name, value in {"TEST": 40, "LATENT": 4, "TIMED": 1, "LEAST_STEPS": 2, "RESULTS": tmp_path}.items():
         monkeypatch.setattr(small, name, value)
+    monkeypatch.setattr("judging.REAL", 40)
     monkeypatch.setattr("record.RESULTS", tmp_path)
     monkeypatch.setattr(small.zpinch, "open_images", opened, raising=False)
     command = ["small.py", "--seconds", "0.01", "--counts", "40", "--sets", "mnist", "--models", "m", "--methods"]

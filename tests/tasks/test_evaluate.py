@@ -117,7 +117,7 @@ def test_figures_are_plain_data(evaluated: Evaluated):
 def test_further_verbs_are_in_page_lines_and_json(evaluated: Evaluated):
     result, text = evaluated.result, html.unescape(evaluated.page.read_text("utf-8"))
     lines, found = result.lines(), result.as_dict()
-    for verb in ("features", "oddness", "completion"):
+    for verb in ("features", "oddness", "completion", "augmentation"):
         figures = getattr(result, verb)
         assert f"<h2>{verb.capitalize()}</h2>" in text
         assert text.count(figures.verdict) == 1 + figures.has_lost  # what is lost is said among the losses, too
@@ -147,7 +147,7 @@ def test_a_gan_is_judged_by_its_samples_alone(
 ):
     result = evaluate((train_digits, held_digits), gan, tmp_path / "gan.html")
     assert result.archive is None
-    assert result.features is result.oddness is result.completion is None
+    assert result.features is result.oddness is result.completion is result.augmentation is None
     assert result.priors == ()
     assert result.samples.fcd_ratio > 1
     assert (tmp_path / "gan.html").stat().st_size > 10_000

@@ -1,4 +1,4 @@
-"""What evaluate says of embed, detect and complete, against the same figures computed by hand."""
+"""What evaluate says of embed, detect, complete and augment, against the same figures computed by hand."""
 
 from collections import Counter
 from pathlib import Path
@@ -9,13 +9,15 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_auc_score
 
 import zpinch
+from zpinch.evaluation.classifier import Examples, Learning, learn
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.storage import load
 from zpinch.tasks import verbs
 from zpinch.tasks.comparisons import comparisons
-from zpinch.tasks.figures import Contest, Evaluation, Oddness, Promise, Score
+from zpinch.tasks.figures import Augmentation, Contest, Evaluation, Oddness, Promise, Score
 from zpinch.tasks.verbs import (
+    augmentation,
     by_nearest,
     by_pca,
     classes_wrong,
@@ -206,6 +208,32 @@ def test_verdicts_name_what_is_lost():
     assert "Too few normal images (500)" in good._replace(promises=()).verdict
 
 
+def test_augmentation_compares_classifiers(
+    model: Model, train_digits: ImageCollection, held_digits: ImageCollection, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(verbs, "REPEATS", 2)
+    found = augmentation(model, train_digits, held_digits, seed=5)
+    assert (found.images, found.real, found.repeats) == (len(held_digits), len(train_digits), 2)
+    shares = []
+    for seed in (6, 7):
+        alone = learn(
+            Examples(train_digits.pixels, train_digits.labels), None, Learning(6e-3, moves=True), classes=10, seed=seed
+        )
+        shares.append((alone.predict(held_digits.pixels) == held_digits.labels).mean())
+    assert found.right.others == (Score("real images alone", pytest.approx(np.mean(shares))),)
+    assert found.right.more_is_better
+
+
+def test_augmentation_is_judged():
+    def judged(ours: float) -> Augmentation:
+        return Augmentation(50, 100, 40, 3, Contest("right", Score("with", ours), (Score("alone", 0.9),), 0.02, True))
+
+    assert judged(0.95).verdict.startswith("Made images help: a classifier is right on 95.00 % with the made images")
+    assert judged(0.91).verdict.startswith("Made images make no difference")
+    assert judged(0.85).verdict.startswith("Made images mislead")
+    assert [judged(ours).has_lost for ours in (0.95, 0.91, 0.85)] == [False, False, True]
+
+
 def test_what_cannot_be_done_is_left_out(
     gan: Path, model: Model, train_digits: ImageCollection, held_digits: ImageCollection
 ):
@@ -213,6 +241,10 @@ def test_what_cannot_be_done_is_left_out(
     assert features(adversarial, train_digits, held_digits) is None
     assert oddness(adversarial, train_digits, held_digits, seed=0) is None
     assert completion(adversarial, train_digits, held_digits, seed=0) is None
+    assert augmentation(adversarial, train_digits, held_digits, seed=0) is None
+    assert augmentation(model, ImageCollection(train_digits.pixels), held_digits, seed=0) is None
+    lonely = train_digits[np.append(np.flatnonzero(train_digits.labels), np.argmin(train_digits.labels))]
+    assert augmentation(model, lonely, held_digits, seed=0) is None  # a class of one image cannot be augmented
     assert features(model, ImageCollection(train_digits.pixels), held_digits) is None
     assert features(model, train_digits, ImageCollection(held_digits.pixels)) is None
     assert comparisons(Evaluation(1, 1.0, 1.0, 1.0, None, None, (), (), 0, None)) == ()

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from zpinch.evaluation.report import Comparison, Table
-from zpinch.tasks.figures import Completion, Contest, Evaluation, Features, Oddness, percent
+from zpinch.tasks.figures import Augmentation, Completion, Contest, Evaluation, Features, Oddness, percent
 
 
 def comparisons(result: Evaluation) -> tuple[Comparison, ...]:
@@ -11,6 +11,7 @@ def comparisons(result: Evaluation) -> tuple[Comparison, ...]:
         of_features(result.features) if result.features else None,
         of_oddness(result.oddness) if result.oddness else None,
         of_completion(result.completion) if result.completion else None,
+        of_augmentation(result.augmentation) if result.augmentation else None,
     )
     return tuple(section for section in found if section is not None)
 
@@ -51,6 +52,17 @@ def of_completion(found: Completion) -> Comparison:
         "taken away and filled in. The figures are the mean squared error of the missing pixels; the others were "
         f"fitted to {found.training:,} training images.",
         (table(found.masks, "{:.4f}".format),),
+    )
+
+
+def of_augmentation(found: Augmentation) -> Comparison:
+    return Comparison(
+        "Augmentation",
+        found.verdict,
+        f"zpinch augment: a small classifier learns from {found.real:,} training images, shifted and turned, and from "
+        f"{found.made:,} samples besides, {found.repeats} times each, and names the class of {found.images:,} test "
+        "images. The model may have seen more images than those. augment --prove tunes what is not tuned here.",
+        (table((found.right,), lambda value: percent(value, 2)),),
     )
 
 

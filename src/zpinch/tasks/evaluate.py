@@ -28,7 +28,7 @@ from zpinch.tasks.figures import Archive, Evaluation
 from zpinch.tasks.report import report_of
 from zpinch.tasks.source import open_images, splits_of
 from zpinch.tasks.tradeoffs import known_labels, tradeoffs
-from zpinch.tasks.verbs import completion, features, oddness
+from zpinch.tasks.verbs import augmentation, completion, features, oddness
 
 Phase = Callable[[str], None]
 
@@ -85,7 +85,7 @@ def measured(
         sizes += lossy_anchor(test.pixels, archive.reconstruction.mse)
     phase("comparing with PCA")
     pca = pca_score(reference, test.pixels, int(np.prod(model.config.code))) if archive else None
-    phase("embedding, detecting and completing")
+    phase("embedding, detecting, completing and augmenting")
     result = Evaluation(
         images=len(test),
         floor=reference.floor,
@@ -102,6 +102,7 @@ def measured(
         features=features(model, training, test),
         oddness=oddness(model, training, test, seed=seed),
         completion=completion(model, training, test, seed=seed),
+        augmentation=augmentation(model, training, test, seed=seed),
     )
     return result, rebuilt
 

@@ -28,15 +28,21 @@ class Evaluation(NamedTuple):
     features: "Features | None" = None
     oddness: "Oddness | None" = None
     completion: "Completion | None" = None
+    augmentation: "Augmentation | None" = None
 
     def as_dict(self) -> dict[str, Any]:
         verdicts = {name: {**plain(verb), "verdict": verb.verdict} for name, verb in self.verbs.items()}
         return {**plain(self), **verdicts}
 
     @property
-    def verbs(self) -> "dict[str, Features | Oddness | Completion]":
+    def verbs(self) -> "dict[str, Features | Oddness | Completion | Augmentation]":
         """Further verbs that were measured, by the name of their field."""
-        verbs = {"features": self.features, "oddness": self.oddness, "completion": self.completion}
+        verbs = {
+            "features": self.features,
+            "oddness": self.oddness,
+            "completion": self.completion,
+            "augmentation": self.augmentation,
+        }
         return {name: verb for name, verb in verbs.items() if verb is not None}
 
     def lines(self) -> list[str]:
@@ -202,6 +208,32 @@ class Completion(NamedTuple):
             for mask in self.masks
         )
         return f"The model {outcomes(self.masks)}: errors of missing pixels are {figures}."
+
+
+class Augmentation(NamedTuple):
+    """Share of test images that a small classifier gets right, learned with made images and without."""
+
+    images: int
+    real: int  # training images it learned from
+    made: int  # and images of the model
+    repeats: int
+    right: Contest
+
+    @property
+    def has_lost(self) -> bool:
+        return self.right.outcome == "loses"
+
+    @property
+    def verdict(self) -> str:
+        figures = (
+            f"a classifier is right on {percent(self.right.ours.value, 2)} with the made images, on "
+            f"{percent(self.right.best_other.value, 2)} with {self.right.best_other.name}"
+        )
+        return {
+            "wins": f"Made images help: {figures}.",
+            "loses": f"Made images mislead: {figures}.",
+            "ties": f"Made images make no difference: {figures}, which {self.images:,} images cannot tell from chance.",
+        }[self.right.outcome]
 
 
 def percent(share: float, digits: int = 0) -> str:

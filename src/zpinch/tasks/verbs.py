@@ -1,4 +1,4 @@
-"""Further verbs of one model, each measured beside what a person would use otherwise: embed, detect, complete.
+"""Further verbs of one model, each beside what a person would use otherwise: embed, detect, complete, augment.
 
 Every method gives each image a value whose mean is its figure, so that two methods are told apart by their difference
 on the same images. Subsets keep this to seconds; how many images were used is part of every result. What a model or a
@@ -14,14 +14,16 @@ from scipy.stats import betabinom, rankdata
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
+from zpinch.evaluation.classifier import Examples, Learning, learn
 from zpinch.evaluation.oddness import score
 from zpinch.evaluation.sampling import draw
 from zpinch.images import ImageCollection
 from zpinch.images.collection import Labels, Pixels
 from zpinch.model.model import Model
+from zpinch.tasks.augment import augment
 from zpinch.tasks.complete import complete
 from zpinch.tasks.embed import embed
-from zpinch.tasks.figures import Completion, Contest, Features, Oddness, Promise, Score
+from zpinch.tasks.figures import Augmentation, Completion, Contest, Features, Oddness, Promise, Score
 from zpinch.tasks.masking import WORDS
 
 NEIGHBOURS = 3
@@ -33,6 +35,9 @@ COMPLETED_PIXELS = 2_000_000  # of one channel: refining takes the longest here
 VALUES = 50_000_000  # of images as rows of float32, 200 MB
 FALSE_ALARMS = (0.01, 0.05)
 MASKS = ("half", "center")
+LEARNED = 10_000  # training images that a classifier learns from
+MADE_SHARE, RATE = 0.25, 6e-3  # of its batches; of its Adam
+REPEATS = 3
 COMPONENTS = (8, 16, 32, 64, 128)  # of PCA that fills in, chosen on a fifth of what it is fitted to
 
 Doubles: TypeAlias = NDArray[np.float64]
@@ -231,3 +236,35 @@ def expected(pca: PCA, count: int, images: Rows, hole: Bools) -> Rows:
     found = images.copy()
     found[:, hole] = (mean[hole] + (base[hole] @ weight).T).clip(0, 1)
     return found
+
+
+# --- augment ----------------------------------------------------------------------------------------------------------
+
+
+def augmentation(model: Model, training: ImageCollection, test: ImageCollection, *, seed: int) -> Augmentation | None:
+    """A small classifier that learns from real images, shifted and turned, with made ones among them and without."""
+    if model.encoder is None or not model.can_sample or training.labels is None or test.labels is None:
+        return None
+    if training.class_names != test.class_names or len(test.class_names) < 2:
+        return None
+    real, asked = some(training, LEARNED), some(test, JUDGED)
+    assert real.labels is not None
+    held = np.bincount(real.labels, minlength=len(real.class_names))
+    if held.min() < 2:  # augment asks for two of each class
+        return None
+    made = augment(real, model, per_class=int(held.max()) + len(real) // (2 * len(held)), seed=seed).images[len(real) :]
+    ways = {
+        "real and made images": Learning(RATE, made=MADE_SHARE, moves=True),
+        "real images alone": Learning(RATE, moves=True),
+    }
+    right = {name: rightness(real, made, asked, how, seed=seed) for name, how in ways.items()}
+    return Augmentation(len(asked), len(real), len(made), REPEATS, contest("right", right, more_is_better=True))
+
+
+def rightness(
+    real: ImageCollection, made: ImageCollection, asked: ImageCollection, how: Learning, *, seed: int
+) -> Doubles:
+    """The share of classifiers that name each image's class, (n,)."""
+    known, new = (Examples(part.pixels, np.asarray(part.labels)) for part in (real, made))
+    runs = (learn(known, new, how, classes=len(real.class_names), seed=seed + 1 + i) for i in range(REPEATS))
+    return np.mean([run.predict(asked.pixels) == asked.labels for run in runs], axis=0)

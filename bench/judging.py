@@ -1,0 +1,91 @@
+"""What a method made of test images, and new ones: judged alike, whoever made it (bench/small.py, bench/learn.py)."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
+
+import zpinch
+from zpinch.evaluation.features import Extractor
+from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
+from zpinch.evaluation.metrics import median_ratio, nearest_distances
+from zpinch.images import ImageCollection
+from zpinch.training.measure import split_held_out
+
+REAL = 10_000  # training images that the extractor and the floor are of
+NEAREST = 1_000  # samples whose nearest training image is looked for
+COMPONENTS = 10
+MIXED = 10_000  # codes that a mixture is fitted to
+
+Pixels = NDArray[np.uint8]
+Codes = NDArray[np.floating]
+
+
+class Made(NamedTuple):
+    rebuilt: Pixels | None  # the test images again; None from a method that cannot
+    samples: Pixels
+    seconds: float
+    bits: float | None
+    how: str
+
+
+class Ground(NamedTuple):
+    """A set's images in one order, and what they are measured with."""
+
+    training: ImageCollection
+    test: ImageCollection
+    reference: Reference
+
+    @staticmethod
+    def of(source: str, seed: int, tested: int | None = None) -> "Ground":
+        whole, test = zpinch.open_images(source, split="train"), zpinch.open_images(source, split="test")[:tested]
+        training = whole[np.random.default_rng(seed).permutation(len(whole))]
+        real = training[-REAL:]
+        return Ground(training, test, Reference.fit(Extractor.fit(real), real.pixels, test.pixels))
+
+    def row(self, made: Made, shown: Pixels) -> dict[str, object]:
+        """shown: the images it was trained on."""
+        rebuilt = (
+            None if made.rebuilt is None else score_reconstructions(self.reference, self.test.pixels, made.rebuilt)
+        )
+        samples = score_samples(self.reference, made.samples)
+        distances = [nearest_distances(pixels[:NEAREST], shown) for pixels in (made.samples, self.test.pixels)]
+        return {
+            "mse": rebuilt and rebuilt.mse,
+            "bits": made.bits,
+            "rfcd": rebuilt and rebuilt.rfcd_ratio,
+            "fcd": samples.fcd_ratio,
+            "precision": samples.precision_ratio,
+            "recall": samples.recall_ratio,
+            "nearest": median_ratio(*distances),
+            "seconds": made.seconds,
+            "how": made.how,
+        }
+
+
+def mixture_samples(codes: Codes, unseen: Codes, count: int, seed: int) -> tuple[NDArray[np.float64], str]:
+    """Draws of ten Gaussians with the kind of covariance under which held-out codes are likeliest."""
+    fits = [
+        GaussianMixture(min(COMPONENTS, len(codes) // 2), covariance_type=kind, reg_covar=1e-4, random_state=seed).fit(
+            codes[:MIXED].astype(np.float64)
+        )
+        for kind in ("full", "tied", "diag")
+    ]
+    best = max(fits, key=lambda fit: fit.score(unseen))
+    drawn = best.sample(count)[0]  # component after component
+    return np.random.default_rng(seed).permutation(drawn), f"{best.covariance_type} covariances"
+
+
+def pca_mixture(images: ImageCollection, test: ImageCollection, latent: int, seed: int) -> tuple[Pixels, Pixels, str]:
+    """The test images by so many principal components, and as many samples of a mixture of those."""
+    training, unseen = (part.pixels.reshape(len(part), -1) / 255 for part in split_held_out(images))
+    pca = PCA(latent, random_state=seed).fit(training)
+    drawn, how = mixture_samples(pca.transform(training), pca.transform(unseen), len(test), seed)
+
+    def decode(codes: Codes) -> Pixels:
+        flat = pca.inverse_transform(codes) * 255
+        return flat.round().clip(0, 255).astype(np.uint8).reshape(-1, *images.shape)
+
+    return decode(pca.transform(test.pixels.reshape(len(test), -1) / 255)), decode(drawn), how

@@ -1,0 +1,220 @@
+"""Learning beside every library a person would pick: the same images, the same minutes, the same judge.
+
+    python bench/learn.py mnist --data PATH/TO/THE/FOUR/FILES --minutes 5
+    python bench/learn.py fashion-mnist --minutes 5 --methods "pythae VAE" "zpinch fusion"
+
+All methods get the unlabelled training images, less a few that are held out to choose by, and a code of 32 numbers.
+Each trains in a process of its own with all cores, one after another, so the machine must be idle. What counts is the
+clock on the wall while it trains; tuning a peer's batch and rate, and measuring, do not. Peers whose codes are taught
+to be N(0, I) are sampled from that and from a mixture, and keep what is nearer to held-out images. A row is kept as
+soon as it is there, and a later call goes on from what is missing.
+Results: bench/results/learn-NAME-MINUTES.json; sheets of reconstructions and samples: runs/learn/.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import zpinch
+from judging import Ground, Made, Pixels, mixture_samples, pca_mixture
+from record import RESULTS, record
+from zpinch.evaluation.fidelity import Reference, score_samples
+from zpinch.images import ImageCollection, contact_sheet
+from zpinch.training.measure import Check, split_held_out
+from zpinch.training.progress import Silent
+
+LATENT, COLUMNS = 32, 20
+RECIPES = ("fusion", "autoencoder", "vae", "vae-gan", "gan")
+PYTHAE = ("AE", "VAE", "RAE-L2", "RAE-GP", "WAE", "AAE", "VAEGAN")
+CONV = ("AE", "VAE", "RAE-L2")  # with convolutions too: they take their time on two cores
+METHODS = (
+    *(f"zpinch {recipe}" for recipe in RECIPES),
+    "PCA, mixture",
+    *(f"pythae {name}" for name in PYTHAE),
+    *(f"pythae {name}, convolutions" for name in CONV),
+)
+# Lossless archives and completion are not in question, so that no time goes into them.
+ALWAYS = ("schedule.exact_share=0", "schedule.completer_share=0")
+USER_CODE = Path(__file__).parent / "peers" / "user_code"
+
+
+class Trained(NamedTuple):
+    """What a child says of its method; the pictures lie in a file."""
+
+    seconds: float
+    bits: float | None
+    how: str
+    images_per_second: float | None
+    looks: list[tuple[float, float]]  # seconds of training, FCD of samples against held-out images, as zpinch saw it
+    peak_mib: float
+
+
+class Looks(Silent):
+    """When the run looked at its samples, and how near they were."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[float, float]] = []
+
+    def checked(self, check: Check, alarms: tuple[str, ...]) -> None:
+        if check.fcd is not None:
+            self.seen.append((check.seconds, check.fcd))
+
+
+# --- In a process of its own: a method trains, and leaves pictures in a folder -----------------------------------
+
+
+def child(method: str, source: str, minutes: float, seed: int, folder: Path) -> Trained:
+    images, test = unlabelled(zpinch.open_images(source, split="train")), zpinch.open_images(source, split="test")
+    family, _, name = method.partition(" ")
+    if family == "zpinch":
+        return of_zpinch(name, images, test, minutes, seed, folder)
+    if family == "pythae":
+        return of_pythae(name, images, test, minutes, seed, folder)
+    began = time.perf_counter()
+    rebuilt, samples, how = pca_mixture(images, test, LATENT, seed)
+    np.savez(folder / "made.npz", rebuilt=rebuilt, samples=samples)
+    return Trained(time.perf_counter() - began, None, how, None, [], peak_mib())
+
+
+def of_zpinch(
+    recipe: str, images: ImageCollection, test: ImageCollection, minutes: float, seed: int, folder: Path
+) -> Trained:
+    looks = Looks()
+    model = zpinch.train(
+        images, recipe=recipe, latent=LATENT, minutes=minutes, settings=ALWAYS, seed=seed, listener=looks
+    )
+    seconds, steps = 60 * float(model.facts["training minutes"]), int(model.facts["steps"])
+    batch = int(json.loads(str(model.facts["schedule"]))["batch"])
+    made = {"samples": model.sample(np.zeros(len(test), np.int64), seed=seed)}
+    bits = None
+    if model.encoder is not None:
+        codes = model.encode(test.pixels)
+        made["rebuilt"] = model.decode(codes)
+        bits = float(model.require_codes("compress").bits(codes, None).mean())
+    np.savez(folder / "made.npz", **made)
+    return Trained(seconds, bits, f"{steps:,} steps", steps * batch / seconds, looks.seen, peak_mib())
+
+
+def of_pythae(
+    name: str, images: ImageCollection, test: ImageCollection, minutes: float, seed: int, folder: Path
+) -> Trained:
+    from peers import pythae_models
+
+    training, unseen = (part.pixels for part in split_held_out(images))
+    kind, _, nets = name.partition(", ")
+    peer = pythae_models.fit(
+        kind,
+        training,
+        unseen,
+        latent=LATENT,
+        seconds=60 * minutes,
+        seed=seed,
+        clock=time.perf_counter,
+        is_conv=bool(nets),
+    )
+    drawn, mixture = mixture_samples(peer.encode(training), peer.encode(unseen), len(test), seed)
+    made = {"rebuilt": peer.decode(peer.encode(test.pixels)), "samples": peer.decode(drawn)}
+    if pythae_models.KINDS[kind].is_normal:
+        made["normal"] = peer.decode(np.random.default_rng(seed).standard_normal((len(test), LATENT)))
+    np.savez(folder / "made.npz", **made)
+    return Trained(60 * minutes, None, f"{peer.how}; {mixture}", peer.images_per_second, [], peak_mib())
+
+
+def unlabelled(images: ImageCollection) -> ImageCollection:
+    return ImageCollection(images.pixels, source=images.source)
+
+
+def peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+# --- The judge --------------------------------------------------------------------------------------------------------
+
+
+class Judge:
+    """The set, real images to measure with, and held-out ones to choose a sampler by."""
+
+    def __init__(self, source: str, seed: int) -> None:
+        self.ground = Ground.of(source, seed)
+        _, held_out = split_held_out(unlabelled(zpinch.open_images(source, split="train")))
+        reference = self.ground.reference
+        self.validation = Reference.fit(reference.extractor, reference.train_pixels, held_out.pixels)
+
+    def row(self, method: str, said: Trained, made: dict[str, Pixels]) -> dict[str, Any]:
+        samples, how = made["samples"], said.how
+        if "normal" in made:
+            candidates = {"N(0, I)": made["normal"], "mixture": samples}
+            drawn_by = min(candidates, key=lambda name: score_samples(self.validation, candidates[name]).fcd_ratio)
+            samples, how = candidates[drawn_by], f"{how}; sampled from {drawn_by}"
+        judged = self.ground.row(
+            Made(made.get("rebuilt"), samples, said.seconds, said.bits, how), self.ground.training.pixels
+        )
+        return {
+            "method": method,
+            **judged,
+            "images_per_second": said.images_per_second,
+            "peak_mib": said.peak_mib,
+            "lines": lines_of(method),
+            "looks": said.looks,
+        }
+
+    def sheet(self, made: dict[str, Pixels], path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        parts = [self.ground.test.pixels[:COLUMNS], made.get("rebuilt", made["samples"])[:COLUMNS]]
+        contact_sheet(np.concatenate([*parts, made["samples"][: 5 * COLUMNS]]), columns=COLUMNS, scale=2).save(path)
+
+
+def lines_of(method: str) -> int:
+    """Of the shortest program that trains such a model, rebuilds and draws images: what its user has to write."""
+    name = {"zpinch": "zpinch_fusion", "pythae": "pythae_model", "PCA,": "pca_mixture"}[method.split()[0]]
+    return sum(bool(line.strip()) for line in (USER_CODE / f"{name}.py").read_text().splitlines())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Learning beside every library a person would pick, in equal minutes.")
+    parser.add_argument("name", choices=["mnist", "fashion-mnist"])
+    parser.add_argument("--data", help="where the data lies, when not known by its name")
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    source = asked.data or asked.name
+    if asked.child:
+        (method,) = asked.methods
+        print(json.dumps(child(method, source, asked.minutes, asked.seed, asked.child)))
+        return
+    title = f"learn-{asked.name}-{asked.minutes:g}"
+    path = RESULTS / f"{title}.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    rows: list[dict[str, Any]] = kept.get("rows", [])
+    judge = None
+    for method in asked.methods:
+        if any((row["method"], row["seed"]) == (method, asked.seed) for row in rows):
+            continue
+        judge = judge or Judge(source, asked.seed)
+        print(method, flush=True)
+        with tempfile.TemporaryDirectory() as place:
+            options = ["--minutes", f"{asked.minutes}", "--methods", method, "--seed", f"{asked.seed}"]
+            command = [sys.executable, __file__, asked.name, "--data", source, *options, "--child", place]
+            ran = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+            with np.load(Path(place) / "made.npz") as arrays:
+                made = dict(arrays)
+        said = Trained(*json.loads(ran.stdout.splitlines()[-1]))
+        rows.append({"seed": asked.seed, **judge.row(method, said, made)})
+        print(json.dumps(rows[-1]), flush=True)
+        judge.sheet(made, Path("runs/learn") / f"{title}-{method.replace(' ', '-').replace(',', '')}.png")
+        command_line = f"python bench/learn.py {asked.name} --minutes {asked.minutes:g} --seed {asked.seed}"
+        record(title, command_line, data=asked.name, minutes=asked.minutes, seed=asked.seed, rows=rows)
+
+
+if __name__ == "__main__":
+    main()
