@@ -133,6 +133,19 @@ def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path, side: int
         open_images(path, size=64)
 
 
+def test_pixels_need_bytes_behind_them(tmp_path: Path) -> None:
+    claims = saved(Image.fromarray(RAMP), tmp_path / "a.webp")
+    data = bytearray(claims.read_bytes())
+    data[26:30] = struct.pack("<HH", 4105, 4112)  # of the VP8 frame
+    claims.write_bytes(data)
+    with Image.open(claims) as image:
+        assert image.size == (4105, 4112)
+    with pytest.raises(LimitError, match=f"claims to be 4105x4112 in {len(data)} bytes"):
+        open_images(claims, size=64)
+    blank = saved(Image.new("L", (4000, 4000), 200), tmp_path / "blank.png")  # as few bytes as an honest one can have
+    assert open_images(blank, size=64).pixels.tolist() == [[[[200] * 64] * 64]]
+
+
 def test_every_cut_and_every_flip_of_a_file_is_an_image_or_a_named_error() -> None:
     rng = np.random.default_rng(1)
     for kind in ("PNG", "GIF", "JPEG", "TIFF", "BMP", "PPM", "WEBP"):

@@ -11,6 +11,8 @@ Which images belong together, and what to do with a bad one, is not decided here
 from __future__ import annotations
 
 import contextlib
+import io
+import logging
 import warnings
 from collections.abc import Generator, Iterator
 from typing import BinaryIO, NamedTuple
@@ -25,7 +27,12 @@ SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm", ".pnm"}
 )
 MAX_PIXELS = 1 << 25  # 100 MB as RGB; below Pillow's own limit, so its warning never decides
+BARE_PIXELS = 1 << 23  # that any file may claim, 58 bytes of WebP too: decoding them takes less than 64 MiB
+PIXELS_A_BYTE = 2048  # of more; a blank grey PNG has half as many
 SIDES = (8, 128)  # the sides that zpinch's models take
+
+# What Pillow logs of damaged files is in our errors, too; where nobody listens it would go to the terminal.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # Formats that only decode pixels: Pillow's EPS reader, for one, would start Ghostscript.
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
@@ -120,10 +127,14 @@ def _opened(file: BinaryIO, name: str) -> Generator[Image.Image]:
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
+            length = file.seek(0, io.SEEK_END)
+            file.seek(0)
             with Image.open(file, formats=_FORMATS) as image:
                 width, height = image.size
                 if width * height > MAX_PIXELS:
                     raise LimitError(f"{name} is {width}x{height}; the limit is {MAX_PIXELS:,} pixels an image")
+                if width * height > max(BARE_PIXELS, PIXELS_A_BYTE * length):
+                    raise LimitError(f"{name} claims to be {width}x{height} in {length:,} bytes, which no picture is")
                 yield image
         except (ImageError, LimitError):
             raise
