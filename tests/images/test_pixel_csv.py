@@ -147,6 +147,7 @@ def test_bad_lines(write: Write, line: str, message: str) -> None:
         (["", " "], "is empty"),
         ([PIXELS], "no image that can be used"),
         (["label"], "no pixels"),
+        (['""'], "no pixels"),
         (["a,b", "1,2"], "neither a square"),
         ([f"label,target,{PIXELS}"], "several columns of labels"),
         ([f"id,label,{PIXELS}", "1,2," + FLAT[0]], "has 65 pixels an image"),

@@ -130,7 +130,8 @@ def _read_form(line: str, where: str, size: tuple[int, int] | None) -> Form:
 
     label = named[0] if named else None
     if label is None and sides(None) is None:
-        edges = (0 if numbering is None else 1, len(names) - 1)
+        first, last = 0 if numbering is None else 1, len(names) - 1
+        edges = (first, last) if first <= last else ()
         # In a header "digit, pixel0, pixel1": the one whose name ends in no number. Without one: the one with words.
         odd = [at for at in edges if (not names[at][-1:].isdigit() if has_header else at in words)]
         odd = odd or ([] if has_header or words else [edges[0]])
