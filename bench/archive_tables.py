@@ -118,12 +118,12 @@ def is_bounded(row: Row) -> bool:
 def fuzz() -> str:
     """What hostile files did to the readers, an entry point a row: bench/fuzz.py."""
     rows: list[Sequence[str]] = []
-    names = sorted(path.stem for path in RESULTS.glob("fuzz-*.json"))
-    for name in names:
+    for name in sorted(path.stem for path in RESULTS.glob("fuzz-*.json")):
         found = result(name)
         read = at(found, "outcomes", "read") or 0
         counts = (at(found, "inputs"), read, at(found, "inputs") - read, at(found, "findings"))
         peak = shown(at(found, "peak_mib_above_baseline"), "d", " MiB")
-        rows.append([name.removeprefix("fuzz-"), *(shown(count, ",") for count in counts), peak])
+        made = at(found, "command").removeprefix("bench/fuzz.py "), at(found, "date")
+        rows.append([name.removeprefix("fuzz-"), *(shown(count, ",") for count in counts), peak, *made])
     heads = ["", "inputs", "read correctly", "refused by a named error", "neither", "most memory above the start"]
-    return table(heads, rows) + foot(names)
+    return table([*heads, "`bench/fuzz.py`", "date"], rows)
