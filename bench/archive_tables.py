@@ -125,5 +125,5 @@ def fuzz() -> str:
         peak = shown(at(found, "peak_mib_above_baseline"), "d", " MiB")
         made = at(found, "command").removeprefix("bench/fuzz.py "), at(found, "date")
         rows.append([name.removeprefix("fuzz-"), *(shown(count, ",") for count in counts), peak, *made])
-    heads = ["", "inputs", "read correctly", "refused by a named error", "neither", "most memory above the start"]
+    heads = ["", "inputs", "read correctly", "refused by a named error", "findings", "most memory above the start"]
     return table([*heads, "`bench/fuzz.py`", "date"], rows)
