@@ -64,6 +64,8 @@ def read_footer(source: ByteSource, seed: int) -> Footer:
     except (ValueError, UsageError) as error:
         raise source.damage(what, offset, f"makes no sense ({error})") from error
     entries = [IndexEntry(*entry) for entry in INDEX_ENTRY.iter_unpack(index)]
+    if any(entry.offset >= offset for entry in entries):
+        raise source.damage(what, offset, "has an index that points behind the last block")
     if sum(entry.images for entry in entries) != count:
         raise source.damage(what, offset, "counts other images than its index")
     return Footer(count, statistics, entries)

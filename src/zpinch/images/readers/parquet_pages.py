@@ -43,7 +43,8 @@ class Page(NamedTuple):
 def check_pages(path: Path, where: str) -> dict[str, int]:
     """How many values the pages of each column claim, by its name, once no page and no sum of them is too large."""
     total, most = 0, most_unpacked(path, packed=True)
-    pages, most_pages = 0, path.stat().st_size // _SMALLEST_PAGE
+    length = path.stat().st_size
+    pages, most_pages = 0, length // _SMALLEST_PAGE
     values: dict[str, int] = {}
     with open(path, "rb") as file:
         for chunk in _chunks(_footer(file, where), where):
@@ -60,7 +61,12 @@ def check_pages(path: Path, where: str) -> dict[str, int]:
                 total += page.unpacked
                 check_unpacked(total, most, where)
                 seen += page.values
-                at += page.header + page.packed
+                end = at + page.header + page.packed
+                if end > length:  # pyarrow would take the time and the memory for it before it looks
+                    raise CorruptImage(
+                        f"{where}: its page at byte {at:,} claims {page.packed:,} bytes, more than follow"
+                    )
+                at = end
             values[chunk.column] = values.get(chunk.column, 0) + seen
     return values
 
