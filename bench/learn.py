@@ -125,7 +125,7 @@ def of_pythae(
     if pythae_models.KINDS[kind].is_normal:
         made["normal"] = peer.decode(np.random.default_rng(seed).standard_normal((len(test), LATENT)))
     np.savez(folder / "made.npz", **made)
-    return Trained(60 * minutes, None, f"{peer.how}; {mixture}", peer.images_per_second, [], peak_mib())
+    return Trained(peer.seconds, None, f"{peer.how}; {mixture}", peer.images_per_second, [], peak_mib())
 
 
 def unlabelled(images: ImageCollection) -> ImageCollection:

@@ -139,7 +139,7 @@ def small() -> str:
 def learn() -> str:
     """zpinch beside every library a person would pick, in equal minutes: bench/learn.py."""
     specs = {"mse": ".4f", "bits": ".1f", "rfcd": ".2f", "fcd": ".1f", "precision": ".2f", "recall": ".2f"}
-    specs |= {"nearest": ".2f", "images_per_second": ",.0f", "peak_mib": ",.0f", "lines": "d"}
+    specs |= {"nearest": ".2f", "seconds": ",.0f", "images_per_second": ",.0f", "peak_mib": ",.0f", "lines": "d"}
     rows: list[Sequence[str]] = []
     names = [f"learn-{name}-{minutes}" for name in SETS for minutes in (5, 30)]
     for file in names:
@@ -148,5 +148,5 @@ def learn() -> str:
             title = f"{SETS[found['data']]}, {found['minutes']:g} minutes"
             rows.append([title, row["method"], *(shown(row.get(key), spec) for key, spec in specs.items())])
     heads = ["", "", "mse", "bits / image", "rFCD", "sample FCD", "precision", "recall", "nearest"]
-    heads += ["training, images/s", "peak MiB", "lines of code"]
+    heads += ["seconds", "training, images/s", "peak MiB", "lines of code"]
     return table(heads, rows or [[NONE] * len(heads)]) + foot(names)

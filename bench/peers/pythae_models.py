@@ -88,6 +88,7 @@ class Peer(NamedTuple):
     decode: Callable[[NDArray[np.floating]], Pixels]
     how: str
     images_per_second: float
+    seconds: float  # of the training that counts
 
 
 def new_model(kind: Kind, shape: tuple[int, ...], latent: int, *, is_conv: bool) -> Any:
@@ -117,7 +118,7 @@ def trained(
     clock: Clock,
     is_conv: bool = False,
 ) -> tuple[Any, Best, float]:
-    """A model, what watched it, and images a second. Pixels: (n, c, h, w) uint8."""
+    """A model, what watched it, and the seconds it took. Pixels: (n, c, h, w) uint8."""
     logging.disable(logging.INFO)
     torch.manual_seed(seed)
     model = new_model(kind, training.shape[1:], latent, is_conv=is_conv)
@@ -148,7 +149,7 @@ def trained(
         model.load_state_dict(best.state)
     else:
         best.loss = float(model.eval()({"data": unseen[:1000]}).loss)
-    return model.eval(), best, best.steps * batch / (clock() - began)
+    return model.eval(), best, clock() - began
 
 
 def fit(
@@ -172,7 +173,7 @@ def fit(
         for batch, rate in product(batches, RATES)
     }
     batch, rate = min(losses, key=losses.__getitem__)
-    model, best, speed = trained(kind, training, held_out, batch=batch, rate=rate, seconds=seconds, **how)
+    model, best, took = trained(kind, training, held_out, batch=batch, rate=rate, seconds=seconds, **how)
 
     @torch.no_grad()
     def encode(pixels: Pixels) -> NDArray[np.float32]:
@@ -185,4 +186,4 @@ def fit(
         made = torch.cat([model.decoder(part).reconstruction for part in parts])
         return made.mul(255).round().clamp(0, 255).to(torch.uint8).reshape(len(codes), *training.shape[1:]).numpy()
 
-    return Peer(encode, decode, f"batch {batch}, rate {rate:g}, {best.steps:,} steps", speed)
+    return Peer(encode, decode, f"batch {batch}, rate {rate:g}, {best.steps:,} steps", best.steps * batch / took, took)

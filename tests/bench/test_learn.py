@@ -63,7 +63,7 @@ def test_methods_leave_pictures_and_what_they_took(learn: Any, tmp_path: Path) -
     assert said.bits > 0
     assert said.seconds > 0
     judged = learn.Judge("any", 0).row("zpinch autoencoder", said, dict(np.load(tmp_path / "made.npz")))
-    assert judged["lines"] == 5
+    assert judged["lines"] == 6
     assert judged["mse"] > 0
 
 

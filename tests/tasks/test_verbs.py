@@ -221,7 +221,31 @@ def test_augmentation_compares_classifiers(
         )
         shares.append((alone.predict(held_digits.pixels) == held_digits.labels).mean())
     assert found.right.others == (Score("real images alone", pytest.approx(np.mean(shares))),)
+    mean = len(train_digits) // 10
+    made = zpinch.augment(train_digits, model, per_class=mean + mean // 2, seed=5).images[len(train_digits) :]
+    assert found.made == len(made) > 0
+    real, new = Examples(train_digits.pixels, train_digits.labels), Examples(made.pixels, made.labels)
+    how = Learning(6e-3, made=0.25, moves=True)
+    with_made = [learn(real, new, how, classes=10, seed=seed).predict(held_digits.pixels) for seed in (6, 7)]
+    assert found.right.ours.value == pytest.approx(np.mean([said == held_digits.labels for said in with_made]))
     assert found.right.more_is_better
+
+
+def test_uneven_classes_do_not_ask_for_more(
+    model: Model, train_digits: ImageCollection, held_digits: ImageCollection, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[int] = []
+
+    def augment(real: ImageCollection, model: Model, *, per_class: int, seed: int) -> zpinch.Augmented:
+        asked.append(per_class)
+        return zpinch.augment(real, model, per_class=per_class, seed=seed)
+
+    monkeypatch.setattr(verbs, "augment", augment)
+    rare = np.flatnonzero(train_digits.labels == 3)[:2]
+    uneven = train_digits[np.sort(np.append(np.flatnonzero(train_digits.labels != 3), rare))]
+    found = augmentation(model, uneven, held_digits, seed=0)
+    assert asked == [len(uneven) // 10 * 3 // 2]
+    assert found.made <= len(uneven)
 
 
 def test_augmentation_is_judged():

@@ -162,7 +162,9 @@ def decompress(
     ] = None,
     realism: Annotated[
         float | None,
-        Parameter(help="0, the least error, to 1, what the critic accepts; the model's own is 0 unless it says else."),
+        Parameter(
+            help="0, the least error, to 1, what the critic accepts. By default the model's own: of fusion 0.5, else 0."
+        ),
     ] = None,
     salvage: Annotated[
         bool,

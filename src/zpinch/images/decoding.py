@@ -27,8 +27,9 @@ SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm", ".pnm"}
 )
 MAX_PIXELS = 1 << 25  # 100 MB as RGB; below Pillow's own limit, so its warning never decides
-BARE_PIXELS = 1 << 23  # that any file may claim, 58 bytes of WebP too: decoding them takes less than 64 MiB
-PIXELS_A_BYTE = 2048  # of more; a blank grey PNG has half as many
+# What any file may claim, 34 bytes of WebP too: decoding it takes less than 64 MiB. More must have bytes behind it.
+BARE_PIXELS, BARE_GREY_PIXELS = 1 << 21, 1 << 24
+PIXELS_A_BYTE = 2048  # a blank grey PNG has half as many
 SIDES = (8, 128)  # the sides that zpinch's models take
 
 # What Pillow logs of damaged files is in our errors, too; where nobody listens it would go to the terminal.
@@ -133,8 +134,11 @@ def _opened(file: BinaryIO, name: str) -> Generator[Image.Image]:
                 width, height = image.size
                 if width * height > MAX_PIXELS:
                     raise LimitError(f"{name} is {width}x{height}; the limit is {MAX_PIXELS:,} pixels an image")
-                if width * height > max(BARE_PIXELS, PIXELS_A_BYTE * length):
-                    raise LimitError(f"{name} claims to be {width}x{height} in {length:,} bytes, which no picture is")
+                bare = BARE_GREY_PIXELS if image.mode in ("1", "L") else BARE_PIXELS
+                if width * height > max(bare, PIXELS_A_BYTE * length):
+                    raise LimitError(
+                        f"{name} claims to be {width}x{height}, more than is decoded from so few bytes ({length:,})"
+                    )
                 yield image
         except (ImageError, LimitError):
             raise

@@ -252,7 +252,10 @@ def augmentation(model: Model, training: ImageCollection, test: ImageCollection,
     held = np.bincount(real.labels, minlength=len(real.class_names))
     if held.min() < 2:  # augment asks for two of each class
         return None
-    made = augment(real, model, per_class=int(held.max()) + len(real) // (2 * len(held)), seed=seed).images[len(real) :]
+    mean = len(real) // len(
+        held
+    )  # of uneven classes the small ones get most; half as many as are there, in all, and more
+    made = augment(real, model, per_class=mean + max(1, mean // 2), seed=seed).images[len(real) :]
     ways = {
         "real and made images": Learning(RATE, made=MADE_SHARE, moves=True),
         "real images alone": Learning(RATE, moves=True),

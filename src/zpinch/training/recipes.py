@@ -67,7 +67,7 @@ FUSION = Recipe(
     name="fusion",
     meaning="contractive autoencoder, critic and prior as one model: compresses and generates",
     objective=Objective(rate=0.028, contraction=7e-5, adversarial=0.005),
-    realism=0.5,  # half a percent more error than at 0, less than half of the distance in features
+    realism=0.5,  # half a percent more error than at 0, half of the distance in features
 )
 AUTOENCODER = Recipe(
     name="autoencoder",
