@@ -252,9 +252,7 @@ def augmentation(model: Model, training: ImageCollection, test: ImageCollection,
     held = np.bincount(real.labels, minlength=len(real.class_names))
     if held.min() < 2:  # augment asks for two of each class
         return None
-    mean = len(real) // len(
-        held
-    )  # of uneven classes the small ones get most; half as many as are there, in all, and more
+    mean = len(real) // len(held)  # half as many images again; somewhat more where classes are uneven
     made = augment(real, model, per_class=mean + max(1, mean // 2), seed=seed).images[len(real) :]
     ways = {
         "real and made images": Learning(RATE, made=MADE_SHARE, moves=True),
