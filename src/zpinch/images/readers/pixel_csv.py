@@ -134,7 +134,7 @@ def _read_form(line: str, where: str, size: tuple[int, int] | None) -> Form:
         edges = (first, last) if first <= last else ()
         # In a header "digit, pixel0, pixel1": the one whose name ends in no number. Without one: the one with words.
         odd = [at for at in edges if (not names[at][-1:].isdigit() if has_header else at in words)]
-        odd = odd or ([] if has_header or words else [edges[0]])
+        odd = odd or ([] if has_header or words else list(edges[:1]))
         label = odd[0] if len(odd) == 1 and sides(odd[0]) else None
     pixels = pixels_without(label)
     if not pixels:
