@@ -71,7 +71,8 @@ def test_a_mix_is_the_decoded_point_between_its_sources(model: Model, rare: Imag
         z = model.encoder(torch.from_numpy(rare.pixels).float() / 255)
         a = torch.from_numpy(found.weights[mixes])[:, None, None, None]
         between = torch.lerp(z[first], z[second], a)
-        again = model.generator(between, torch.zeros(len(mixes)), torch.zeros(len(mixes)))
+        realism = torch.full((len(mixes),), model.config.realism)
+        again = model.generator(between, realism, torch.zeros(len(mixes)))
     assert np.abs(found.images.pixels[mixes] - 255 * again.numpy()).max() <= 1
     assert (found.sources[found.origin == "real"] == -1).all()
 
