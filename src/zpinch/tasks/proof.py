@@ -135,7 +135,7 @@ def prove_worth(
     """images: the set, real ones (n of them) first; sources: (len, 2) as `Augmented` has them."""
     assert images.labels is not None
     assert test.labels is not None
-    count, classes = int(is_real.sum()), len(images.class_names)
+    count = int(is_real.sum())
     real, made = images[:count], images[count:]
     arms: list[Arm] = []
     right: dict[str, NDArray[np.float64]] = {}
@@ -144,15 +144,9 @@ def prove_worth(
         phase(f"choosing how to learn from: {name}")
         chosen, held_out = tuned(start, images, count, sources, seed=seed)
         phase(f"learning from: {name}")
-        runs = [
-            learn(examples(real), examples(made), chosen, classes=classes, seed=seed + 1 + i, steps=STEPS).predict(
-                test.pixels
-            )
-            == test.labels
-            for i in range(repeats)
-        ]
-        right[name] = np.stack(runs) * weights
-        by_class = tuple(float(np.mean(np.stack(runs)[:, test.labels == c])) for c in np.unique(test.labels))
+        runs = named_right(real, made, test, chosen, repeats=repeats, seed=seed)
+        right[name] = runs * weights
+        by_class = tuple(float(np.mean(runs[:, test.labels == c])) for c in np.unique(test.labels))
         arms.append(Arm(name, chosen, held_out, *of_runs(right[name]), by_class))
     better = {
         has_made: max((arm for arm in arms if bool(arm.learning.made) == has_made), key=lambda arm: arm.held_out).name
@@ -170,6 +164,15 @@ def prove_worth(
         repeats=repeats,
         protocol=protocol_of(model, real),
     )
+
+
+def named_right(
+    real: ImageCollection, made: ImageCollection, test: ImageCollection, how: Learning, *, repeats: int, seed: int
+) -> NDArray[np.bool_]:
+    """Which test images a classifier of real and made images names right, (repeats, n): each begins elsewhere."""
+    known, new, classes = examples(real), examples(made), len(real.class_names)
+    runs = (learn(known, new, how, classes=classes, seed=seed + 1 + i, steps=STEPS) for i in range(repeats))
+    return np.stack([run.predict(test.pixels) == test.labels for run in runs])
 
 
 def tuned(

@@ -14,7 +14,7 @@ from scipy.stats import betabinom, rankdata
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
-from zpinch.evaluation.classifier import Examples, Learning, learn
+from zpinch.evaluation.classifier import Learning
 from zpinch.evaluation.oddness import score
 from zpinch.evaluation.sampling import draw
 from zpinch.images import ImageCollection
@@ -25,6 +25,7 @@ from zpinch.tasks.complete import complete
 from zpinch.tasks.embed import embed
 from zpinch.tasks.figures import Augmentation, Completion, Contest, Features, Oddness, Promise, Score
 from zpinch.tasks.masking import WORDS
+from zpinch.tasks.proof import named_right
 
 NEIGHBOURS = 3
 QUERIES, GALLERY = 2_000, 5_000  # test and training images of features
@@ -50,6 +51,12 @@ def some(images: ImageCollection, most: int) -> ImageCollection:
     return images[draw(len(images), max(NEIGHBOURS, min(most, VALUES // images.pixels[0].size)))]
 
 
+def share_classes(training: ImageCollection, test: ImageCollection) -> bool:
+    """Whether both are labelled, with the same two classes or more."""
+    is_labelled = training.labels is not None and test.labels is not None
+    return is_labelled and training.class_names == test.class_names and len(test.class_names) > 1
+
+
 def flat(pixels: Pixels) -> Rows:
     """(n, channels, height, width) -> (n, values) in [0, 1]."""
     return pixels.reshape(len(pixels), -1).astype(np.float32) / np.float32(255)
@@ -70,9 +77,7 @@ def contest(measured: str, values: Mapping[str, Doubles], *, more_is_better: boo
 
 def features(model: Model, training: ImageCollection, test: ImageCollection) -> Features | None:
     """Classes by nearest neighbours: by the model's features, by PCA of as many dimensions, and by pixels."""
-    if model.encoder is None or training.labels is None or test.labels is None or len(training) < NEIGHBOURS:
-        return None
-    if training.class_names != test.class_names or len(test.class_names) < 2:
+    if model.encoder is None or len(training) < NEIGHBOURS or not share_classes(training, test):
         return None
     gallery, queries = some(training, GALLERY), some(test, QUERIES)
     ours = embed(gallery, model).features, embed(queries, model).features
@@ -243,9 +248,7 @@ def expected(pca: PCA, count: int, images: Rows, hole: Bools) -> Rows:
 
 def augmentation(model: Model, training: ImageCollection, test: ImageCollection, *, seed: int) -> Augmentation | None:
     """A small classifier that learns from real images, shifted and turned, with made ones among them and without."""
-    if model.encoder is None or not model.can_sample or training.labels is None or test.labels is None:
-        return None
-    if training.class_names != test.class_names or len(test.class_names) < 2:
+    if model.encoder is None or not model.can_sample or not share_classes(training, test):
         return None
     real, asked = some(training, LEARNED), some(test, JUDGED)
     assert real.labels is not None
@@ -258,14 +261,7 @@ def augmentation(model: Model, training: ImageCollection, test: ImageCollection,
         "real and made images": Learning(RATE, made=MADE_SHARE, moves=True),
         "real images alone": Learning(RATE, moves=True),
     }
-    right = {name: rightness(real, made, asked, how, seed=seed) for name, how in ways.items()}
+    right = {
+        name: named_right(real, made, asked, how, repeats=REPEATS, seed=seed).mean(0) for name, how in ways.items()
+    }
     return Augmentation(len(asked), len(real), len(made), REPEATS, contest("right", right, more_is_better=True))
-
-
-def rightness(
-    real: ImageCollection, made: ImageCollection, asked: ImageCollection, how: Learning, *, seed: int
-) -> Doubles:
-    """The share of classifiers that name each image's class, (n,)."""
-    known, new = (Examples(part.pixels, np.asarray(part.labels)) for part in (real, made))
-    runs = (learn(known, new, how, classes=len(real.class_names), seed=seed + 1 + i) for i in range(REPEATS))
-    return np.mean([run.predict(asked.pixels) == asked.labels for run in runs], axis=0)
