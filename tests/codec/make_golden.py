@@ -19,6 +19,7 @@ from zpinch.codec.block import join_symbols
 from zpinch.codec.coder import encode
 from zpinch.codec.container import Block
 from zpinch.codec.layout import BLOCK, BLOCK_SYNC, END, END_MAGIC, FOOTER, FOOTER_SYNC
+from zpinch.codec.tables import CodeTables
 from zpinch.model.storage import integer_tensors
 
 
@@ -26,8 +27,7 @@ def make_latent(folder: Path) -> None:
     rng = np.random.default_rng(1)
     tables = make_tables(rng, 3, 4, 15, 0.5)
     labels = rng.integers(0, 3, 40).astype(np.int32)
-    drawn = [[rng.choice(16, size=2, p=t / 2**24) for t in tables.weights[label]] for label in labels]
-    codes = np.array(drawn, np.int32).reshape(40, 4, 1, 2) + tables.first[:, None, None]
+    codes = drawn_from(tables, labels, rng)
     codes[30:] = rng.integers(-100_000, 100_000, size=(10, 4, 1, 2))  # these ten are stored
     names = tuple(f"{'abc'[label]}/{number:04}.png" for number, label in enumerate(labels))
     blocks = [Block(codes[a:b], labels[a:b], names[a:b]) for a, b in ((0, 16), (16, 30), (30, 40))]
@@ -39,16 +39,7 @@ def make_latent(folder: Path) -> None:
     footer = data.rindex(FOOTER_SYNC)
     golden = folder / "golden" / "latent-v1.zpn"
     write_new(golden, data)
-    np.savez_compressed(
-        golden.with_suffix(".npz"),
-        weights=tables.weights,
-        first=tables.first,
-        label_weights=tables.label_weights,
-        codes=codes,
-        labels=labels,
-        names=np.array(names),
-        payload=np.frombuffer(encode(codes[:16], labels[:16], tables), np.uint8),
-    )
+    keep_expected(golden, tables, codes, labels, names, first_block=16)
 
     def forged(block: bytes, images: int) -> bytes:
         """One block, every checksum right."""
@@ -117,8 +108,7 @@ def make_solid(folder: Path) -> None:
     rng = np.random.default_rng(3)
     tables = make_tables(rng, 3, 4, 15, 0.5)
     labels = rng.integers(0, 3, 72).astype(np.int32)
-    drawn = [[rng.choice(16, size=2, p=t / 2**24) for t in tables.weights[label]] for label in labels]
-    codes = np.array(drawn, np.int32).reshape(72, 4, 1, 2) + tables.first[:, None, None]
+    codes = drawn_from(tables, labels, rng)
     codes[24:48], labels[24:48] = codes[24], labels[24]
     codes[48:] = rng.integers(-(1 << 20), (1 << 20) + 1, size=(1, 4, 1, 2))
     names = tuple(f"{'abc'[label]}/{number:04}.png" for number, label in enumerate(labels))
@@ -126,6 +116,19 @@ def make_solid(folder: Path) -> None:
     header = header_for(blocks[0], block_images=24, class_names=("a", "b", "c"), created_by="zpinch 0.2.0")
     golden = folder / "golden" / "solid-codes-v1.zpn"
     write_new(golden, write_archive(header, tables, blocks))
+    keep_expected(golden, tables, codes, labels, names, first_block=24)
+
+
+def drawn_from(tables: CodeTables, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Codes (n, 4, 1, 2) that the tables expect."""
+    drawn = [[rng.choice(16, size=2, p=t / 2**24) for t in tables.weights[label]] for label in labels]
+    return np.array(drawn, np.int32).reshape(-1, 4, 1, 2) + tables.first[:, None, None]
+
+
+def keep_expected(
+    golden: Path, tables: CodeTables, codes: np.ndarray, labels: np.ndarray, names: tuple[str, ...], *, first_block: int
+) -> None:
+    """Beside the archive, what must come out of it."""
     np.savez_compressed(
         golden.with_suffix(".npz"),
         weights=tables.weights,
@@ -134,7 +137,7 @@ def make_solid(folder: Path) -> None:
         codes=codes,
         labels=labels,
         names=np.array(names),
-        payload=np.frombuffer(encode(codes[:24], labels[:24], tables), np.uint8),
+        payload=np.frombuffer(encode(codes[:first_block], labels[:first_block], tables), np.uint8),
     )
 
 

@@ -5,7 +5,6 @@ What the reader accepts, the independent reader in tests/oracles must accept wit
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import struct
@@ -20,6 +19,7 @@ from hostile_images import Input, Target
 from mutations import NUMBERS, mutated
 from read_archive import read_archive
 
+from zpinch.codec.block import from_planes, from_zigzag, hash_symbols
 from zpinch.codec.canonical import to_json
 from zpinch.codec.container import ArchiveReader, Block
 from zpinch.codec.layout import BLOCK, BLOCK_SYNC, CRC, END, END_MAGIC, FOOTER, FOOTER_SYNC, HEADER, MAGIC, VERSION
@@ -122,9 +122,8 @@ def symbols_hash(planes: bytes, *, is_zigzag: bool) -> bytes:
     """Of the symbols of 16 images of the golden archive; of planes of another size anything."""
     if len(planes) != 4 * 16 * 9:
         return bytes(8)
-    found = np.frombuffer(planes, np.uint8).reshape(4, -1).T.copy().view("<u4").ravel().astype(np.int64)
-    symbols = np.where(found % 2, -(found + 1) // 2, found // 2) if is_zigzag else found
-    return hashlib.blake2b(symbols.astype("<i4").tobytes(), digest_size=8).digest()
+    symbols = from_planes(planes, 16 * 9)
+    return hash_symbols(from_zigzag(symbols) if is_zigzag else symbols)
 
 
 @lru_cache

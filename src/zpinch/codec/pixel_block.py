@@ -53,12 +53,8 @@ def unpack_pixels(
     kind: int, payload: bytes, count: int, header: ArchiveHeader, net: ExactNet
 ) -> tuple[Pixels, Labels | None]:
     """The pixels (count, *image_shape) and labels (count,) of a payload."""
-    if kind == STORED:
-        payload = unpack(payload, header.symbol_bytes(count))
-    if kind == SOLID:
-        payload = from_solid_order(unpack_solid(payload, header.symbol_bytes(count)), count, header)
     if kind != RANGE_CODED:
-        return split_symbols(payload, count, header)
+        return split_symbols(unpack_symbols(kind, payload, count, header), count, header)
     if len(payload) < 4 or len(payload) != 4 + 4 * struct.unpack_from("<I", payload)[0]:
         raise CorruptArchive("has sections that do not fill its payload")
     decoder = RangeDecoder(np.frombuffer(payload, dtype="<u4", offset=4).astype(np.uint32))
@@ -67,6 +63,18 @@ def unpack_pixels(
     if not decoder.is_exhausted():
         raise CorruptArchive("has data left over after its last pixel")
     return pixels, labels
+
+
+def unpack_symbols(kind: int, payload: bytes, count: int, header: ArchiveHeader) -> bytes:
+    """Symbols that are packed or raw, not coded."""
+    size = header.symbol_bytes(count)
+    if kind == STORED:
+        payload = unpack(payload, size)
+    elif kind == SOLID:
+        payload = unpack_solid(payload, size)
+    if len(payload) != size:
+        raise CorruptArchive("holds another number of stored pixels than it should")
+    return from_solid_order(payload, count, header) if kind == SOLID else payload
 
 
 def solid_order(symbols: bytes, count: int, header: ArchiveHeader) -> bytes:
@@ -81,9 +89,7 @@ def solid_order(symbols: bytes, count: int, header: ArchiveHeader) -> bytes:
 
 
 def from_solid_order(data: bytes, count: int, header: ArchiveHeader) -> bytes:
-    """The symbols that were put into this order. Data of another length comes back as it is."""
-    if len(data) != header.symbol_bytes(count):
-        return data
+    """The symbols that were put into this order."""
     channels, height, width = header.image_shape
     values = count * height * width * channels
     turned = np.frombuffer(data, np.uint8, values).reshape(count, height, width, channels).copy()
@@ -94,8 +100,6 @@ def from_solid_order(data: bytes, count: int, header: ArchiveHeader) -> bytes:
 
 
 def split_symbols(symbols: bytes, count: int, header: ArchiveHeader) -> tuple[Pixels, Labels | None]:
-    if len(symbols) != header.symbol_bytes(count):
-        raise CorruptArchive("holds another number of stored pixels than it should")
     values = count * int(np.prod(header.image_shape))
     pixels = np.frombuffer(symbols, np.uint8, values).reshape(count, *header.image_shape).copy()
     if header.max_error and not np.array_equal(exact.within(pixels, header.max_error), pixels):
