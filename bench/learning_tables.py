@@ -2,33 +2,38 @@
 
 from collections.abc import Sequence
 from statistics import mean, stdev
+from typing import Any
 
 from markdown_table import NONE, SETS, at, foot, result, shown, table
+
+Columns = dict[str, tuple[str, str]]  # by the key in a result: what a column is called, and how a value is shown
+
+FIGURES: Columns = {
+    "mse": ("mse", ".4f"),
+    "bits": ("bits / image", ".1f"),
+    "rfcd": ("rFCD", ".2f"),
+    "fcd": ("sample FCD", ".1f"),
+    "precision": ("precision", ".2f"),
+    "recall": ("recall", ".2f"),
+}
+
+
+def titles(columns: Columns) -> list[str]:
+    return [title for title, _ in columns.values()]
+
+
+def figures(row: dict[str, Any], columns: Columns) -> list[str]:
+    return [shown(row.get(key), spec) for key, (_, spec) in columns.items()]
 
 
 def ablation(name: str = "ablation") -> str:
     found = at(result(name), "rows") or [{"name": "fusion (default)"}]
-    specs = {
-        "mse": ".4f",
-        "bits": ".1f",
-        "rfcd": ".2f",
-        "fcd": ".1f",
-        "precision": ".2f",
-        "recall": ".2f",
-        "jacobian": ".3g",
-    }
-    rows = [[row["name"], *(shown(row.get(key), spec) for key, spec in specs.items())] for row in found]
-    heads = ["", "mse", "bits / image", "rFCD", "sample FCD", "precision", "recall", "contraction C"]
-    return table(heads, rows) + foot([name])
+    columns = FIGURES | {"jacobian": ("contraction C", ".3g")}
+    return table(["", *titles(columns)], [[row["name"], *figures(row, columns)] for row in found]) + foot([name])
 
 
-FUSING = {  # the columns of bench/fusing.py: how a value is shown, and what the column is called
-    "mse": ("mse", ".4f"),
-    "bits": ("bits / image", ".1f"),
-    "rfcd": ("rFCD", ".2f"),
+FUSING = FIGURES | {
     "fcd": ("sample FCD", ".2f"),
-    "precision": ("precision", ".2f"),
-    "recall": ("recall", ".2f"),
     "probe": ("linear error", ".1%"),
     "noise 0.1": ("under noise 0.1", ".1%"),
     "noise 0.3": ("under noise 0.3", ".1%"),
@@ -47,7 +52,7 @@ def fusing() -> str:
             seeds = [row for row in found if row["row"] == term]
             cells = [spread([row[key] for row in seeds], spec) for key, (_, spec) in FUSING.items()]
             rows.append([title, term, *cells])
-    heads = ["", "", *(head for head, _ in FUSING.values())]
+    heads = ["", "", *titles(FUSING)]
     return table(heads, rows or [[NONE] * len(heads)]) + foot(f"fusing-{name}" for name in SETS)
 
 
@@ -120,33 +125,30 @@ def reliability() -> str:
 
 def small() -> str:
     """Few images, in equal processor seconds: bench/small.py."""
-    specs = {"mse": ".4f", "bits": ".1f", "rfcd": ".2f", "fcd": ".1f", "precision": ".2f", "recall": ".2f"}
-    specs |= {"nearest": ".2f", "seconds": ".0f"}
-    rows = [
-        [
-            f"{row['images']:,} of {SETS[row['data']]}",
-            row["method"],
-            *(shown(row[key], spec) for key, spec in specs.items()),
-        ]
-        for row in sorted(
-            at(result("small"), "rows") or [], key=lambda row: (row["data"] != "mnist", row["images"], row["method"])
-        )
-    ]
-    heads = ["", "method", "mse", "bits / image", "rFCD", "sample FCD", "precision", "recall", "nearest", "seconds"]
+    columns = FIGURES | {"nearest": ("nearest", ".2f"), "seconds": ("seconds", ".0f")}
+    found = sorted(
+        at(result("small"), "rows") or [], key=lambda row: (row["data"] != "mnist", row["images"], row["method"])
+    )
+    rows = [[f"{row['images']:,} of {SETS[row['data']]}", row["method"], *figures(row, columns)] for row in found]
+    heads = ["", "method", *titles(columns)]
     return table(heads, rows or [[NONE] * len(heads)]) + foot(["small"])
 
 
 def learn() -> str:
     """zpinch beside every library a person would pick, in equal minutes: bench/learn.py."""
-    specs = {"mse": ".4f", "bits": ".1f", "rfcd": ".2f", "fcd": ".1f", "precision": ".2f", "recall": ".2f"}
-    specs |= {"nearest": ".2f", "seconds": ",.0f", "images_per_second": ",.0f", "peak_mib": ",.0f", "lines": "d"}
+    columns = FIGURES | {
+        "nearest": ("nearest", ".2f"),
+        "seconds": ("seconds", ",.0f"),
+        "images_per_second": ("training, images/s", ",.0f"),
+        "peak_mib": ("peak MiB", ",.0f"),
+        "lines": ("lines of code", "d"),
+    }
     rows: list[Sequence[str]] = []
     names = [f"learn-{name}-{minutes}" for name in SETS for minutes in (5, 30)]
     for file in names:
         found = result(file)
         for row in sorted(at(found, "rows") or [], key=lambda row: row["fcd"]):
             title = f"{SETS[found['data']]}, {found['minutes']:g} minutes"
-            rows.append([title, row["method"], *(shown(row.get(key), spec) for key, spec in specs.items())])
-    heads = ["", "", "mse", "bits / image", "rFCD", "sample FCD", "precision", "recall", "nearest"]
-    heads += ["seconds", "training, images/s", "peak MiB", "lines of code"]
+            rows.append([title, row["method"], *figures(row, columns)])
+    heads = ["", "", *titles(columns)]
     return table(heads, rows or [[NONE] * len(heads)]) + foot(names)
