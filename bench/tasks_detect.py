@@ -27,6 +27,7 @@ from peers.pyod_autoencoder import pyod_autoencoder
 from record import record, typed
 from side_by_side import side_by_side
 from tasks_models import add_length, length, trained
+from zpinch.model.calibration import SCORES
 from zpinch.tasks.detect import Detection
 
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "detect.png"
@@ -76,10 +77,9 @@ def every_oddness(
 
 
 def alone(model: zpinch.Model, scores: Oddness) -> dict[str, Oddness]:
-    """What each of the three scores says by itself."""
-    names = ("bits", "error", "critic")
-    only = [np.where(np.arange(3) == j, scores, np.nan) for j in range(3)]
-    return {f"zpinch, {name} alone": model.calibration.oddness(one) for name, one in zip(names, only, strict=True)}
+    """What each of the four scores says by itself."""
+    only = [np.where(np.arange(len(SCORES)) == j, scores, np.nan) for j in range(len(SCORES))]
+    return {f"zpinch, {name} alone": model.calibration.oddness(one) for name, one in zip(SCORES, only, strict=True)}
 
 
 def compared(

@@ -46,7 +46,7 @@ def test_scores_are_what_they_are_called(model: Model, held_digits: ImageCollect
     x = held_digits.pixels[:6]
     found = zpinch.detect(held_digits[:6], model, false_alarms=0.1).scores
     z = model.encode(x).reshape(6, -1) * model.config.step
-    density = model.calibration.density
+    density = model.calibration.normals.density
     share, weight, mean, factor = (
         density.get_buffer(n).double().numpy() for n in ("share", "weight", "mean", "factor")
     )
@@ -57,12 +57,13 @@ def test_scores_are_what_they_are_called(model: Model, held_digits: ImageCollect
     )
     np.testing.assert_allclose(found[:, 0], -np.log2(mass * model.config.step ** z.shape[1]), rtol=1e-6)
     apart = (x.astype(float) - model.decode(model.encode(x))) / 255
-    usual = model.calibration.residual
+    usual = model.calibration.normals.residual
     weighed = apart[:, 0] ** 2 / (usual + 0.1 * usual.mean() + 1e-6)
     np.testing.assert_allclose(found[:, 1], weighed.mean((1, 2)), rtol=1e-6)
     with torch.inference_mode():
         said = model.critic(torch.from_numpy(x).float() / 255, torch.full((6,), model.config.labels))
     np.testing.assert_allclose(found[:, 2], said, atol=1e-4)
+    np.testing.assert_array_equal(found[:, 3], model.calibration.normals.lof(model.encode(x)))
 
 
 def test_what_training_stored_is_what_use_gives(model: Model, train_digits: ImageCollection):
@@ -93,13 +94,13 @@ def test_odd_images_come_first(model: Model, normal: ImageCollection, odd: np.nd
     assert found.p_values[240:].max() == pytest.approx(1 / 81)
 
 
-def test_an_archive_of_codes_is_judged_by_its_bits(model: Model, held_digits: ImageCollection, tmp_path: Path):
+def test_an_archive_of_codes_is_judged_by_bits_and_lof(model: Model, held_digits: ImageCollection, tmp_path: Path):
     zpinch.compress(held_digits, model, tmp_path / "a.zpn")
     found = zpinch.detect(tmp_path / "a.zpn", model, tmp_path / "odd.csv", false_alarms=0.1)
-    bits = zpinch.detect(held_digits, model, false_alarms=0.1).scores[:, 0]
-    assert np.isnan(found.scores[:, 1:]).all()
-    np.testing.assert_allclose(found.scores[:, 0], bits, rtol=1e-6)
-    assert "bits alone" in found.notes[0]
+    whole = zpinch.detect(held_digits, model, false_alarms=0.1).scores
+    assert np.isnan(found.scores[:, 1:3]).all()
+    np.testing.assert_allclose(found.scores[:, [0, 3]], whole[:, [0, 3]], rtol=1e-6)
+    assert "codes alone" in found.notes[0]
     with (tmp_path / "odd.csv").open() as file:
         assert {(row["error"], row["critic"]) for row in csv.DictReader(file)} == {("", "")}
     zpinch.compress(held_digits, model, tmp_path / "fine.zpn", quality=5)
@@ -114,11 +115,13 @@ def test_the_table_and_the_picture(model: Model, normal: ImageCollection, odd: n
     found = zpinch.detect(images, model, tmp_path / "o.csv", false_alarms=0.05, picture=tmp_path / "o.png")
     with (tmp_path / "o.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["name", "p_value", "is_odd", "oddness", "bits", "error", "critic"]
+    assert list(rows[0]) == ["name", "p_value", "is_odd", "oddness", "bits", "error", "critic", "lof"]
     assert [row["name"] for row in rows] == [str(i) for i in range(43)]
     assert [float(row["p_value"]) for row in rows] == found.p_values.tolist()
     assert [row["is_odd"] == "True" for row in rows] == found.is_odd.tolist()
-    assert np.allclose([[float(row[name]) for name in ("bits", "error", "critic")] for row in rows], found.scores)
+    assert np.allclose(
+        [[float(row[name]) for name in ("bits", "error", "critic", "lof")] for row in rows], found.scores
+    )
     with Image.open(tmp_path / "o.png") as sheet:
         assert sheet.size == (20 * 57 - 1, 3 * 57 - 1)
         shown = np.asarray(sheet)[:56:2, :56:2]
@@ -136,10 +139,10 @@ def test_the_map_shows_where_an_image_is_odd():
     assert found[6, 6] < 1
 
 
-def test_a_recipe_without_critic_is_judged_by_two_scores(unlabelled: Path, held_digits: ImageCollection):
+def test_a_recipe_without_critic_is_judged_by_the_other_scores(unlabelled: Path, held_digits: ImageCollection):
     found = zpinch.detect(held_digits, unlabelled, false_alarms=0.1)
     assert np.isnan(found.scores[:, 2]).all()
-    assert np.isfinite(found.scores[:, :2]).all()
+    assert np.isfinite(found.scores[:, [0, 1, 3]]).all()
     assert len(set(found.oddness.tolist())) > 10
 
 

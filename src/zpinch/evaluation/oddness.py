@@ -1,9 +1,10 @@
-"""Three scores of an image, each low for normal ones: bits of its code, error of its reconstruction, the critic's word.
+"""Four scores of an image: bits of its code, error of its reconstruction, the critic's word, how far out its code lies.
 
 The same function scores the normal images at the end of training and whatever is looked at afterwards.
 """
 
 from copy import deepcopy
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -11,40 +12,50 @@ from numpy.typing import NDArray
 
 from zpinch.evaluation.sampling import draw
 from zpinch.images.collection import Pixels
-from zpinch.model.calibration import CRITIC, SCORES, Calibration, Doubles
+from zpinch.model.calibration import BITS, CRITIC, ERROR, LOF, SCORES, Calibration, Doubles, Normals
 from zpinch.model.model import Model, needed
 from zpinch.model.prior.sampler import MixtureSampler
 
+Codes: TypeAlias = NDArray[np.int32]
+
 BATCH = 256
-REFERENCE = 2_000  # training images that give the scores their scale, at most
+REFERENCE = 2_000  # training images that give the scores their scale and are neighbours, at most
 FLOOR = 0.1  # of the mean error, added to each pixel's: a border that is always black makes none infinitely odd
 
 
-def score(model: Model, density: MixtureSampler, residual: Doubles, pixels: Pixels) -> Doubles:
-    """(n, 3): bits, error, critic of images (n, channels, height, width) uint8. NaN where the model has no critic.
+def score(model: Model, normals: Normals, pixels: Pixels) -> Doubles:
+    """(n, 4): bits, error, critic, lof of images (n, channels, height, width) uint8.
 
     bits: ideal code length under the density. error: mean over pixels of the squared error, in multiples of what is
-    usual at that pixel; about 1. critic: its logit, higher for what looks real.
+    usual at that pixel; about 1. critic: its logit, higher for what looks real; NaN where the model has none.
+    lof: local outlier factor of the code among those of normal images; NaN where the model knows none of these.
     """
     codes = model.encode(pixels)
-    return scores_of(model, density, residual, pixels, codes, model.decode(codes))
+    return scores_of(model, normals, codes, pixels, model.decode(codes))
 
 
-def scores_of(
-    model: Model, density: MixtureSampler, residual: Doubles, pixels: Pixels, codes: NDArray[np.int32], found: Pixels
-) -> Doubles:
+def scores_of(model: Model, normals: Normals, codes: Codes, pixels: Pixels, found: Pixels) -> Doubles:
     """The same, of images whose codes (n, *code) are known, and what the model makes of these."""
-    scores = np.full((len(pixels), len(SCORES)), np.nan)
+    scores = score_codes(model, normals, codes)
     for start in range(0, len(pixels), BATCH):
         few = slice(start, start + BATCH)
-        scores[few, 0] = bits_of(model, density, codes[few])
-        scores[few, 1] = odd_pixels(residual, squared_error(pixels[few], found[few])).mean((1, 2))
+        scores[few, ERROR] = odd_pixels(normals.residual, squared_error(pixels[few], found[few])).mean((1, 2))
         if model.critic is not None:
             scores[few, CRITIC] = logits(model, pixels[few])
     return scores
 
 
-def bits_of(model: Model, density: MixtureSampler, codes: NDArray[np.int32]) -> Doubles:
+def score_codes(model: Model, normals: Normals, codes: Codes) -> Doubles:
+    """What can be said of codes (n, *code) without their images, (n, 4): bits and lof; NaN for the others."""
+    scores = np.full((len(codes), len(SCORES)), np.nan)
+    for start in range(0, len(codes), BATCH):
+        few = slice(start, start + BATCH)
+        scores[few, BITS] = bits_of(model, normals.density, codes[few])
+        scores[few, LOF] = normals.lof(codes[few])
+    return scores
+
+
+def bits_of(model: Model, density: MixtureSampler, codes: Codes) -> Doubles:
     """-log2 of the density's mass in the cell of a code, (n, *code) -> (n,): its value there times the volume."""
     z = codes.astype(np.float32) * np.float32(model.config.step)
     any_class = np.full(len(z), density.config.labels)
@@ -88,12 +99,15 @@ def logits(model: Model, pixels: Pixels) -> NDArray[np.float32]:
 
 def calibrate(model: Model, density: MixtureSampler, seen: Pixels, unseen: Pixels) -> Calibration:
     """What normal images score. seen: those the mixture was fitted to; unseen: others, which give the threshold."""
-    seen, density = seen[draw(len(seen), REFERENCE)], widened(density, model.config.step)
+    seen = seen[draw(len(seen), REFERENCE)]
     codes = model.encode(seen)
     found = model.decode(codes)
     residual = np.zeros(seen.shape[2:])
     for start in range(0, len(seen), BATCH):
         few = slice(start, start + BATCH)
         residual += squared_error(seen[few], found[few]).sum(0) / len(seen)
-    reference = scores_of(model, density, residual, seen, codes, found)
-    return Calibration(density, residual, reference, score(model, density, residual, unseen))
+    stored = codes.reshape(len(codes), -1).clip(-(1 << 15), (1 << 15) - 1).astype(np.int16)
+    normals = Normals(widened(density, model.config.step), residual, stored)
+    reference = scores_of(model, normals, codes, seen, found)
+    reference[:, LOF] = normals.own_lof()  # each is among the codes: it must not be its own neighbour
+    return Calibration(normals, reference, score(model, normals, unseen))

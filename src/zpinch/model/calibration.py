@@ -1,6 +1,6 @@
-"""What normal images score, and so how odd another is: three scores become one p-value that keeps its promise.
+"""What normal images score, and so how odd another is: four scores become one p-value that keeps its promise.
 
-    scores (n, 3) ─ each against those of training images ─> surprises ─ sum ─> oddness ─ against held-out ─> p
+    scores (n, 4) ─ each against those of training images ─> surprises ─ sum ─> oddness ─ against held-out ─> p
 
 Each score becomes a p-value on normal images; minus the weighted sum of their logarithms is the oddness (Fisher 1925).
 Scores are not independent and the model has seen its training images, so that no table can judge the sum: it becomes
@@ -8,52 +8,111 @@ a conformal p-value on images held out from the training (Vovk et al. 2005; Bate
 P(p <= a) <= a, whatever the scores are worth. The rule was chosen on Fashion-MNIST: docs/detect.md says how.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+from sklearn.neighbors import LocalOutlierFactor
 from torch import Tensor
 
 from zpinch.model.encoder import Shape
 from zpinch.model.prior.sampler import MixtureSampler, MixtureSamplerConfig
 
-SCORES = ("bits", "error", "critic")
-WEIGHTS = (1.0, 1.0, 0.25)  # chosen on classes of Fashion-MNIST's training split against the others: docs/detect.md
-CRITIC = SCORES.index("critic")
+SCORES = ("bits", "error", "critic", "lof")
+BITS, ERROR, CRITIC, LOF = range(len(SCORES))
+WEIGHTS = (
+    0.5,
+    1.0,
+    0.25,
+    1.0,
+)  # chosen on classes of Fashion-MNIST's training split against the others: docs/detect.md
+NEAREST = 20  # codes that each is compared with
 TAIL = 0.1  # share of the reference beyond which an exponential tail stands for the steps of its ranks
 
 Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
-    """
-    density    of the latents of normal images: its code lengths are the bits
-    residual   (height, width) float64: mean squared error of each pixel, over the reference
-    reference  (n, 3) float64: scores of images the model was trained on. They give each score its scale
-    held_out   (m, 3): scores of images it was not trained on. They give the threshold
+class Normals:
+    """What an image is scored by, all of it from images the model was trained on.
 
-    A score that a model has no part for is NaN throughout.
+    density    of their latents: its code lengths are the bits
+    residual   (height, width) float64: mean squared error of each pixel
+    codes      (k, d) int16: of some of them. None in models of before 2026-11-27
     """
 
     density: MixtureSampler
     residual: Doubles
+    codes: NDArray[np.int16]
+
+    def __post_init__(self) -> None:
+        if self.residual.ndim != 2 or not np.isfinite(self.residual).all() or (self.residual < 0).any():
+            raise ValueError("its calibration has errors of pixels that are none")
+        if self.codes.shape[1:] != (math.prod(self.density.config.code),) or len(self.codes) == 1:
+            raise ValueError(f"its calibration has codes of shape {self.codes.shape}")
+
+    def lof(self, codes: NDArray[np.integer]) -> Doubles:
+        """Local outlier factors (Breunig et al. 2000) of codes (n, *code) among those of normal images, (n,).
+
+        How much farther from its neighbours than these are from theirs; about 1 for what is no outlier. NaN where no
+        codes of normal images are known.
+        """
+        if not len(self.codes):
+            return np.full(len(codes), np.nan)
+        return -self._outliers.score_samples(distances(codes.reshape(len(codes), -1), self.codes))
+
+    def own_lof(self) -> Doubles:
+        """That of each of the codes among the others, (k,)."""
+        return -self._outliers.negative_outlier_factor_
+
+    @cached_property
+    def _outliers(self) -> LocalOutlierFactor:
+        nearest = min(NEAREST, len(self.codes) - 1)
+        apart = distances(self.codes, self.codes)
+        np.fill_diagonal(apart, 0)
+        return LocalOutlierFactor(nearest, metric="precomputed", novelty=True).fit(apart)
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """
+    normals    what images are scored by
+    reference  (n, 4) float64: scores of images the model was trained on. They give each score its scale
+    held_out   (m, 4): scores of images it was not trained on. They give the threshold
+
+    A score that a model has no part for is NaN throughout. A model of before 2026-11-27 has no last column.
+    """
+
+    normals: Normals
     reference: Doubles
     held_out: Doubles
 
     def __post_init__(self) -> None:
         for name, scores in (("reference", self.reference), ("held_out", self.held_out)):
-            if scores.ndim != 2 or scores.shape[1] != len(SCORES) or not len(scores):
+            if scores.ndim != 2 or scores.shape[1] != self.columns or not len(scores):
                 raise ValueError(f"its calibration has a {name} of shape {scores.shape}")
-        if self.residual.ndim != 2 or not np.isfinite(self.residual).all() or (self.residual < 0).any():
-            raise ValueError("its calibration has errors of pixels that are none")
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything it is made of, by name."""
-        arrays = {"residual": self.residual, "reference": self.reference, "held_out": self.held_out}
-        return {**self.density.state_dict(), **{name: torch.from_numpy(array) for name, array in arrays.items()}}
+        normals = self.normals
+        arrays: dict[str, NDArray[Any]] = {
+            "residual": normals.residual,
+            "reference": self.reference,
+            "held_out": self.held_out,
+            **({"codes": normals.codes} if len(normals.codes) else {}),
+        }
+        return {**normals.density.state_dict(), **{name: torch.from_numpy(array) for name, array in arrays.items()}}
+
+    @property
+    def columns(self) -> int:
+        """How many scores it knows."""
+        return len(SCORES) if len(self.normals.codes) else LOF
 
     @property
     def smallest(self) -> float:
@@ -61,8 +120,8 @@ class Calibration:
         return 1 / (len(self.held_out) + 1)
 
     def oddness(self, scores: Doubles) -> Doubles:
-        """How unlike normal images: (n, 3) -> (n,), at least 0. Scores that are NaN here or there do not count."""
-        known = np.isfinite(self.reference).all(0) & np.isfinite(scores).all(0)
+        """How unlike normal images: (n, 4) -> (n,), at least 0. Scores that are NaN here or there do not count."""
+        known = np.isfinite(self.reference).all(0) & np.isfinite(scores[:, : self.columns]).all(0)
         columns = [
             WEIGHTS[j] * surprise(self._one_sided(scores, j), self._one_sided(self.reference, j))
             for j in np.flatnonzero(known).tolist()
@@ -71,7 +130,7 @@ class Calibration:
 
     def p_values(self, scores: Doubles) -> Doubles:
         """The share of normal images at least as odd, (n,) in (0, 1]: at most a for a share of at most a of them."""
-        held_out = np.where(np.isnan(scores).all(0), np.nan, self.held_out)
+        held_out = np.where(np.isnan(scores[:, : self.columns]).all(0), np.nan, self.held_out)
         return conformal(self.oddness(scores), self.oddness(held_out))
 
     def threshold(self, false_alarms: float) -> float:
@@ -92,8 +151,17 @@ def calibration_of(code: Shape, labels: int, tensors: Mapping[str, Tensor]) -> C
     weight = tensors["weight"]
     density = MixtureSampler(MixtureSamplerConfig(code=code, labels=labels, components=weight.shape[-1]))
     density.load_state_dict({name: tensors[name] for name in density.state_dict()})
-    arrays = {name: tensors[name].double().numpy() for name in ("residual", "reference", "held_out")}
-    return Calibration(density, **arrays)
+    codes = tensors["codes"].numpy() if "codes" in tensors else np.empty((0, math.prod(code)), np.int16)
+    residual, reference, held_out = (tensors[name].double().numpy() for name in ("residual", "reference", "held_out"))
+    return Calibration(Normals(density, residual, codes), reference, held_out)
+
+
+def distances(a: NDArray[np.integer], b: NDArray[np.integer]) -> Doubles:
+    """Of latents that lie anywhere in the cells of codes (n, d) and (m, d): root mean square, in steps, (n, m).
+
+    Else many images of the same code would be infinitely close, and every other image an outlier.
+    """
+    return np.sqrt(cdist(a.astype(np.float64), b.astype(np.float64), "sqeuclidean") + a.shape[1] / 6)
 
 
 def conformal(values: Doubles, normal: Doubles) -> Doubles:

@@ -283,8 +283,9 @@ def assemble(stored: StoredConfig, parts: Mapping[str, Mapping[str, Tensor]]) ->
             model.coders[quality] = Coders(code_tables(arrays_of(tables)), better)
     if "calibration" in parts:
         model.calibration = calibration_of(model.config.code, model.config.labels, parts["calibration"])
-        if model.calibration.residual.shape != model.config.image[1:]:
-            raise ValueError(f"its calibration is for images of {model.calibration.residual.shape}")
+        residual = model.calibration.normals.residual
+        if residual.shape != model.config.image[1:]:
+            raise ValueError(f"its calibration is for images of {residual.shape}")
     if "exact" in parts:
         model.exact = exact_net({key: tensor.numpy() for key, tensor in parts["exact"].items()})
         if model.exact.image_shape != model.config.image:

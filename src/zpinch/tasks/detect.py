@@ -1,7 +1,7 @@
 """Which images are unlike the normal ones, with a promise: of normal images at most so many are called odd.
 
 The model was shown normal images only, and no odd one sets the threshold (model/calibration.py). Of an archive
-that the model wrote the codes are judged, by their bits alone.
+that the model wrote the codes are judged, by two of the four scores.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zpinch.errors import ImageError, ModelError, UsageError
-from zpinch.evaluation.oddness import bits_of, calibrate, odd_pixels, rebuilt, score, squared_error
+from zpinch.evaluation.oddness import calibrate, odd_pixels, rebuilt, score, score_codes, squared_error
 from zpinch.images import ImageCollection, contact_sheet
 from zpinch.images.collection import Pixels
 from zpinch.images.writers.atomic import new_file
@@ -37,7 +37,7 @@ class Detection(NamedTuple):
     p_values: NDArray[np.float64]  # (n,) in (0, 1]: the share of normal images at least as odd
     oddness: NDArray[np.float64]  # (n,): finer than the p-values, which end at 1 / (normal images + 1)
     is_odd: NDArray[np.bool_]
-    scores: NDArray[np.float64]  # (n, 3): bits, error, critic; NaN for what was not looked at
+    scores: NDArray[np.float64]  # (n, 4): bits, error, critic, lof; NaN for what was not looked at
     false_alarms: float
     normal_images: int  # that the promise rests on
     notes: tuple[str, ...]
@@ -84,7 +84,7 @@ def detect(
 
     data: a source as `open_images` takes it (all of its splits), an array, what `open_images` gave, or an archive.
     model: a trained model, or its folder. out: .csv, .npz or .parquet with `name`, `p_value`, `is_odd`, `oddness` and
-    the three scores. normal: normal images that the model was not trained on, instead of those held out from its
+    the four scores. normal: normal images that the model was not trained on, instead of those held out from its
     training. picture: a .png of the oddest images, each over its reconstruction and over a map of its odd pixels.
 
     Raises UsageError when so few false alarms cannot be promised, ModelError when the model has no encoder (recipe gan)
@@ -125,7 +125,7 @@ def looked_at(rows: Rows, calibration: Calibration, false_alarms: float, progres
         progress(len(names), rows.images)
     whole = np.concatenate(scores)
     p_values = calibration.p_values(whole)
-    told = () if rows.step is None else ("Of an archive's codes the bits alone are judged: its pixels are gone.",)
+    told = () if rows.step is None else ("Of an archive the codes alone are judged: its pixels are gone.",)
     detection = Detection(
         names=tuple(names),
         p_values=p_values,
@@ -141,11 +141,9 @@ def looked_at(rows: Rows, calibration: Calibration, false_alarms: float, progres
 
 def scores_of(model: Model, calibration: Calibration, batch: Batch) -> NDArray[np.float64]:
     if batch.pixels is not None:
-        return score(model, calibration.density, calibration.residual, batch.pixels)
+        return score(model, calibration.normals, batch.pixels)
     assert batch.codes is not None
-    scores = np.full((len(batch.codes), len(SCORES)), np.nan)
-    scores[:, 0] = bits_of(model, calibration.density, batch.codes)
-    return scores
+    return score_codes(model, calibration.normals, batch.codes)
 
 
 def calibration_for(model: Model, normal: ImageCollection | str | Path | None) -> Calibration:
@@ -208,7 +206,7 @@ def columns_of(found: Detection) -> dict[str, NDArray[Any]]:
 def write_picture(picture: Path, model: Model, calibration: Calibration, pixels: Pixels, *, force: bool) -> None:
     """The oddest images, each over its reconstruction and over a map of its odd pixels."""
     found = rebuilt(model, pixels)
-    maps = shaded(odd_pixels(calibration.residual, squared_error(pixels, found)))
+    maps = shaded(odd_pixels(calibration.normals.residual, squared_error(pixels, found)))
     rows = [pixels, found, np.repeat(maps[:, None], pixels.shape[1], axis=1)]
     with new_file(picture, force=force) as part:
         contact_sheet(np.concatenate(rows), columns=len(pixels), scale=2).save(part, "PNG")

@@ -117,7 +117,7 @@ def oddness(model: Model, training: ImageCollection, test: ImageCollection, *, s
         return None
 
     def ours(pixels: Pixels) -> Doubles:
-        return score(model, calibration.density, calibration.residual, pixels)
+        return score(model, calibration.normals, pixels)
 
     normal = some(test, JUDGED).pixels
     scores = ours(normal)
