@@ -66,7 +66,7 @@ class Recipe(Frozen):
 FUSION = Recipe(
     name="fusion",
     meaning="contractive autoencoder, critic and prior as one model: compresses and generates",
-    objective=Objective(rate=0.028, contraction=7e-5, adversarial=0.005),
+    objective=Objective(rate=0.036, contraction=7e-5, adversarial=0.005),
     realism=0.5,  # half a percent more error than at 0, half of the distance in features
 )
 AUTOENCODER = Recipe(
