@@ -1,6 +1,6 @@
 """The tables of how models learn and what it takes: what terms buy, alarms, reliability, few images, speed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any
 
@@ -142,13 +142,23 @@ def learn() -> str:
         "images_per_second": ("training, images/s", ",.0f"),
         "peak_mib": ("peak MiB", ",.0f"),
         "lines": ("lines of code", "d"),
+        "reached": ("best peer's FCD after, of its time", ".2f"),
     }
     rows: list[Sequence[str]] = []
     names = [f"learn-{name}-{minutes}" for name in SETS for minutes in (5, 30)]
     for file in names:
         found = result(file)
-        for row in sorted(at(found, "rows") or [], key=lambda row: row["fcd"]):
+        ranked = sorted(at(found, "rows") or [], key=lambda row: row["fcd"])
+        for row in ranked:
             title = f"{SETS[found['data']]}, {found['minutes']:g} minutes"
-            rows.append([title, row["method"], *figures(row, columns)])
+            rows.append([title, row["method"], *figures(row | {"reached": reached(row, ranked)}, columns)])
     heads = ["", "", *titles(columns)]
     return table(heads, rows or [[NONE] * len(heads)]) + foot(names)
+
+
+def reached(row: Mapping[str, Any], ranked: Sequence[Mapping[str, Any]]) -> float | None:
+    """When a run first saw samples as near as the best peer's last ones, in shares of what that peer took."""
+    best = next((other for other in ranked if not other["method"].startswith("zpinch")), None)
+    if best is None:
+        return None
+    return next((seconds / best["seconds"] for seconds, fcd in row["looks"] if fcd <= best["fcd"]), None)
