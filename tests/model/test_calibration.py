@@ -78,6 +78,10 @@ def test_a_calibration_survives_being_stored_and_refuses_what_is_none():
     for name, shape in (("reference", (0, 4)), ("held_out", (5, 2)), ("residual", (3,)), ("codes", (5, 3))):
         with pytest.raises(ValueError, match="its calibration"):
             calibration_of((2, 1, 1), 0, {**whole.tensors(), name: whole.tensors()["residual"].new_zeros(shape)})
+    codes = whole.tensors()["codes"]
+    for wrong in (codes.float(), codes[:1], codes.repeat(500, 1)):  # 2,500: comparing all with all has to stay quick
+        with pytest.raises(ValueError, match="its calibration has codes"):
+            calibration_of((2, 1, 1), 0, {**whole.tensors(), "codes": wrong})
     with pytest.raises((RuntimeError, ValueError)):
         calibration_of((3, 1, 1), 0, whole.tensors())
 

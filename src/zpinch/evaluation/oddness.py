@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from zpinch.evaluation.sampling import draw
 from zpinch.images.collection import Pixels
-from zpinch.model.calibration import BITS, CRITIC, ERROR, LOF, SCORES, Calibration, Doubles, Normals
+from zpinch.model.calibration import BITS, CRITIC, ERROR, LOF, MOST_CODES, SCORES, Calibration, Doubles, Normals
 from zpinch.model.model import Model, needed
 from zpinch.model.prior.sampler import MixtureSampler
 
 Codes: TypeAlias = NDArray[np.int32]
 
 BATCH = 256
-REFERENCE = 2_000  # training images that give the scores their scale and are neighbours, at most
 FLOOR = 0.1  # of the mean error, added to each pixel's: a border that is always black makes none infinitely odd
 
 
@@ -99,7 +98,7 @@ def logits(model: Model, pixels: Pixels) -> NDArray[np.float32]:
 
 def calibrate(model: Model, density: MixtureSampler, seen: Pixels, unseen: Pixels) -> Calibration:
     """What normal images score. seen: those the mixture was fitted to; unseen: others, which give the threshold."""
-    seen = seen[draw(len(seen), REFERENCE)]
+    seen = seen[draw(len(seen), MOST_CODES)]
     codes = model.encode(seen)
     found = model.decode(codes)
     residual = np.zeros(seen.shape[2:])

@@ -26,13 +26,10 @@ from zpinch.model.prior.sampler import MixtureSampler, MixtureSamplerConfig
 
 SCORES = ("bits", "error", "critic", "lof")
 BITS, ERROR, CRITIC, LOF = range(len(SCORES))
-WEIGHTS = (
-    0.5,
-    1.0,
-    0.25,
-    1.0,
-)  # chosen on classes of Fashion-MNIST's training split against the others: docs/detect.md
+# Chosen on classes of Fashion-MNIST's training split against the others: docs/detect.md
+WEIGHTS = (0.5, 1.0, 0.25, 1.0)
 NEAREST = 20  # codes that each is compared with
+MOST_CODES = 2_000  # of normal images that are kept: each is compared with every other
 TAIL = 0.1  # share of the reference beyond which an exponential tail stands for the steps of its ranks
 
 Doubles = NDArray[np.float64]
@@ -54,8 +51,9 @@ class Normals:
     def __post_init__(self) -> None:
         if self.residual.ndim != 2 or not np.isfinite(self.residual).all() or (self.residual < 0).any():
             raise ValueError("its calibration has errors of pixels that are none")
-        if self.codes.shape[1:] != (math.prod(self.density.config.code),) or len(self.codes) == 1:
-            raise ValueError(f"its calibration has codes of shape {self.codes.shape}")
+        is_right = self.codes.dtype == np.int16 and self.codes.shape[1:] == (math.prod(self.density.config.code),)
+        if not is_right or len(self.codes) == 1 or len(self.codes) > MOST_CODES:
+            raise ValueError(f"its calibration has codes of shape {self.codes.shape}, {self.codes.dtype}")
 
     def lof(self, codes: NDArray[np.integer]) -> Doubles:
         """Local outlier factors (Breunig et al. 2000) of codes (n, *code) among those of normal images, (n,).
