@@ -77,3 +77,14 @@ def test_asking_for_help_does_not_wait_for_torch(argv: list[str]) -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
+
+
+def test_opening_a_model_does_not_wait_for_scikit_learn() -> None:
+    """It takes a second to import, and what compresses and decompresses needs none of it."""
+    code = (
+        "import sys, zpinch.model.storage\n"
+        "heavy = {'sklearn', 'scipy'} & sys.modules.keys()\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr

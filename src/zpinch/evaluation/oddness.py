@@ -4,19 +4,17 @@ The same function scores the normal images at the end of training and whatever i
 """
 
 from copy import deepcopy
-from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from zpinch.codec.coder import Codes
 from zpinch.evaluation.sampling import draw
 from zpinch.images.collection import Pixels
 from zpinch.model.calibration import BITS, CRITIC, ERROR, LOF, MOST_CODES, SCORES, Calibration, Doubles, Normals
 from zpinch.model.model import Model, needed
 from zpinch.model.prior.sampler import MixtureSampler
-
-Codes: TypeAlias = NDArray[np.int32]
 
 BATCH = 256
 FLOOR = 0.1  # of the mean error, added to each pixel's: a border that is always black makes none infinitely odd
@@ -30,14 +28,17 @@ def score(model: Model, normals: Normals, pixels: Pixels) -> Doubles:
     lof: local outlier factor of the code among those of normal images; NaN where the model knows none of these.
     """
     codes = model.encode(pixels)
-    return scores_of(model, normals, codes, pixels, model.decode(codes))
+    scores = scores_of(model, normals, codes, pixels, model.decode(codes))
+    scores[:, LOF] = normals.lof(codes)
+    return scores
 
 
 def scores_of(model: Model, normals: Normals, codes: Codes, pixels: Pixels, found: Pixels) -> Doubles:
-    """The same, of images whose codes (n, *code) are known, and what the model makes of these."""
-    scores = score_codes(model, normals, codes)
+    """All but lof, of images whose codes (n, *code) are known, and what the model makes of these."""
+    scores = np.full((len(pixels), len(SCORES)), np.nan)
     for start in range(0, len(pixels), BATCH):
         few = slice(start, start + BATCH)
+        scores[few, BITS] = bits_of(model, normals.density, codes[few])
         scores[few, ERROR] = odd_pixels(normals.residual, squared_error(pixels[few], found[few])).mean((1, 2))
         if model.critic is not None:
             scores[few, CRITIC] = logits(model, pixels[few])
@@ -47,10 +48,8 @@ def scores_of(model: Model, normals: Normals, codes: Codes, pixels: Pixels, foun
 def score_codes(model: Model, normals: Normals, codes: Codes) -> Doubles:
     """What can be said of codes (n, *code) without their images, (n, 4): bits and lof; NaN for the others."""
     scores = np.full((len(codes), len(SCORES)), np.nan)
-    for start in range(0, len(codes), BATCH):
-        few = slice(start, start + BATCH)
-        scores[few, BITS] = bits_of(model, normals.density, codes[few])
-        scores[few, LOF] = normals.lof(codes[few])
+    scores[:, BITS] = bits_of(model, normals.density, codes)
+    scores[:, LOF] = normals.lof(codes)
     return scores
 
 

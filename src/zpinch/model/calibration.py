@@ -12,17 +12,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
-from sklearn.neighbors import LocalOutlierFactor
 from torch import Tensor
 
 from zpinch.model.encoder import Shape
 from zpinch.model.prior.sampler import MixtureSampler, MixtureSamplerConfig
+
+if TYPE_CHECKING:
+    from sklearn.neighbors import LocalOutlierFactor
 
 SCORES = ("bits", "error", "critic", "lof")
 BITS, ERROR, CRITIC, LOF = range(len(SCORES))
@@ -70,7 +71,9 @@ class Normals:
         return -self._outliers.negative_outlier_factor_
 
     @cached_property
-    def _outliers(self) -> LocalOutlierFactor:
+    def _outliers(self) -> "LocalOutlierFactor":
+        from sklearn.neighbors import LocalOutlierFactor
+
         nearest = min(NEAREST, len(self.codes) - 1)
         apart = distances(self.codes, self.codes)
         np.fill_diagonal(apart, 0)
@@ -159,6 +162,8 @@ def distances(a: NDArray[np.integer], b: NDArray[np.integer]) -> Doubles:
 
     Else many images of the same code would be infinitely close, and every other image an outlier.
     """
+    from scipy.spatial.distance import cdist
+
     return np.sqrt(cdist(a.astype(np.float64), b.astype(np.float64), "sqeuclidean") + a.shape[1] / 6)
 
 

@@ -67,7 +67,7 @@ FUSION = Recipe(
     name="fusion",
     meaning="contractive autoencoder, critic and prior as one model: compresses and generates",
     objective=Objective(rate=0.036, contraction=7e-5, adversarial=0.005),
-    realism=0.5,  # half a percent more error than at 0, half of the distance in features
+    realism=0.5,  # no more error than at 0 to two digits, two thirds of the distance in features or less
 )
 AUTOENCODER = Recipe(
     name="autoencoder",
