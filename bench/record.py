@@ -35,9 +35,11 @@ def record(name: str, command: str, **figures: Any) -> Path:
     return path
 
 
-def typed(data: str) -> str:
-    """The command as it was typed, with the name of its data instead of where they lie on this machine."""
-    words = [word.replace(data, Path(data).name) for word in sys.argv[1:]]
+def typed(*sources: str) -> str:
+    """The command as it was typed, with the names of its sources instead of where they lie on this machine."""
+    words = sys.argv[1:]
+    for source in sources:
+        words = [word.replace(source, Path(source).name) for word in words]
     return shlex.join(["python", f"bench/{Path(sys.argv[0]).name}", *words])
 
 

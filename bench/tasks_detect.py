@@ -177,4 +177,4 @@ def main(arguments: list[str]) -> None:
         how = {**length(asked), "latent": DIMENSIONS, "seed": asked.seed}
         model = zpinch.load(asked.model) if asked.model else trained(f"tasks-{name}", train, **how)
         found = {"foreign": foreign(model, train, test, other), "hidden": hidden(model, train, test, other)}
-        record("tasks-detect-all", typed(asked.data), data=name, **how, **found)
+        record("tasks-detect-all", typed(asked.data, asked.other), data=name, **how, **found)
