@@ -46,7 +46,7 @@ GOOD = [
     *(Case("fusion, dense", set(), seed=seed) for seed in range(3)),
     *(Case("fusion, convolutional", set(), backbone="conv", steps=150, seed=seed) for seed in range(2)),
     Case("fusion, unlabelled", set(), is_labelled=False),
-    Case("fusion, rate doubled", set(), settings=("objective.rate=0.06",)),
+    Case("fusion, rate doubled", set(), settings=("objective.rate=0.07",)),
     Case("contractive", set(), recipe="contractive"),
     Case("autoencoder", set(), recipe="autoencoder"),
     Case("autoencoder, convolutional", set(), recipe="autoencoder", backbone="conv", steps=150),
