@@ -18,28 +18,31 @@ import subprocess
 import sys
 import tempfile
 import time
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import zpinch
-from judging import Ground, Made, Pixels, mixture_samples, pca_mixture
+from judging import MIXED, Ground, Made, Pixels, mixture_samples, pca_mixture
 from record import RESULTS, record
 from zpinch.evaluation.fidelity import Reference, score_samples
 from zpinch.images import ImageCollection, contact_sheet
+from zpinch.training import session
+from zpinch.training.learner import Learner
 from zpinch.training.measure import Check, split_held_out
-from zpinch.training.progress import Silent
 
 LATENT, COLUMNS = 32, 20
-RECIPES = ("fusion", "autoencoder", "vae", "vae-gan", "gan")
+RECIPES = ("fusion", "autoencoder", "contractive", "vae", "vae-gan", "gan")
 PYTHAE = ("AE", "VAE", "RAE-L2", "RAE-GP", "WAE", "AAE", "VAEGAN")
-CONV = ("AE", "VAE", "RAE-L2")  # with convolutions too: they take their time on two cores
+CONV = ("AE", "VAE", "RAE-L2")  # with convolutions too; those of VAEGAN learn from 10 images a second on two cores
 METHODS = (
     *(f"zpinch {recipe}" for recipe in RECIPES),
     "PCA, mixture",
     *(f"pythae {name}" for name in PYTHAE),
     *(f"pythae {name}, convolutions" for name in CONV),
+    "MONAI GAN",
 )
 # Lossless archives and completion are not in question, so that no time goes into them.
 ALWAYS = ("schedule.exact_share=0", "schedule.completer_share=0")
@@ -53,19 +56,21 @@ class Trained(NamedTuple):
     bits: float | None
     how: str
     images_per_second: float | None
-    looks: list[tuple[float, float]]  # seconds of training, FCD of samples against held-out images, as zpinch saw it
+    looks: list[float]  # seconds of training, after which zpinch drew samples already
     peak_mib: float
 
 
-class Looks(Silent):
-    """When the run looked at its samples, and how near they were."""
+class Looks:
+    """The averaged model at each look of a run, to be drawn from when the time no longer counts."""
 
     def __init__(self) -> None:
-        self.seen: list[tuple[float, float]] = []
+        self.seen: list[tuple[float, zpinch.Model]] = []  # after so many seconds of training
+        self.look = session.look
 
-    def checked(self, check: Check, alarms: tuple[str, ...]) -> None:
-        if check.fcd is not None:
-            self.seen.append((check.seconds, check.fcd))
+    def __call__(self, learner: Learner, *rest: Any, seconds: float) -> Check:
+        check = self.look(learner, *rest, seconds=seconds)
+        self.seen.append((seconds, deepcopy(learner.average)))
+        return check
 
 
 # --- In a process of its own: a method trains, and leaves pictures in a folder -----------------------------------
@@ -77,7 +82,9 @@ def child(method: str, source: str, minutes: float, seed: int, folder: Path) -> 
     if family == "zpinch":
         return of_zpinch(name, images, test, minutes, seed, folder)
     if family == "pythae":
-        return of_pythae(name, images, test, minutes, seed, folder)
+        return of_pythae(name, images, test, minutes, source, seed, folder)
+    if family == "MONAI":
+        return of_monai(images, len(test), minutes, source, seed, folder)
     began = time.perf_counter()
     rebuilt, samples, how = pca_mixture(images, test, LATENT, seed)
     np.savez(folder / "made.npz", rebuilt=rebuilt, samples=samples)
@@ -87,29 +94,40 @@ def child(method: str, source: str, minutes: float, seed: int, folder: Path) -> 
 def of_zpinch(
     recipe: str, images: ImageCollection, test: ImageCollection, minutes: float, seed: int, folder: Path
 ) -> Trained:
-    looks = Looks()
-    model = zpinch.train(
-        images, recipe=recipe, latent=LATENT, minutes=minutes, settings=ALWAYS, seed=seed, listener=looks
-    )
+    session.look = looks = Looks()
+    model = zpinch.train(images, recipe=recipe, latent=LATENT, minutes=minutes, settings=ALWAYS, seed=seed)
     seconds, steps = 60 * float(model.facts["training minutes"]), int(model.facts["steps"])
     batch = int(json.loads(str(model.facts["schedule"]))["batch"])
-    made = {"samples": model.sample(np.zeros(len(test), np.int64), seed=seed)}
+    peak, any_class = peak_mib(), np.zeros(len(test), np.int64)
+    drawing = [(then, early) for then, early in looks.seen if early.can_sample]
+    made = {f"samples {then}": early.sample(any_class, seed=seed) for then, early in drawing}
+    made["samples"] = model.sample(any_class, seed=seed)
     bits = None
     if model.encoder is not None:
         codes = model.encode(test.pixels)
         made["rebuilt"] = model.decode(codes)
         bits = float(model.require_codes("compress").bits(codes, None).mean())
     np.savez(folder / "made.npz", **made)
-    return Trained(seconds, bits, f"{steps:,} steps", steps * batch / seconds, looks.seen, peak_mib())
+    drawn = [then for then, _ in drawing]
+    return Trained(seconds, bits, f"{steps:,} steps", steps * batch / seconds, drawn, peak)
 
 
 def of_pythae(
-    name: str, images: ImageCollection, test: ImageCollection, minutes: float, seed: int, folder: Path
+    name: str, images: ImageCollection, test: ImageCollection, minutes: float, source: str, seed: int, folder: Path
 ) -> Trained:
     from peers import pythae_models
 
     training, unseen = (part.pixels for part in split_held_out(images))
     kind, _, nets = name.partition(", ")
+    is_normal, judge = pythae_models.KINDS[kind].is_normal, Judge(source, seed)
+
+    def drawn(peer: "pythae_models.Peer", count: int) -> tuple[dict[str, Pixels], str]:
+        codes, mixture = mixture_samples(peer.encode(training[:MIXED]), peer.encode(unseen), count, seed)
+        samples = {"samples": peer.decode(codes)}
+        if is_normal:
+            samples["normal"] = peer.decode(np.random.default_rng(seed).standard_normal((count, LATENT)))
+        return samples, mixture
+
     peer = pythae_models.fit(
         kind,
         training,
@@ -119,13 +137,28 @@ def of_pythae(
         seed=seed,
         clock=time.perf_counter,
         is_conv=bool(nets),
+        distance=lambda peer: min(map(judge.distance, drawn(peer, len(unseen))[0].values())),
     )
-    drawn, mixture = mixture_samples(peer.encode(training), peer.encode(unseen), len(test), seed)
-    made = {"rebuilt": peer.decode(peer.encode(test.pixels)), "samples": peer.decode(drawn)}
-    if pythae_models.KINDS[kind].is_normal:
-        made["normal"] = peer.decode(np.random.default_rng(seed).standard_normal((len(test), LATENT)))
+    samples, mixture = drawn(peer, len(test))
+    made = samples | {"rebuilt": peer.decode(peer.encode(test.pixels))}
     np.savez(folder / "made.npz", **made)
     return Trained(peer.seconds, None, f"{peer.how}; {mixture}", peer.images_per_second, [], peak_mib())
+
+
+def of_monai(images: ImageCollection, count: int, minutes: float, source: str, seed: int, folder: Path) -> Trained:
+    from peers import monai_gan
+
+    training, unseen = (part.pixels for part in split_held_out(images))
+    peer = monai_gan.fit(
+        training,
+        latent=LATENT,
+        seconds=60 * minutes,
+        seed=seed,
+        distance=Judge(source, seed).distance,
+        drawn=len(unseen),
+    )
+    np.savez(folder / "made.npz", samples=peer.sample(count))
+    return Trained(peer.seconds, None, peer.how, peer.images_per_second, [], peak_mib())
 
 
 def unlabelled(images: ImageCollection) -> ImageCollection:
@@ -148,11 +181,18 @@ class Judge:
         reference = self.ground.reference
         self.validation = Reference.fit(reference.extractor, reference.train_pixels, held_out.pixels)
 
+    def distance(self, samples: Pixels) -> float:
+        """Of samples to held-out images: the FCD, in multiples of real against real."""
+        return score_samples(self.validation, samples).fcd_ratio
+
+    def fcd(self, samples: Pixels) -> float:
+        return score_samples(self.ground.reference, samples).fcd_ratio
+
     def row(self, method: str, said: Trained, made: dict[str, Pixels]) -> dict[str, Any]:
         samples, how = made["samples"], said.how
         if "normal" in made:
             candidates = {"N(0, I)": made["normal"], "mixture": samples}
-            drawn_by = min(candidates, key=lambda name: score_samples(self.validation, candidates[name]).fcd_ratio)
+            drawn_by = min(candidates, key=lambda name: self.distance(candidates[name]))
             samples, how = candidates[drawn_by], f"{how}; sampled from {drawn_by}"
         judged = self.ground.row(
             Made(made.get("rebuilt"), samples, said.seconds, said.bits, how), self.ground.training.pixels
@@ -163,7 +203,7 @@ class Judge:
             "images_per_second": said.images_per_second,
             "peak_mib": said.peak_mib,
             "lines": lines_of(method),
-            "looks": said.looks,
+            "looks": [(then, self.fcd(made[f"samples {then}"])) for then in said.looks],
         }
 
     def sheet(self, made: dict[str, Pixels], path: Path) -> None:
@@ -174,7 +214,8 @@ class Judge:
 
 def lines_of(method: str) -> int:
     """Of the shortest program that trains such a model, rebuilds and draws images: what its user has to write."""
-    name = {"zpinch": "zpinch_fusion", "pythae": "pythae_model", "PCA,": "pca_mixture"}[method.split()[0]]
+    names = {"zpinch": "zpinch_fusion", "pythae": "pythae_model", "MONAI": "monai_gan", "PCA,": "pca_mixture"}
+    name = names[method.split()[0]]
     return sum(bool(line.strip()) for line in (USER_CODE / f"{name}.py").read_text().splitlines())
 
 

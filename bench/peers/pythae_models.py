@@ -1,8 +1,9 @@
 """pythae's models with its own nets, trained for so long: what its users run, tuned a little.
 
 Its models and trainers through its `TrainingPipeline`, with held-out images as its evaluation set, whose best epoch is
-kept, as its users get it by default. Batch and rate are the ones of a small grid that are best by the same loss after
-a short run each; a grid of its own for few images.
+kept, as its users get it by default; the last one where a critic plays, as there no loss says how good a model is.
+Batch, rate and, of the VAE, the error that it learns by are those of a small grid whose samples are nearest to held-out
+images after a short run each, or which has the least held-out loss; a grid of its own for few images.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -31,7 +33,8 @@ from pythae.trainers import (
 from pythae.trainers.training_callbacks import TrainingCallback
 
 FEW = 5_000  # images
-BATCHES, BATCHES_OF_FEW, RATES = (64, 256), (16, 64), (1e-3, 3e-3)
+BATCHES, BATCHES_OF_FEW = (64, 256), (16, 64)
+RATES, RATES_OF_CRITICS = (1e-3, 3e-3), (1e-4, 1e-3)
 TUNING_SHARE = 1 / 16  # of the time, for each of them
 
 Pixels = NDArray[np.uint8]
@@ -44,20 +47,30 @@ class Kind(NamedTuple):
     trainer: type[BaseTrainerConfig]
     rates: tuple[str, ...]  # the trainer's names of its learning rates
     is_normal: bool = False  # its codes are taught to be N(0, I)
+    has_critic: bool = False
+    errors: tuple[str, ...] = ()  # what it may learn by, where there is a choice
 
 
 PLAIN = (BaseTrainerConfig, ("learning_rate",))
 COUPLED = (CoupledOptimizerTrainerConfig, ("encoder_learning_rate", "decoder_learning_rate"))
 ADVERSARIAL = (AdversarialTrainerConfig, ("autoencoder_learning_rate", "discriminator_learning_rate"))
 BOTH = (CoupledOptimizerAdversarialTrainerConfig, (*COUPLED[1], "discriminator_learning_rate"))
+ERRORS = ("mse", "bce")
 KINDS = {
     "AE": Kind(models.AE, models.AEConfig, *PLAIN),
-    "VAE": Kind(models.VAE, models.VAEConfig, *PLAIN, is_normal=True),
+    "VAE": Kind(models.VAE, models.VAEConfig, *PLAIN, is_normal=True, errors=ERRORS),
     "RAE-L2": Kind(models.RAE_L2, models.RAE_L2_Config, *COUPLED),
     "RAE-GP": Kind(models.RAE_GP, models.RAE_GP_Config, *PLAIN),
     "WAE": Kind(models.WAE_MMD, models.WAE_MMD_Config, *PLAIN, is_normal=True),
-    "AAE": Kind(models.Adversarial_AE, models.Adversarial_AE_Config, *ADVERSARIAL, is_normal=True),
-    "VAEGAN": Kind(models.VAEGAN, models.VAEGANConfig, *BOTH, is_normal=True),
+    "AAE": Kind(
+        models.Adversarial_AE,
+        models.Adversarial_AE_Config,
+        *ADVERSARIAL,
+        is_normal=True,
+        has_critic=True,
+        errors=ERRORS,
+    ),
+    "VAEGAN": Kind(models.VAEGAN, models.VAEGANConfig, *BOTH, is_normal=True, has_critic=True),
 }
 
 
@@ -66,10 +79,12 @@ class TimeIsUp(Exception):
 
 
 class Best(TrainingCallback):
-    """The state of the epoch with the least held-out loss, until the time is up; the last one where no epoch ended."""
+    """The state of the epoch with the least held-out loss, until the time is up; the last one where no epoch ended, or
+    where a critic plays.
+    """
 
-    def __init__(self, model: torch.nn.Module, seconds: float, clock: Clock) -> None:
-        self.model, self.clock, self.end = model, clock, clock() + seconds
+    def __init__(self, model: torch.nn.Module, seconds: float, clock: Clock, *, has_critic: bool) -> None:
+        self.model, self.clock, self.end, self.has_critic = model, clock, clock() + seconds, has_critic
         self.loss, self.state, self.steps = math.inf, None, 0
 
     def on_train_step_end(self, training_config: BaseTrainerConfig, **kwargs: object) -> None:
@@ -78,7 +93,7 @@ class Best(TrainingCallback):
             raise TimeIsUp
 
     def on_log(self, training_config: BaseTrainerConfig, logs: dict[str, float], **kwargs: object) -> None:
-        if logs["eval_epoch_loss"] < self.loss:
+        if logs["eval_epoch_loss"] < self.loss and not self.has_critic:
             self.loss = logs["eval_epoch_loss"]
             self.state = {name: value.clone() for name, value in self.model.state_dict().items()}
 
@@ -91,9 +106,9 @@ class Peer(NamedTuple):
     seconds: float  # of the training that counts
 
 
-def new_model(kind: Kind, shape: tuple[int, ...], latent: int, *, is_conv: bool) -> Any:
+def new_model(kind: Kind, shape: tuple[int, ...], latent: int, error: str | None, *, is_conv: bool) -> Any:
     """With pythae's dense nets, or with the ones that its benchmarks have for 28x28 grey images."""
-    config = kind.config(input_dim=shape, latent_dim=latent)
+    config = kind.config(input_dim=shape, latent_dim=latent, **({"reconstruction_loss": error} if error else {}))
     if not is_conv:
         return kind.model(config)
     has_variance = kind.model in (models.VAE, models.Adversarial_AE, models.VAEGAN)
@@ -113,6 +128,7 @@ def trained(
     latent: int,
     batch: int,
     rate: float,
+    error: str | None,
     seconds: float,
     seed: int,
     clock: Clock,
@@ -121,10 +137,10 @@ def trained(
     """A model, what watched it, and the seconds it took. Pixels: (n, c, h, w) uint8."""
     logging.disable(logging.INFO)
     torch.manual_seed(seed)
-    model = new_model(kind, training.shape[1:], latent, is_conv=is_conv)
+    model = new_model(kind, training.shape[1:], latent, error, is_conv=is_conv)
     learned, unseen = (torch.from_numpy(pixels).float() / 255 for pixels in (training, held_out))
     silence = io.StringIO()
-    best, began = Best(model, seconds, clock), clock()
+    best, began = Best(model, seconds, clock, has_critic=kind.has_critic), clock()
     with (
         tempfile.TemporaryDirectory() as folder,
         contextlib.redirect_stderr(silence),
@@ -148,7 +164,7 @@ def trained(
     if best.state is not None:
         model.load_state_dict(best.state)
     else:
-        best.loss = float(model.eval()({"data": unseen[:1000]}).loss)
+        best.loss = float(model.eval()({"data": unseen[:1000]}).loss.detach())
     return model.eval(), best, clock() - began
 
 
@@ -162,28 +178,48 @@ def fit(
     seed: int,
     clock: Clock = time.process_time,
     is_conv: bool = False,
+    distance: Callable[["Peer"], float] | None = None,
 ) -> Peer:
-    """One of KINDS. Tuning is a gift: its time does not count."""
-    kind, how = KINDS[name], {"latent": latent, "seed": seed, "clock": clock, "is_conv": is_conv}
-    batches = BATCHES_OF_FEW if len(training) <= FEW else BATCHES
-    losses = {
-        (batch, rate): trained(kind, training, held_out, batch=batch, rate=rate, seconds=TUNING_SHARE * seconds, **how)[
-            1
-        ].loss
-        for batch, rate in product(batches, RATES)
-    }
-    batch, rate = min(losses, key=losses.__getitem__)
-    model, best, took = trained(kind, training, held_out, batch=batch, rate=rate, seconds=seconds, **how)
+    """One of KINDS, tuned by how far its samples are from held-out images, or without `distance` by the held-out loss.
 
-    @torch.no_grad()
-    def encode(pixels: Pixels) -> NDArray[np.float32]:
-        parts = torch.from_numpy(pixels).split(1000)
-        return torch.cat([model.encoder(part.float() / 255).embedding for part in parts]).numpy()
+    Tuning is a gift: its time does not count.
+    """
+    kind = KINDS[name]
+    batches, rates = BATCHES_OF_FEW if len(training) <= FEW else BATCHES, RATES_OF_CRITICS if kind.has_critic else RATES
 
-    @torch.no_grad()
-    def decode(codes: NDArray[np.floating]) -> Pixels:
-        parts = torch.from_numpy(codes).float().split(1000)
-        made = torch.cat([model.decoder(part).reconstruction for part in parts])
-        return made.mul(255).round().clamp(0, 255).to(torch.uint8).reshape(len(codes), *training.shape[1:]).numpy()
+    def peer(batch: int, rate: float, error: str | None, seconds: float) -> tuple[Peer, float]:
+        model, best, took = trained(
+            kind,
+            training,
+            held_out,
+            latent=latent,
+            batch=batch,
+            rate=rate,
+            error=error,
+            seconds=seconds,
+            seed=seed,
+            clock=clock,
+            is_conv=is_conv,
+        )
+        how = f"{f'{error}, ' if error else ''}batch {batch}, rate {rate:g}, {best.steps:,} steps"
+        encode, decode = partial(encoded, model), partial(decoded, model, training.shape[1:])
+        return Peer(encode, decode, how, best.steps * batch / took, took), best.loss
 
-    return Peer(encode, decode, f"batch {batch}, rate {rate:g}, {best.steps:,} steps", best.steps * batch / took, took)
+    ranks: dict[tuple[int, float, str | None], float] = {}
+    for tried in product(batches, rates, (kind.errors if distance else ()) or (None,)):
+        short, loss = peer(*tried, TUNING_SHARE * seconds)
+        ranks[tried] = distance(short) if distance else loss
+    return peer(*min(ranks, key=ranks.__getitem__), seconds)[0]
+
+
+@torch.no_grad()
+def encoded(model: Any, pixels: Pixels) -> NDArray[np.float32]:
+    parts = torch.from_numpy(pixels).split(1000)
+    return torch.cat([model.encoder(part.float() / 255).embedding for part in parts]).numpy()
+
+
+@torch.no_grad()
+def decoded(model: Any, shape: tuple[int, ...], codes: NDArray[np.floating]) -> Pixels:
+    parts = torch.from_numpy(codes).float().split(1000)
+    made = torch.cat([model.decoder(part).reconstruction for part in parts])
+    return made.mul(255).round().clamp(0, 255).to(torch.uint8).reshape(len(codes), *shape).numpy()

@@ -15,17 +15,24 @@ from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.prior.autoregressive import fit_autoregressive
 from zpinch.training.fit_completer import fit_completer
+from zpinch.training.finish import CODED_IMAGES
 from zpinch.training.fit_exact import fit_exact
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import training_steps
+from zpinch.training.measure import held_out_of
 from zpinch.training.processes import ALONE, Processes
 from zpinch.training.recipes import Objective, Schedule
+from zpinch.training.session import CHECKS
 
 WARM_UP_STEPS = 3
-LATER_STEPS = 24  # so many that not each of them is followed by a look at held-out codes
-# Of --minutes: checks, sampler fits, and the finish (encoding the training set, fitting the prior). With 0.12, four
-# of five runs of 4 to 30 minutes took 11 to 18 % longer than asked, one 18 % less.
-CHECKS_SHARE = 0.22
+LATER_STEPS = 24
+TIMED_IMAGES = 256
+SLOWER = 1.2  # a step of a run, than one of its rehearsal
+# What follows the steps, beside priors and layers: encoding the training images, and fitting the sampler and what is
+# normal to them, which takes 1.7 times as long as encoding. A look encodes and decodes four times the held-out images'
+# worth of networks: their reconstructions, those of as many training images, samples, and their features.
+FINISH, LOOK = 2.7, 4.0
+LEAST_SHARE = 0.5  # of --minutes, for the steps, though all takes longer then
 
 
 class Cost(NamedTuple):
@@ -36,17 +43,19 @@ class Cost(NamedTuple):
     later_seconds: float  # of what is fitted afterwards, priors and exact layer, for a step of the model
     precision: str
     peak_mib: float  # of the process so far: the step is in it
+    fixed_seconds: float = 0.0  # of looks and of the end of a run, however many steps it has
 
     def steps_in(self, minutes: float, objective: Objective) -> int:
-        return max(20, int(minutes * 60 * (1 - CHECKS_SHARE) / self.step_seconds(objective)))
+        left = max(60 * minutes - self.fixed_seconds, LEAST_SHARE * 60 * minutes)
+        return max(20, int(left / self.step_seconds(objective)))
 
     def minutes_of(self, steps: int, objective: Objective) -> float:
-        return steps * self.step_seconds(objective) / (1 - CHECKS_SHARE) / 60
+        return (steps * self.step_seconds(objective) + self.fixed_seconds) / 60
 
     def step_seconds(self, objective: Objective) -> float:
         """What a step costs on average, with its share of what is fitted afterwards."""
         share = objective.critic_start if objective.adversarial else 1.0
-        return share * self.quiet_seconds + (1 - share) * self.playing_seconds + self.later_seconds
+        return SLOWER * (share * self.quiet_seconds + (1 - share) * self.playing_seconds) + self.later_seconds
 
 
 def rehearse(
@@ -74,7 +83,24 @@ def rehearse(
     later = schedule.prior_share * (1 + others) * prior_seconds(model)
     later += schedule.exact_share * exact_seconds(images, model.device)
     later += schedule.completer_share * completer_seconds(model, images)
-    return Cost(quiet, playing, later if model.encoder else 0.0, precision, peak)
+    return Cost(quiet, playing, later if model.encoder else 0.0, precision, peak, fixed_seconds(model, images))
+
+
+def fixed_seconds(model: Model, images: ImageCollection) -> float:
+    """Of ten looks, and of what is fitted to all images in the end; 0 for a model without an encoder."""
+    if model.encoder is None:
+        return 0.0
+    few = np.resize(images.pixels[:TIMED_IMAGES], (TIMED_IMAGES, *images.shape))
+    took: list[float] = []
+    for _ in range(2):
+        start = now(model.device)
+        codes = model.encode(few)
+        middle = now(model.device)
+        model.decode(codes)
+        took = [(middle - start) / TIMED_IMAGES, (now(model.device) - middle) / TIMED_IMAGES]
+    encoding, decoding = took
+    finish = FINISH * encoding * min(len(images), CODED_IMAGES)
+    return finish + CHECKS * LOOK * held_out_of(len(images)) * (encoding + decoding)
 
 
 def exact_seconds(images: ImageCollection, device: torch.device) -> float:
@@ -82,7 +108,7 @@ def exact_seconds(images: ImageCollection, device: torch.device) -> float:
     clock: list[float] = []
     few = images[: min(len(images), 1000)]
     fit_exact(few, steps=LATER_STEPS, seed=0, device=device, progress=lambda done, of: clock.append(now(device)))
-    return float(np.diff(clock).mean())
+    return usual(clock)
 
 
 def completer_seconds(model: Model, images: ImageCollection) -> float:
@@ -102,7 +128,7 @@ def completer_seconds(model: Model, images: ImageCollection) -> float:
         seed=0,
         progress=lambda done, of: clock.append(now(model.device)),
     )
-    return float(np.diff(clock).mean())
+    return usual(clock)
 
 
 def prior_seconds(model: Model) -> float:
@@ -120,7 +146,12 @@ def prior_seconds(model: Model) -> float:
         device=model.device,
         progress=lambda done, of: clock.append(now(model.device)),
     )
-    return float(np.diff(clock).mean()) if clock else 0.0
+    return usual(clock)
+
+
+def usual(clock: list[float]) -> float:
+    """A step's seconds, from the moments when steps ended: the lower quartile, as a look follows some of so few."""
+    return float(np.quantile(np.diff(clock), 0.25)) if len(clock) > 1 else 0.0
 
 
 def _seconds(learner: Learner, images: ImageCollection, plan: Plan) -> float:

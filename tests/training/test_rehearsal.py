@@ -1,0 +1,34 @@
+"""Minutes become steps, and steps minutes: arithmetic on what a rehearsal measured."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zpinch.training.recipes import Objective
+from zpinch.training.rehearsal import SLOWER, Cost, usual
+
+PLAIN = Objective(adversarial=False)
+COST = Cost(0.1, 0.2, 0.04, "float32", 100.0, fixed_seconds=90.0)
+
+
+@given(steps=st.integers(2_000, 10**6))
+def test_minutes_of_steps_are_that_many_steps(steps: int) -> None:
+    assert COST.steps_in(COST.minutes_of(steps, PLAIN), PLAIN) == pytest.approx(steps, abs=1)
+
+
+def test_time_is_what_steps_take_and_what_any_run_takes() -> None:
+    assert COST.minutes_of(600, PLAIN) == pytest.approx((600 * (SLOWER * 0.1 + 0.04) + 90) / 60)
+
+
+def test_a_critic_slows_the_steps_in_which_it_plays() -> None:
+    half = Objective(adversarial=True, critic_start=0.5)
+    assert COST.step_seconds(half) == pytest.approx(SLOWER * 0.15 + 0.04)
+
+
+def test_half_of_few_minutes_is_for_steps_whatever_the_rest_takes() -> None:
+    assert COST.steps_in(1, PLAIN) == int(30 / COST.step_seconds(PLAIN))
+
+
+def test_a_look_after_every_second_step_does_not_count_as_a_step() -> None:
+    assert usual([0, 1, 6, 7, 12, 13, 18]) == 1
+    assert usual([3]) == 0
