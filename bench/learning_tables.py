@@ -103,13 +103,32 @@ def qualities() -> str:
 
 def alarms() -> str:
     """bench/alarms.py: what good runs and provoked failures measure, and which alarm was first heard at which step."""
-    specs = {"recall": ".2f", "nearest": ".2f", "variety": ".2f", "gap": ".2f", "wins": ".2f"}
+    specs = {
+        "rfcd": ".1f",
+        "fcd": ".1f",
+        "recall": ".2f",
+        "nearest": ".2f",
+        "variety": ".2f",
+        "gap": ".2f",
+        "wins": ".2f",
+    }
     rows: list[Sequence[str]] = []
     for row in at(result("alarms"), "rows") or []:
         heard = ", ".join(f"{name} ({step:,})" for name, step in row["heard"].items())
         told = [f"{row['name']}, seed {row['seed']}", shown(row["steps"], ","), heard or "none"]
         rows.append([*told, *(shown(row.get(name), spec) for name, spec in specs.items())])
-    heads = ["", "steps", "alarms (first at step)", "recall", "nearest", "variety", "gap", "critic sure"]
+    heads = [
+        "",
+        "steps",
+        "alarms (first at step)",
+        "rFCD",
+        "sample FCD",
+        "recall",
+        "nearest",
+        "variety",
+        "gap",
+        "critic sure",
+    ]
     return table(heads, rows or [[NONE] * len(heads)]) + foot(["alarms"])
 
 

@@ -1,17 +1,17 @@
 """Make the colour data set of the benches: 3,900 emoji of 32x32, drawn by people, from a package anyone can get.
 
     apt-get install fonts-noto-color-emoji        (or: apt-get download, then dpkg -x)
-    python bench/make_colour.py OUT [NotoColorEmoji.ttf]
+    python bench/make_colour.py OUT [--side 64] [--font NotoColorEmoji.ttf]
 
 The font (Google's, SIL Open Font License 1.1) holds a PNG of 136x128 for each emoji. Each goes onto white, is centred
-on a square, scaled to 32x32 and saved as OUT/train/NAME.png or OUT/test/NAME.png, where NAME is its code points. All
+on a square, scaled to 32x32 (or `--side`) and saved as OUT/train/NAME.png or OUT/test/NAME.png, where NAME is its code points. All
 skin tones and genders of an emoji are on the same side, else the test split would hold near copies of the training
 split. A font of another version makes another set: the SHA-256 that is printed says which.
 """
 
+import argparse
 import hashlib
 import io
-import sys
 from pathlib import Path
 
 from fontTools.ttLib import TTFont
@@ -19,8 +19,7 @@ from PIL import Image
 
 FONT = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
 # Of all pixels by split and name, from Debian 12's font.
-SHA256 = "78383f1b4f2d8e49e2dc60c860f481afa413ed57424af3745721b4fec71151df"
-SIDE = 32
+SHA256 = {32: "78383f1b4f2d8e49e2dc60c860f481afa413ed57424af3745721b4fec71151df"}
 TEST = 1_000  # images at least
 LIGATURES = 4  # type of the lookups that make one glyph of several characters
 SKIN_TONES = set(range(0x1F3FB, 0x1F400))
@@ -53,12 +52,12 @@ def kin(sequence: Sequence) -> Sequence:
     return tuple(sorted({PERSON if code in PEOPLE else code for code in plain}))
 
 
-def drawn(png: bytes) -> Image.Image:
+def drawn(png: bytes, shown: int) -> Image.Image:
     picture = Image.open(io.BytesIO(png)).convert("RGBA")
     side = max(picture.size)
     square = Image.new("RGBA", (side, side), "white")
     square.alpha_composite(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
-    return square.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    return square.convert("RGB").resize((shown, shown), Image.Resampling.LANCZOS)
 
 
 def split_by_kin(names: dict[str, Sequence]) -> dict[str, list[str]]:
@@ -73,8 +72,12 @@ def split_by_kin(names: dict[str, Sequence]) -> dict[str, list[str]]:
 
 
 def main() -> None:
-    out = Path(sys.argv[1])
-    font = TTFont(sys.argv[2] if len(sys.argv) > 2 else FONT)
+    parser = argparse.ArgumentParser(description="Make the colour data set of the benches.")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--side", type=int, default=32)
+    parser.add_argument("--font", default=FONT)
+    asked = parser.parse_args()
+    out, font = asked.out, TTFont(asked.font)
     known = sequences(font)
     bitmaps = font["CBDT"].strikeData[0]
     pictures = {glyph: bitmap.imageData for glyph, bitmap in bitmaps.items() if glyph in known}
@@ -84,10 +87,14 @@ def main() -> None:
     for side, chosen in split.items():
         (out / side).mkdir(parents=True)
         for name in chosen:
-            image = drawn(pictures[names[name]])
+            image = drawn(pictures[names[name]], asked.side)
             digest.update(f"{side}/{name}\n".encode() + image.tobytes())
             image.save(out / side / f"{name}.png")
-    same = "as measured" if digest.hexdigest() == SHA256 else "another font or Pillow than ours: another set"
+    same = (
+        "as measured"
+        if digest.hexdigest() == SHA256.get(asked.side)
+        else "another font or Pillow than ours: another set"
+    )
     print(f"{out}: {len(split['train']):,} to train, {len(split['test']):,} to test; {digest.hexdigest()} ({same})")
 
 

@@ -2,6 +2,7 @@
 
     python bench/quality.py mnist --data PATH/TO/THE/FOUR/FILES --minutes 15
     python bench/quality.py fashion-mnist --minutes 15
+    python bench/quality.py emoji-64 --data COLOUR    (of bench/make_colour.py COLOUR --side 64; emoji: of 32)
 
 Everything in the result comes from one model and one archive, written, read back and decoded once. The test split is
 read by the evaluation alone. Results: bench/results/quality-NAME.json and docs/pictures/NAME.png; for other than the 15
@@ -21,24 +22,24 @@ from zpinch.images import contact_sheet
 from zpinch.training.progress import ProgressLine
 
 HERE = Path(__file__).parent
-COLUMNS = 20
+COLUMNS, ROWS = 20, 6
 USUAL = 15.0
 
 
 def picture(model: zpinch.Model, test: zpinch.ImageCollection, path: Path) -> None:
-    """Originals over their reconstructions, then samples, a row a class."""
+    """Originals over their reconstructions, then samples, a row a class, or some rows where there are none."""
     first = test.pixels[: 2 * COLUMNS]
     rebuilt = model.decode(model.encode(first))
     pairs = [rows[i : i + COLUMNS] for i in (0, COLUMNS) for rows in (first, rebuilt)]
-    classes = max(model.config.labels, 1)
-    samples = model.sample(np.repeat(np.arange(classes), COLUMNS), seed=0)
+    rows = np.arange(model.config.labels) if model.config.labels else np.zeros(ROWS, np.int64)
+    samples = model.sample(np.repeat(rows, COLUMNS), seed=0)
     path.parent.mkdir(parents=True, exist_ok=True)
     contact_sheet(np.concatenate([*pairs, samples]), columns=COLUMNS, scale=2).save(path, optimize=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the default model on a data set and keep its figures.")
-    parser.add_argument("name", choices=["digits", "mnist", "fashion-mnist"])
+    parser.add_argument("name", choices=["digits", "mnist", "fashion-mnist", "emoji", "emoji-64"])
     parser.add_argument("--data", help="where the data lies, when not known by its name")
     parser.add_argument("--minutes", type=float, default=USUAL)
     parser.add_argument("--recipe", default="fusion")

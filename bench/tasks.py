@@ -1,11 +1,13 @@
 """What one trained model is good for, beside what a person would use otherwise: a table a verb.
 
+    python bench/tasks.py all --data PATH/TO/MNIST --minutes 15
     python bench/tasks.py complete --data PATH/TO/MNIST --minutes 15
     python bench/tasks.py augment --data PATH/TO/MNIST
     python bench/tasks.py embed --data PATH/TO/MNIST --minutes 15
     python bench/tasks.py detect --data PATH/TO/MNIST --minutes 15
 
-Models that are there already (`--model`, or runs/tasks-... of an earlier call) are not trained again.
+`all` is one after the other, hours of it. Models that are there already (`--model`, or runs/tasks-... of an earlier
+call) are not trained again.
 """
 
 import sys
@@ -26,9 +28,10 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
 
 def main() -> None:
     verb = sys.argv[1] if len(sys.argv) > 1 else ""
-    if verb not in VERBS:
-        sys.exit(f"python bench/tasks.py {{{', '.join(VERBS)}}} [options]; --help after a verb shows its own")
-    VERBS[verb](sys.argv[2:])
+    if verb not in (*VERBS, "all"):
+        sys.exit(f"python bench/tasks.py {{all, {', '.join(VERBS)}}} [options]; --help after a verb shows its own")
+    for each in VERBS if verb == "all" else [verb]:
+        VERBS[each](sys.argv[2:])
 
 
 if __name__ == "__main__":

@@ -2,17 +2,19 @@
 
 Two protocols. own: the model was trained on the same labelled images, and nothing else is known. unlabelled: one model
 was trained on all training images without labels, of which only these have labels. For each case `zpinch.augment`
-makes the images and proves them, as `zpinch augment --prove` does; the test split is read for the table alone.
+makes the images and proves them, as `zpinch augment --prove` does; the test split is read for the table alone. A case
+is kept as soon as it is there, and a later call with the same settings goes on from what is missing.
 """
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import zpinch
-from record import record, typed
+from record import RESULTS, record, typed
 from tasks_models import trained
 
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "augment.png"
@@ -74,9 +76,15 @@ def main(arguments: list[str]) -> None:
     if asked.picture:
         picture(chosen(train, str(PER_CLASS[0]), seed=asked.seed), zpinch.load(asked.model))
         return
-    rows: list[dict[str, Any]] = []
+    settings = {"seed": asked.seed, "repeats": asked.repeats, "kinds": asked.kinds, "minutes": asked.minutes}
+    path = RESULTS / "tasks-augment.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    is_same = all(kept.get(key) == value for key, value in {"data": name, **settings}.items())
+    rows: list[dict[str, Any]] = kept["rows"] if is_same else []
     for protocol in asked.protocols.split(","):
         for case in asked.cases.split(","):
+            if any((row["protocol"], row["case"]) == (protocol, case) for row in rows):
+                continue
             real = chosen(train, case, seed=asked.seed)
             if protocol == "own":
                 model = trained(f"tasks-{name}-augment-{case}", real, with_labels=True, **how)
@@ -86,5 +94,4 @@ def main(arguments: list[str]) -> None:
                 {"protocol": protocol, "case": case}
                 | row(real, test, model, kinds=asked.kinds, repeats=asked.repeats, seed=asked.seed)
             )
-            settings = {"seed": asked.seed, "repeats": asked.repeats, "kinds": asked.kinds, "minutes": asked.minutes}
             record("tasks-augment", typed(asked.data), data=name, **settings, rows=rows)

@@ -22,6 +22,11 @@ def test_every_public_name_is_documented() -> None:
     assert not [name for name, value in named.items() if callable(value) and not (value.__doc__ or "").strip()]
 
 
+def test_every_public_function_says_what_it_raises() -> None:
+    functions = {name: getattr(zpinch, name) for name in zpinch.__all__ if name.islower()}
+    assert not [name for name, function in functions.items() if not re.search(r"\bRaises\s", function.__doc__ or "")]
+
+
 def verbs() -> list[str]:
     from zpinch.cli import app
 

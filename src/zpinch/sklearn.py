@@ -225,8 +225,8 @@ class ImageSampler(ImageEstimator):
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
         """Log-likelihood of each image's code, (n,), in nats: what grid searches compare."""
-        codes = self.model_.encode(self._images(X).pixels)
-        return -np.log(2) * self.model_.require_codes("score").bits(codes)
+        pixels = self._images(X).pixels  # which asks for a fit first
+        return -np.log(2) * self.model_.require_codes("score").bits(self.model_.encode(pixels))
 
     def score(self, X: ArrayLike, y: object = None) -> float:  # noqa: N803
         return float(self.score_samples(X).mean())

@@ -13,8 +13,9 @@ from cli_cases import Zpinch
 from trained_models import Spots
 from zpinch import open_images
 from zpinch.codec.container import ArchiveReader
-from zpinch.images import save_images
+from zpinch.images import ImageCollection, save_images
 from zpinch.model.storage import load
+from zpinch.tasks.compress import compress as compress_images
 
 
 def piped(*words: object, data: bytes = b"", folder: Path | None = None) -> subprocess.CompletedProcess[bytes]:
@@ -176,6 +177,17 @@ def test_a_short_text_is_no_archive(zpinch: Zpinch):
         assert (code, out) == (2, "")
         assert "no zpinch archive" in err
         assert "truncated" not in err
+
+
+def test_names_cannot_speak_to_the_terminal(zpinch: Zpinch, model: Path, held_digits: ImageCollection):
+    names = ("\x1b]0;mine\x07", "a\n9\tb")
+    images = ImageCollection(held_digits.pixels[:2], names=names)
+    compress_images(images, model, "a.zpn")
+    save_images(ImageCollection(images.pixels[:1]), "one.npz")
+    for ended in (zpinch("list", "a.zpn"), zpinch("find", "a.zpn", "--like", "one.npz", "-m", model)):
+        assert "%1B]0;mine%07" in ended.out
+        assert "a%0A9%09b" in ended.out
+    assert [json.loads(line)["name"] for line in zpinch("list", "a.zpn", "--json").out.splitlines()] == list(names)
 
 
 def test_list_loads_no_torch(spots: Spots):

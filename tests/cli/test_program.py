@@ -91,6 +91,14 @@ def test_usage_ends_with_one(zpinch: Zpinch, model: Path, data: Path):
     assert_fails(zpinch("train", data, "-o", model, "--steps", 3), 1, "already holds a model", "--force")
     assert_fails(zpinch("generate", "-m", model, "-o", "x.npz", "--label", "zebra"), 1, "zebra", "0, 1, 2")
     assert_fails(zpinch("info", "nowhere"), 1, "nowhere")
+    for seed in ("-1", 2**32, "1.5"):
+        assert_fails(zpinch("generate", "-m", model, "-o", "x.npz", "--seed", seed), 1, "seed")
+    for budget in ("--minutes", "--epochs"):
+        for value in ("nan", "inf", -1, 0):
+            assert_fails(zpinch("train", data, "-o", "m", budget, value), 1, budget)
+    assert_fails(zpinch("generate", "-m", model, "-o", "x.npz", "-n", "1.5"), 1, "not a whole number")
+    assert_fails(zpinch("generate", "-m", model, "-o", "x.gif", "-n", 10**9), 1, ".gif is not written")
+    assert_fails(zpinch("generate", "-m", model, "-o", "x.png", "-n", 10**9), 4, "contact sheet")
     assert names_here() == before
 
 

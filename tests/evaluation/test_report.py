@@ -3,12 +3,10 @@
 import html.parser
 import math
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from zpinch.errors import UsageError
 from zpinch.evaluation.baselines import SizeRow
 from zpinch.evaluation.report import (
     Comparison,
@@ -21,7 +19,6 @@ from zpinch.evaluation.report import (
     SizeComparison,
     Table,
     render,
-    write_report,
 )
 from zpinch.evaluation.report.charts import line_chart, readable
 
@@ -143,16 +140,3 @@ def test_any_values_make_a_chart(values: tuple[float, ...]):
 )
 def test_numbers_are_readable(value: float, text: str):
     assert readable(value) == text
-
-
-def test_writing_replaces_at_once_or_not_at_all(tmp_path: Path):
-    path = write_report(tmp_path / "report.html", a_report("first"))
-    assert "first" in path.read_text(encoding="utf-8")
-    write_report(path, a_report("second"))
-    assert "second" in path.read_text(encoding="utf-8")
-    assert list(tmp_path.iterdir()) == [path]
-    with pytest.raises(UsageError, match="cannot be written"):
-        write_report(tmp_path / "missing" / "report.html", a_report())
-    with pytest.raises(UsageError, match="cannot be written"):
-        write_report(tmp_path, a_report())
-    assert list(tmp_path.iterdir()) == [path]

@@ -51,6 +51,22 @@ def test_sixteen_bits_keep_the_high_byte(tmp_path: Path, ending: str) -> None:
     assert notes == ("1 image had 16 bits a sample: the high byte was kept.",)
 
 
+@pytest.mark.parametrize("kind", [b"P6", b"P3"])
+def test_a_colour_ppm_of_sixteen_bits_loses_some(tmp_path: Path, kind: bytes) -> None:
+    deep = np.random.default_rng(0).integers(0, 1 << 16, (8, 8, 3))
+    body = deep.astype(">u2").tobytes() if kind == b"P6" else " ".join(map(str, deep.ravel())).encode()
+    (tmp_path / "a.ppm").write_bytes(kind + b" 8 8 65535\n" + body)
+    pixels, notes = only(tmp_path / "a.ppm")
+    np.testing.assert_array_equal(pixels.transpose(1, 2, 0), np.rint(deep / 65535 * 255))
+    assert notes == ("1 image had more than 8 bits a sample: each was rounded to 8.",)
+    assert open_images(tmp_path / "a.ppm").losses
+
+
+def test_a_colour_ppm_of_eight_bits_loses_nothing(tmp_path: Path) -> None:
+    Image.fromarray(np.dstack([RAMP] * 2 + [255 - RAMP])).save(tmp_path / "a.ppm")
+    assert not open_images(tmp_path / "a.ppm").losses
+
+
 def test_alpha_is_drawn_over_white(tmp_path: Path) -> None:
     alpha = np.linspace(0, 255, 64).astype(np.uint8).reshape(8, 8)
     over = np.rint(RAMP * (alpha / 255) + 255 * (1 - alpha / 255))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zpinch.codec.tables import MAX_CODE
-from zpinch.model.bottleneck import CODE_LIMIT, dequantise, noisy, quantise
+from zpinch.model.bottleneck import dequantise, noisy, quantise
 
 
 def test_halves_go_to_even():
@@ -22,10 +22,6 @@ def test_rounding_is_numpys(values: list[float], step: float):
     k = quantise(torch.from_numpy(z), step)
     np.testing.assert_array_equal(k.numpy(), np.rint(z / np.float32(step)))
     assert (dequantise(k, step) - torch.from_numpy(z)).abs().max() <= step / 2
-
-
-def test_the_bound_is_the_codecs():
-    assert CODE_LIMIT == MAX_CODE
 
 
 def test_what_is_not_finite_is_clamped():

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from zpinch.errors import CorruptModel, LimitError, ModelError, UsageError, ZpinchError
 from zpinch.model import storage
 from zpinch.model.model import Model
-from zpinch.model.storage import CONFIG, WEIGHTS, identities, load, load_config
+from zpinch.model.storage import CONFIG, PREVIOUS, WEIGHTS, identities, load, load_config
 
 IMAGES = blobs(40, classes=2)
 CASES = [
@@ -335,6 +335,30 @@ def test_a_save_cut_off_between_two_files_leaves_a_model(folder: Path, monkeypat
         with pytest.raises(UsageError):
             model.save(folder, force=True)
     load(folder)
+
+
+def test_a_save_cut_off_at_its_end_and_another_in_its_middle_leave_a_model(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    move, allowed = Path.replace, 0
+
+    def replace(self: Path, target: Path) -> Path:
+        nonlocal allowed
+        if not allowed:
+            fails()
+        allowed -= 1
+        return move(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    for seed, moves in ((1, len(list(folder.iterdir()))), (2, 1)):
+        allowed = moves
+        with monkeypatch.context() as patch:
+            if seed == 1:
+                patch.setattr(Path, "unlink", fails)
+            with pytest.raises(UsageError):
+                finished_model(IMAGES, seed=seed).save(folder, force=True)
+        assert (folder / PREVIOUS).exists()
+        load(folder)
 
 
 def test_the_working_folder_is_a_place_to_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

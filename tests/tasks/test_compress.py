@@ -14,11 +14,21 @@ from PIL import Image
 import zpinch
 from zpinch import open_images
 from zpinch.codec.container import ArchiveReader
-from zpinch.errors import ArchiveError, CorruptArchive, ImageError, ModelError, UsageError, WrongModel, ZpinchError
+from zpinch.errors import (
+    ArchiveError,
+    CorruptArchive,
+    CorruptModel,
+    ImageError,
+    ModelError,
+    UsageError,
+    WrongModel,
+    ZpinchError,
+)
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
-from zpinch.model.storage import load
+from zpinch.model.storage import WEIGHTS, load
 from zpinch.tasks import decompress as decompressing
+from zpinch.tasks.archive import open_archive
 from zpinch.tasks.compress import compress
 from zpinch.tasks.decompress import decompress
 from zpinch.tasks.generate import generate
@@ -167,6 +177,18 @@ def test_without_a_model_it_says_which_one(archived: Archived, trained: Path, ot
         decompress(tmp_path / "d.zpn", tmp_path / "out.npz")
     assert error.value.exit_code == 3
     assert not (tmp_path / "out.npz").exists()
+
+
+def test_a_damaged_copy_of_a_model_does_not_hide_a_whole_one(
+    trained: Path, train_digits: ImageCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    compress(train_digits[:5], trained, tmp_path / "a.zpn")
+    shutil.copytree(trained, tmp_path / "beside")
+    (tmp_path / "beside" / WEIGHTS).write_bytes(b"torn")
+    with pytest.raises(CorruptModel, match="beside"):
+        open_archive(tmp_path / "a.zpn")[0]
+    monkeypatch.setenv("ZPINCH_MODELS", str(trained))
+    assert open_archive(tmp_path / "a.zpn")[0].shape == train_digits.shape
 
 
 @pytest.mark.parametrize("place", ["beside", "the folder itself", "$ZPINCH_MODELS", "$ZPINCH_MODELS, the model itself"])

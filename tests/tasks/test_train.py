@@ -13,12 +13,14 @@ from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.storage import load
 from zpinch.tasks.cost import TRAINING_EXACT_BITS
-from zpinch.tasks.preparation import Budget, apply_setting, build, make_plan
+from zpinch.tasks.preparation import MOST_CLASSES, Budget, apply_setting, build, learnable, make_plan
+from zpinch.tasks.prospects import prospects
 from zpinch.tasks.train import estimate, train
 from zpinch.training.loop import Progress
 from zpinch.training.measure import split_held_out
 from zpinch.training.progress import Silent
 from zpinch.training.recipes import RECIPES, Objective, Schedule
+from zpinch.training.rehearsal import SLOWER
 
 IMAGES = blobs(40, classes=2)
 SETTINGS = ("schedule.batch=8", "schedule.warm_up=2")
@@ -208,15 +210,36 @@ def test_a_term_that_a_recipe_has_no_part_for_names_those_that_have(recipe: str,
         build(IMAGES, recipe, "mlp", 4, (f"objective.{term}=1",), seed=0, device="cpu")
 
 
+# --- Classes ------------------------------------------------------------------------------------------------------
+
+
+def test_more_classes_than_archives_have_room_for_are_left_out():
+    drawn = blobs(MOST_CLASSES + 1, classes=2)
+    many = ImageCollection(drawn.pixels, np.arange(len(drawn)), tuple(map(str, range(len(drawn)))))
+    assert learnable(many).class_names == ()
+    assert learnable(drawn) is drawn
+    assert "1,025 classes" in prospects(many)[0]
+    assert estimate(many, backbone="mlp", steps=1).config.labels == 0
+    wide = ImageCollection(drawn.pixels, np.zeros(len(drawn), np.int64), tuple(map(str, range(MOST_CLASSES))))
+    with pytest.raises(UsageError, match="smaller --latent"):
+        estimate(wide, backbone="mlp", steps=1, latent=512)
+
+
 # --- Budgets ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("budget", "steps"),
-    [({"steps": 7}, 7), ({"epochs": 2}, 10), ({"epochs": 0.01}, 1), ({"minutes": 1}, 60 * 0.78 / 0.02), ({}, 1000)],
+    [
+        ({"steps": 7}, 7),
+        ({"epochs": 2}, 10),
+        ({"epochs": 0.01}, 1),
+        ({"minutes": 1}, 60 / (SLOWER * 0.01 + 0.01)),
+        ({}, 1000),
+    ],
 )
 def test_a_budget_becomes_steps(budget: dict[str, float], steps: float):
-    """40 images in batches of 8, five of them not held out here; a step takes 0.01 s, and as much afterwards."""
+    """40 images in batches of 8, five of them not held out here; a step takes 0.01 s in its rehearsal, and as much afterwards."""
     model, objective, schedule = build(IMAGES, "autoencoder", "mlp", 4, SETTINGS, seed=0, device="cpu")
     plan, _ = make_plan(model, IMAGES, objective, schedule, Budget(**budget), seed=0)
     assert plan.steps == int(steps)
@@ -298,7 +321,7 @@ def test_interrupted_it_leaves_a_model_and_goes_on(tmp_path: Path):
 
 def test_interrupted_early_it_goes_on_too(tmp_path: Path):
     quick(steps=100, out=tmp_path / "m", listener=StopsAt(3))
-    assert quick(out=tmp_path / "m", resume=True).facts["steps"] > 3
+    assert quick(out=tmp_path / "m", resume=True, steps=None).facts["steps"] > 3
 
 
 def test_resuming_needs_a_run_of_these_images(tmp_path: Path):
@@ -312,6 +335,14 @@ def test_resuming_needs_a_run_of_these_images(tmp_path: Path):
     (tmp_path / "m" / "resume" / "look.safetensors").write_text("{}")
     with pytest.raises(CorruptModel):
         quick(out=tmp_path / "m", resume=True)
+
+
+def test_a_run_goes_on_as_it_was_planned(tmp_path: Path):
+    quick(steps=10, out=tmp_path / "m", listener=StopsAt(5))
+    for option, other in (("steps", 11), ("recipe", "vae")):
+        with pytest.raises(UsageError, match=f"leave --{option} out"):
+            quick(out=tmp_path / "m", resume=True, **{option: other})
+    assert quick(out=tmp_path / "m", resume=True, steps=10).facts["steps"] > 0
 
 
 def test_a_finished_run_is_not_resumed(tmp_path: Path):

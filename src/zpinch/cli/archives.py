@@ -231,10 +231,11 @@ def test(
 @app.command(name="list", help_epilogue=examples("zpinch list digits.zpn", "zpinch list scans.zpn --json"))
 def list_(archive: ArchiveArgument, *, common: Common = COMMON) -> None:
     """List the images of an archive: number and name, one a line. No model is needed."""
+    from zpinch.images.naming import readable
     from zpinch.tasks.inspect import entries
 
     for entry in entries(archive_at(archive)):
-        print(json.dumps(entry._asdict()) if common.as_json else f"{entry.index}\t{entry.name or '-'}")
+        print(json.dumps(entry._asdict()) if common.as_json else f"{entry.index}\t{readable(entry.name or '-')}")
 
 
 @app.command(help_epilogue=examples("zpinch info model", "zpinch info digits.zpn --json"))
@@ -281,6 +282,7 @@ def find(
 
     Prints number, name and distance, the nearest first.
     """
+    from zpinch.images.naming import readable
     from zpinch.tasks.find import find as find_images
     from zpinch.tasks.progress import progress_bar
 
@@ -297,5 +299,5 @@ def find(
         )
     common.show(
         [near._asdict() for near in found],
-        *(f"{near.index}\t{near.name or '-'}\t{near.distance:.3f}" for near in found),
+        *(f"{near.index}\t{readable(near.name or '-')}\t{near.distance:.3f}" for near in found),
     )

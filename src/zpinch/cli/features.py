@@ -32,7 +32,7 @@ def embed(
     source = opened_source(data, **reading.options("all"))
     with progress_bar(console, "embedding") as report:
         found = embed_images(source, model, out, force=common.force, progress=report)
-    tell(console, found.notes)
+    tell(console, (*found.notes, "neighbours are told apart a little better by --recipe autoencoder: docs/embed.md"))
     images, dimensions = found.features.shape
     common.show(
         {"out": str(out), "images": images, "dimensions": dimensions, "from_codes": found.is_from_codes},
@@ -85,7 +85,8 @@ def detect(
             force=common.force,
             progress=report,
         )
-    tell(console, found.notes)
+    ranks = "where one kind of image is normal, neighbours among raw pixels (LOF) rank a little better: docs/detect.md"
+    tell(console, (*found.notes, ranks))
     common.show(found.as_dict(), *found.lines())
 
 

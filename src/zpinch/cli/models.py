@@ -5,7 +5,19 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from zpinch.cli.program import COMMON, READING, Common, ModelOption, OutOption, Reading, app, examples, tell, typed
+from zpinch.cli.program import (
+    COMMON,
+    READING,
+    Common,
+    ModelOption,
+    OutOption,
+    Reading,
+    app,
+    examples,
+    tell,
+    typed,
+    whole,
+)
 
 
 @app.command(
@@ -25,12 +37,14 @@ def train(
     backbone: Annotated[
         Literal["conv", "mlp"] | None, Parameter(help="conv (the default), or the dense nets of the classic papers.")
     ] = None,
-    latent: Annotated[int | None, Parameter(help="Integers an image becomes; the default follows its size.")] = None,
+    latent: Annotated[
+        int | None, Parameter(converter=whole, help="Integers an image becomes; the default follows its size.")
+    ] = None,
     minutes: Annotated[
         float | None, Parameter(help="Train about this long; becomes a number of steps at the start.")
     ] = None,
     epochs: Annotated[float | None, Parameter(help="Train for this many passes over the images.")] = None,
-    steps: Annotated[int | None, Parameter(help="Train for this many steps.")] = None,
+    steps: Annotated[int | None, Parameter(converter=whole, help="Train for this many steps.")] = None,
     until: Annotated[str | None, Parameter(help="Stop when reached, e.g. 'rfcd<2,fcd<8'; exit 5 when not.")] = None,
     start: Annotated[
         Path | None, Parameter(name="--from", help="A trained model whose weights to begin with, for few images.")
@@ -91,7 +105,11 @@ def train(
     common.show(
         {"model": str(out), "facts": model.facts},
         f"{out}: {model.facts['reason']}",
-        *(f"  {name}: {value:.4g}" for name, value in model.facts.items() if name.startswith("held-out")),
+        *(
+            f"  {name}: {value:.4g}"
+            for name, value in model.facts.items()
+            if name.startswith("held-out") or name.endswith(" of training images")
+        ),
     )
 
 
@@ -105,7 +123,7 @@ def generate(
     *,
     model: ModelOption,
     out: OutOption,
-    count: Annotated[int, Parameter(name=["--count", "-n"], help="How many images.")] = 64,
+    count: Annotated[int, Parameter(name=["--count", "-n"], converter=whole, help="How many images.")] = 64,
     label: Annotated[str | None, Parameter(help="A class name; without it all classes in turn.")] = None,
     temperature: Annotated[float, Parameter(help="Below 1 safer, above 1 bolder.")] = 1.0,
     common: Common = COMMON,

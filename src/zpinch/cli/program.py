@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO
 
 from cyclopts import App, CycloptsError, Parameter, Token
+from cyclopts.validators import Number
 from rich.console import Console
 
 from zpinch.errors import ZpinchError
 
 EXIT_INTERRUPTED = 130
+SEEDS = 2**32  # what NumPy takes
 
 app = App(
     name="zpinch",
@@ -47,7 +49,14 @@ class Common:
         False
     )
     quiet: Annotated[bool, Parameter(negative="", help="No progress and no messages.")] = False
-    seed: Annotated[int, Parameter(converter=whole, help="The same seed gives the same result on one machine.")] = 0
+    seed: Annotated[
+        int,
+        Parameter(
+            converter=whole,
+            validator=Number(gte=0, lt=SEEDS),
+            help="The same seed gives the same result on one machine.",
+        ),
+    ] = 0
     force: Annotated[bool, Parameter(negative="", help="Replace an output that is there already.")] = False
 
     def console(self) -> Console:

@@ -150,4 +150,4 @@ def check_codes(codes: Codes, prior: CodePrior) -> None:
     if isinstance(prior, IntegerPrior) and codes.shape[1:] != prior.code:
         raise UsageError(f"codes of shape {codes.shape} do not fit a prior of {prior.code}")
     if codes.size and (codes.min() < -MAX_CODE or codes.max() > MAX_CODE):
-        raise LimitError(f"a code lies beyond ±{MAX_CODE:,}, which the format does not hold. Take a larger step")
+        raise LimitError(f"a code lies beyond ±{MAX_CODE:,}, which the format does not hold")

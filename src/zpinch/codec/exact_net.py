@@ -110,6 +110,7 @@ def exact_net(tensors: Mapping[str, NDArray[Any]]) -> ExactNet:
 
     def layer(name: str, offsets: int = 0) -> IntegerLayer:
         weight, bias, shift = (tensors[f"{name}.{part}"] for part in ("weight", "bias", "shift"))
+        check_array(f"{name}.shift", shift, np.uint8, 1)
         return IntegerLayer(weight, bias, shift, added(offsets, shift))
 
     return ExactNet(

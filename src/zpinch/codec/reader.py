@@ -65,7 +65,7 @@ class ArchiveReader:
         elif (
             coder.coder != self.header.coder
             or coder.channels != self.header.code_shape[0]
-            or (self.header.has_labels and not coder.labels)
+            or (self.header.has_labels and coder.labels != len(self.header.class_names))
         ):
             raise WrongModel(
                 f"{self.name}: holds codes of {self.header.code_shape[0]} channels"
@@ -167,7 +167,7 @@ class ArchiveReader:
                 frame = read_frame(source, 0, self.header, self._seed)
                 if frame.number in given or frame.number >= BLOCKS:
                     raise CorruptArchive("is a copy, or has an impossible number")
-                if listed and listed.get(frame.number) != (frame.images, frame.checksum):
+                if listed is not None and listed.get(frame.number) != (frame.images, frame.checksum):
                     raise CorruptArchive("is another archive's")
                 block = unpack_block(frame, self.header, coder)
             except CorruptArchive:

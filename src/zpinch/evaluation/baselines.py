@@ -18,6 +18,7 @@ from sklearn.decomposition import PCA
 from zpinch.evaluation.fidelity import ReconstructionScore, Reference, score_reconstructions
 from zpinch.evaluation.metrics import mean_squared_error
 from zpinch.evaluation.sampling import draw
+from zpinch.images.decoding import to_picture
 
 Pixels = npt.NDArray[np.uint8]
 Encode = Callable[[Image.Image], bytes]
@@ -62,7 +63,7 @@ def lossy_anchor(pixels: Pixels, target_mse: float, *, sampled: int = SAMPLED) -
     """
     some = pixels[draw(len(pixels), sampled)]
     whole = mosaic(some)
-    singles = [picture(image) for image in some]
+    singles = [to_picture(image) for image in some]
     rows = [
         _within(target_mse, some, "WebP", "each", lambda quality: [_webp(image, quality) for image in singles]),
         _within(target_mse, some, "WebP", "one mosaic", lambda quality: [_webp(whole, quality)]),
@@ -86,11 +87,6 @@ def pca_score(reference: Reference, test: Pixels, components: int) -> Reconstruc
     return score_reconstructions(reference, test, pca_reconstruction(reference.train_pixels, test, components))
 
 
-def picture(image: Pixels) -> Image.Image:
-    """(channels, height, width) as grey or RGB."""
-    return Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))
-
-
 def mosaic(pixels: Pixels) -> Image.Image:
     """All images in a grid about as many wide as high, row by row, black where the last row ends."""
     n, channels, height, width = pixels.shape
@@ -98,7 +94,7 @@ def mosaic(pixels: Pixels) -> Image.Image:
     tiles = np.zeros((math.ceil(n / columns) * columns, channels, height, width), np.uint8)
     tiles[:n] = pixels
     grid = tiles.reshape(-1, columns, channels, height, width).transpose(2, 0, 3, 1, 4)
-    return picture(grid.reshape(channels, -1, columns * width))
+    return to_picture(grid.reshape(channels, -1, columns * width))
 
 
 def _tiles(grid: Image.Image, shape: tuple[int, ...]) -> Pixels:
@@ -136,7 +132,7 @@ def _within(
 
 
 def _mean_size(pixels: Pixels, encode: Encode) -> float:
-    return float(np.mean([len(encode(picture(image))) for image in pixels]))
+    return float(np.mean([len(encode(to_picture(image))) for image in pixels]))
 
 
 def _png(image: Image.Image) -> bytes:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 Tile: TypeAlias = NDArray[np.uint8]
 DENSITY = 2  # pixels of the board to one as it is seen
-POSITIVE, NEGATIVE = (196, 92, 46), (58, 120, 168)  # as in the report's differences: readable on white and on black
+POSITIVE, NEGATIVE = (196, 92, 46), (58, 120, 168)  # rust and blue: readable on white and on black
 GREY = (128, 128, 128)
 PALETTE = (  # ten hues of about one lightness, tellable on white and on black
     (214, 92, 70), (52, 133, 189), (201, 141, 25), (63, 155, 96), (160, 98, 194),

@@ -47,7 +47,7 @@ class CheckReport:
 
 
 def check_source(source: str | Path) -> CheckReport:
-    """Read everything once. Only a source that does not exist raises; all else is told in the report."""
+    """Read everything once. Nothing raises: what is wrong is told in the report."""
     shown = shown_source(source)
     try:
         return _check_encoded(source, shown) or _check_arrays(source, shown)

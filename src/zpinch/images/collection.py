@@ -74,6 +74,11 @@ class ImageCollection:
         kind = "grey" if channels == 1 else "RGB"
         return f"<ImageCollection: {len(self):,} of {width}x{height} {kind}{classes}, from {self.source}>"
 
+    def _repr_html_(self) -> str:
+        from zpinch.images.notebook import as_html  # which builds on this file
+
+        return as_html(repr(self).strip("<>"), self.pixels)
+
     def __len__(self) -> int:
         return len(self.pixels)
 

@@ -15,7 +15,7 @@ import io
 import logging
 import warnings
 from collections.abc import Generator, Iterator
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -53,6 +53,7 @@ CONVERSIONS = {
     "alpha": "had an alpha channel: drawn over white",
     "palette": "used a palette: turned into plain grey or RGB",
     "sixteen": "had 16 bits a sample: the high byte was kept",
+    "deep": "had more than 8 bits a sample: each was rounded to 8",
     "bilevel": "had one bit a pixel: turned into black (0) and white (255)",
     "space": "used another colour space (CMYK, YCbCr, Lab): turned into RGB",
     "turned": "carried an EXIF orientation: turned upright",
@@ -62,7 +63,7 @@ CONVERSIONS = {
 }
 
 
-LOSSES = frozenset({"alpha", "sixteen", "space", "animated", "stretched"})  # conversions that cannot be undone
+LOSSES = frozenset({"alpha", "sixteen", "deep", "space", "animated", "stretched"})  # conversions that cannot be undone
 
 
 class Header(NamedTuple):
@@ -178,6 +179,12 @@ def _has_alpha(image: Image.Image) -> bool:
     return image.mode in _ALPHA or "transparency" in image.info
 
 
+def _largest(tile: Any) -> int:
+    """The largest sample of a PPM, as its header says; 0 for 8 bits."""
+    said = tile[3]
+    return said[-1] if isinstance(said, tuple) and isinstance(said[-1], int) else 0
+
+
 def _conversions(image: Image.Image) -> Iterator[str]:
     if _has_alpha(image):
         yield "alpha"
@@ -185,6 +192,12 @@ def _conversions(image: Image.Image) -> Iterator[str]:
         yield "palette"
     if image.mode.startswith("I") or any(";16" in str(tile) for tile in getattr(image, "tile", ())):
         yield "sixteen"
+    if (
+        image.format == "PPM"
+        and image.mode == "RGB"
+        and any(_largest(tile) > 255 for tile in getattr(image, "tile", ()))
+    ):
+        yield "deep"
     if image.mode == "1":
         yield "bilevel"
     if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):

@@ -1,6 +1,7 @@
 """How much memory there is, and the refusal to take too much of it."""
 
 import os
+import sys
 from pathlib import Path
 
 from zpinch.errors import LimitError
@@ -17,6 +18,15 @@ def require_memory(n_bytes: int, source: str) -> None:
             f"{source} takes {n_bytes / 2**20:,.0f} MiB, more than half of the {free_memory_bytes() / 2**20:,.0f} MiB "
             "of free memory. Take fewer images, or smaller ones (--size)."
         )
+
+
+def peak_mib() -> float:
+    """The most memory that this process has had so far; 0 where the system keeps no such count."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def free_memory_bytes() -> int:

@@ -8,7 +8,8 @@ finer steps cost more bits and bring back more.
 import torch
 from torch import Tensor
 
-CODE_LIMIT = 2**20  # the codec's bound on |k|
+from zpinch.codec.tables import MAX_CODE
+
 QUALITIES = (1, 2, 3, 4, 5)
 DEFAULT_QUALITY = 3
 STEP_RATIOS = (2.0, 1.5, 1.0, 0.75, 0.5)  # of each quality's step to the model's own; exact in binary everywhere
@@ -16,8 +17,8 @@ STEP_RATIOS = (2.0, 1.5, 1.0, 0.75, 0.5)  # of each quality's step to the model'
 
 def quantise(z: Tensor, step: float) -> Tensor:
     """k = round(z / s) as int32, halves to even. A latent that is not finite or beyond the codec's bound is clamped."""
-    k = torch.nan_to_num(z.float() / step, nan=0.0, posinf=CODE_LIMIT, neginf=-CODE_LIMIT)
-    return torch.round(k).clamp(-CODE_LIMIT, CODE_LIMIT).to(torch.int32)
+    k = torch.nan_to_num(z.float() / step, nan=0.0, posinf=MAX_CODE, neginf=-MAX_CODE)
+    return torch.round(k).clamp(-MAX_CODE, MAX_CODE).to(torch.int32)
 
 
 def dequantise(k: Tensor, step: float) -> Tensor:

@@ -42,7 +42,7 @@ class Normals:
 
     density    of their latents: its code lengths are the bits
     residual   (height, width) float64: mean squared error of each pixel
-    codes      (k, d) int16: of some of them. None in models of before 2026-11-27
+    codes      (k, d) int16: of some of them; k is 0 in models of before 2026-11-27
     """
 
     density: MixtureSampler

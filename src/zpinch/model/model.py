@@ -6,7 +6,7 @@
                                        draws new k
 
 A prior that predicts codes well makes files smaller and samples better: the autoregressive one both codes archives and
-draws new codes. `tables` and `sampler` do one each, where it is missing or theirs is better.
+draws new codes. `tables` and `sampler` do one each, where it is missing or theirs is nearer to what was held out.
 This file joins the parts and runs them on NumPy images; storing them is storage.py, training them is training/.
 """
 
@@ -25,6 +25,7 @@ from zpinch.codec.exact_net import ExactNet
 from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import ImageError, ModelError, UsageError
+from zpinch.images.notebook import SHOWN, as_html
 from zpinch.model.bottleneck import DEFAULT_QUALITY, QUALITIES, dequantise, quantise
 from zpinch.model.calibration import Calibration
 from zpinch.model.completer import Completer
@@ -170,8 +171,20 @@ class Model(nn.Module):
         self.history: list[dict[str, Any]] = []  # the checks of its training
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]: PyTorch's stubs forget it
 
+    def __repr__(self) -> str:
+        code = "x".join(map(str, self.config.code))
+        data = f", trained on {self.facts['data']}" if "data" in self.facts else ""
+        return f"<Model {self.name}: {self.config.recipe} for {described(self.config.image)} images as {code}{data}>"
+
+    def _repr_html_(self) -> str:
+        words = repr(self).strip("<>")
+        if not self.can_sample:
+            return as_html(words)
+        return as_html(f"{words}. Images that it draws:", self.sample(np.full(SHOWN, self.config.labels), seed=0))
+
     @property
     def device(self) -> torch.device:
+        """Where its weights are, and where it encodes and draws."""
         return next(self.parameters()).device
 
     @property
@@ -221,6 +234,7 @@ class Model(nn.Module):
 
     @property
     def can_sample(self) -> bool:
+        """Whether there is something to draw new codes from; not before training has finished, but for N(0, I)."""
         return self.sampler is not None or self.autoregressive is not None
 
     def require_sampler(self) -> Sampler:

@@ -159,6 +159,8 @@ def save(model: Model, folder: str | Path, *, force: bool = False) -> Path:
         for name in names:
             with (partial / name).open("rb") as file:
                 os.fsync(file.fileno())
+        if (folder / PREVIOUS).exists() and fits(folder):  # of a save that was cut off at its very end
+            (folder / PREVIOUS).unlink()
         if (folder / WEIGHTS).exists() and not (folder / PREVIOUS).exists():
             shutil.copy2(folder / WEIGHTS, partial / PREVIOUS)
             os.rename(partial / PREVIOUS, folder / PREVIOUS)
@@ -174,7 +176,11 @@ def save(model: Model, folder: str | Path, *, force: bool = False) -> Path:
 
 
 def load(folder: str | Path) -> Model:
-    """The model in a folder, every part checked against its identity. Raises ModelError or CorruptModel."""
+    """The model in a folder, on the processor, every part checked against its identity.
+
+    Raises ModelError where there is none or it is of a newer version, CorruptModel where it is damaged or was altered,
+    LimitError where it is larger than any model of ours.
+    """
     folder = Path(folder)
     stored = load_config(folder)
     try:
@@ -183,6 +189,15 @@ def load(folder: str | Path) -> Model:
         if (folder / PREVIOUS).is_file():  # a save was cut off before it came to the configuration
             return load_weights(folder / PREVIOUS, stored)
         raise
+
+
+def fits(folder: Path) -> bool:
+    """Whether a folder's weights are those that its configuration names."""
+    try:
+        load_weights(folder / WEIGHTS, load_config(folder))
+    except ZpinchError:
+        return False
+    return True
 
 
 def load_weights(path: Path, stored: StoredConfig) -> Model:

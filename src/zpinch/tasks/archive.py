@@ -16,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zpinch.codec.container import ArchiveHeader, ArchiveReader, Block
-from zpinch.errors import ArchiveError, UsageError
+from zpinch.errors import ArchiveError, UsageError, ZpinchError
 from zpinch.images import ImageCollection
 from zpinch.images.collection import Labels, Pixels, Shape
 from zpinch.images.memory import require_memory
+from zpinch.images.notebook import SHOWN, as_html
 from zpinch.model.model import Model
 from zpinch.tasks.locate import coder_for, model_for
+from zpinch.tasks.lossless import threads_for
 from zpinch.tasks.opening import open_archive_file
 from zpinch.tasks.restoring import check_realism, pixels_of
 from zpinch.tasks.selecting import Piece, block_starts
@@ -86,6 +88,7 @@ class Archive:
 
     @property
     def class_names(self) -> tuple[str, ...]:
+        """What the labels stand for; () without labels."""
         return self.header.class_names
 
     @property
@@ -107,6 +110,13 @@ class Archive:
     def __repr__(self) -> str:
         channels, height, width = self.shape
         return f"<Archive {self.path.name}: {len(self):,} of {width}x{height} {'grey' if channels == 1 else 'RGB'}>"
+
+    def _repr_html_(self) -> str:
+        words = repr(self).strip("<>")
+        try:
+            return as_html(words, self[:SHOWN].pixels)
+        except ZpinchError as error:  # most likely its model is elsewhere
+            return as_html(f"{words}. {error}")
 
     # --- Codes ----------------------------------------------------------------------------------------------------
 
@@ -208,7 +218,8 @@ class Archive:
         if number in self._cache:
             self._cache.move_to_end(number)
             return self._cache[number]
-        block = reader.read_block(number)
+        with threads_for(self.header):
+            block = reader.read_block(number)
         if keep:
             self._cache[number] = block
             while len(self._cache) > 1 and sum(map(memory_of, self._cache.values())) > CACHE_BYTES:
@@ -225,6 +236,7 @@ class Archive:
         return self._reader
 
     def close(self) -> None:
+        """Close the file and forget what was decoded; images cannot be read any more."""
         self._close()
         self._cache.clear()
 

@@ -96,7 +96,7 @@ def compress(
     if isinstance(out, str | Path):
         check_free(Path(out), is_folder=False, force=force)
     model.check_shape(source.shape)
-    if lossless and not allow_conversion:
+    if allowed == 0 and not allow_conversion:
         check_unconverted(source)
     is_latent = allowed is None
     header = header_of(source, model, coder.coder, quality) if is_latent else pixel_header(source, model, allowed)

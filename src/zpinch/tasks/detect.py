@@ -14,6 +14,7 @@ from zpinch.errors import ImageError, ModelError, UsageError
 from zpinch.evaluation.oddness import calibrate, odd_pixels, rebuilt, score, score_codes, squared_error
 from zpinch.images import ImageCollection, contact_sheet
 from zpinch.images.collection import Pixels
+from zpinch.images.naming import readable
 from zpinch.images.writers.atomic import new_file
 from zpinch.images.writers.sheet import check_picture
 from zpinch.model.calibration import SCORES, Calibration
@@ -65,7 +66,10 @@ class Detection(NamedTuple):
         return (
             f"{odd:,} of {count:,} images are odd; of as many normal ones, about {usual:,.1f} would be",
             *(["  that is no more than chance"] if odd <= usual + 2 * usual**0.5 else []),
-            *(f"  p {self.p_values[i]:.2g}\t{self.names[i]}" for i in self.order[: min(odd, PRINTED)].tolist()),
+            *(
+                f"  p {self.p_values[i]:.2g}\t{readable(self.names[i])}"
+                for i in self.order[: min(odd, PRINTED)].tolist()
+            ),
         )
 
 

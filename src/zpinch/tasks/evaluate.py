@@ -14,9 +14,9 @@ from zpinch.errors import ImageError
 from zpinch.evaluation.baselines import lossless_sizes, lossy_anchor, pca_score
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
-from zpinch.evaluation.report import PriorRow, write_report
+from zpinch.evaluation.report import PriorRow, render
 from zpinch.images import ImageCollection
-from zpinch.images.writers.atomic import check_free
+from zpinch.images.writers.atomic import check_free, new_file
 from zpinch.model.bottleneck import quantise
 from zpinch.model.model import Model, needed
 from zpinch.model.prior.factorised import sample_tables
@@ -46,7 +46,10 @@ def evaluate(
     """Measure a model on the test split of `data` and write a self-contained HTML report to `out`.
 
     data: a source as `open_images` takes it, or (training, test) collections. A source without splits is cut in two
-    halves, and the report says so: then some test images may have been trained on.
+    halves, and the report says so: then some test images may have been trained on. `phase` hears what is measured now.
+
+    Raises ImageError for images of another shape than the model's, ModelError for a model that is unfinished,
+    UsageError when `out` is taken and not `force`.
     """
     model = model if isinstance(model, Model) else load(model)
     out = Path(out) if out is not None else None
@@ -58,7 +61,9 @@ def evaluate(
     result, rebuilt = measured(model, training, test, seed=seed, phase=phase)
     if out is not None:
         phase("writing the report")
-        write_report(out, report_of(model, test, rebuilt, result, notes, seed=seed, command=command))
+        page = render(report_of(model, test, rebuilt, result, notes, seed=seed, command=command))
+        with new_file(out, force=force) as part:
+            part.write_text(page, encoding="utf-8")
     return result
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from zpinch.codec.container import ArchiveHeader, Block
 from zpinch.errors import UsageError
 from zpinch.images import ImageCollection, open_stream, open_writer
+from zpinch.images.writers.writer import check_output
 from zpinch.model.model import Model, needed
 from zpinch.tasks.locate import quality_of
 from zpinch.tasks.opening import ArchiveSource, opened, ready
@@ -49,10 +50,16 @@ def find(
     """The `k` images of an archive nearest to one image, the nearest first; of equals the first in the archive.
 
     like: an image file, a collection of one image, or its pixels, uint8 (channels, height, width). size: stretch it to
-    this side first. out: also write these images, as `decompress` does; only they are decoded.
+    this side first. out: also write these images, as `decompress` does; only they are decoded. Distances are
+    Euclidean, between latents.
+
+    Raises UsageError for an archive of pixels and when `out` is taken and not `force`, ImageError for an image of
+    another shape, WrongModel or ModelError where its model is not found, CorruptArchive.
     """
     if k < 1:
         raise UsageError(f"-k must be at least 1, not {k}.")
+    if out is not None:
+        check_output(Path(out), force=force)
     query = one_image(like, size)
     nearest: list[Near] = []
     done = 0

@@ -82,9 +82,9 @@ def extremes(subject: Subject) -> Picture | None:
 
 
 def interpolations(subject: Subject) -> Picture | None:
-    if len(subject.z) < 2:
-        return None
     chosen = subject.some(8)
+    if len(chosen) < 2:
+        return None
     rows: list[Row] = []
     for a, b in zip(chosen[: len(chosen) // 2], chosen[len(chosen) // 2 :], strict=False):
         rows.append(Row("codes", list(map(image_tile, subject.made(between(subject.z[a], subject.z[b], 11))))))

@@ -6,6 +6,8 @@ import numpy as np
 
 from zpinch.errors import UsageError
 from zpinch.images import ImageCollection, save_images
+from zpinch.images.writers.sheet import check_sheet
+from zpinch.images.writers.writer import check_output
 from zpinch.model.model import Model
 from zpinch.model.storage import load
 from zpinch.tasks.progress import Report, unheard
@@ -26,14 +28,19 @@ def generate(
 ) -> ImageCollection:
     """Draw `count` new images, of one class or of all classes in turn, and save them where `out` says, if it does.
 
-    label: a class name. temperature: spread around what was learned, below 1 safer, above 1 bolder. The same seed gives
-    the same images on one machine.
+    label: a class name. temperature: above 0 and at most 10, spread around what was learned: below 1 safer, above 1
+    bolder. The same seed gives the same images on one machine.
+
+    Raises UsageError for a class that the model does not know or cannot draw alone, and when `out` is taken and not
+    `force`; ModelError when its training has not finished.
     """
     model = model if isinstance(model, Model) else load(model)
     if count < 1:
         raise UsageError(f"-n must be at least 1, not {count}.")
     if not 0 < temperature <= 10:
         raise UsageError(f"--temperature must be above 0 and at most 10, not {temperature:g}.")
+    if out is not None and check_output(Path(out), force=force) == ".png":
+        check_sheet(count)
     classes = model.config.class_names
     if label is not None and label not in classes:
         known = (

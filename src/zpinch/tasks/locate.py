@@ -75,13 +75,19 @@ def given_or_found(
         inside = unpacked_model(packed, name)
         check_parts(header, identities(inside), inside.name, file_name=name)
         return inside
+    damage: ZpinchError | None = None
     for folder in folders_beside(beside or Path("-")):
         try:
             candidate = load_config(folder)
         except ZpinchError:
             continue  # a damaged model beside the archive is not the one that was asked for
         if all(candidate.identities.get(part) == identity for part, identity in header.parts.items()):
-            return load(folder)
+            try:
+                return load(folder)
+            except ZpinchError as error:  # another copy may be whole
+                damage = damage or error
+    if damage:
+        raise damage
     whole = "whole " if header.model_bytes else ""
     raise ModelError(
         f"{name} was written by the model '{header.model_name}', which lies {whole}neither "

@@ -4,12 +4,15 @@ Everything a person can get wrong about a run is refused here, before anything i
 """
 
 import json
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from pydantic import ValidationError
 
+from zpinch.codec.tables import MAX_WEIGHTS
 from zpinch.errors import ImageError, UsageError
 from zpinch.images import ImageCollection
 from zpinch.model.design import Backbone, design
@@ -26,6 +29,9 @@ DEFAULT_EPOCHS = 20
 DEFAULT_STEPS = (1_000, 30_000)  # bounds on the steps of those epochs, for small and for large sets
 START_SHARE = 0.5  # of the steps, from a trained model
 
+MOST_CLASSES, MOST_NAME_BYTES = 1_024, 32_768  # tables for more, and names of more, do not fit into archives
+ENTRIES = 128  # of a table, at its usual largest
+
 PARTS = ("encoder", "generator", "critic", "prior")
 SEEDS = 2**32  # what NumPy and scikit-learn take
 GIVEN = {
@@ -37,6 +43,14 @@ GIVEN = {
     "knows_step",
     "is_variational",
 }  # fields that follow from images and recipe, not --set
+
+
+def learnable(images: ImageCollection) -> ImageCollection:
+    """The images, without labels where these are of more classes than archives have room for."""
+    names = images.class_names
+    if len(names) <= MOST_CLASSES and sum(len(name.encode()) for name in names) <= MOST_NAME_BYTES:
+        return images
+    return replace(images, labels=None, class_names=())
 
 
 class Budget(NamedTuple):
@@ -78,6 +92,11 @@ def build(
         is_variational=chosen.is_variational,
         realism=chosen.realism,
     )
+    if (config.labels + 1) * config.code[0] * ENTRIES > MAX_WEIGHTS:
+        raise UsageError(
+            f"{config.labels:,} classes with {config.code[0]:,} channels need larger code tables than archives have "
+            "room for. Take a smaller --latent."
+        )
     config = kept = config_from(start.config, config, latent=latent) if start else config
     adapted = settings_for(len(training), chosen, is_conv=config.backbone == "conv", is_new=start is None)
     config, objective, schedule = settled(config, chosen, (*adapted, *settings))
@@ -161,6 +180,14 @@ def apply_setting(tree: dict[str, Frozen], setting: str) -> None:
         raise UsageError(f"--set {setting}: {error.errors()[0]['msg']}.") from error
 
 
+def check_budget(budget: Budget) -> None:
+    """Refuse what says nothing of how long to train. Raises UsageError."""
+    if sum(value is not None for value in budget) > 1:
+        raise UsageError("--minutes, --epochs and --steps each say how long to train: give one of them.")
+    if any(value is not None and not 0 < value < math.inf for value in budget):
+        raise UsageError("--minutes, --epochs and --steps must be above 0, and finite.")
+
+
 def make_plan(
     model: Model,
     training: ImageCollection,
@@ -176,10 +203,6 @@ def make_plan(
 
     origin: of a model that starts from another.
     """
-    if sum(value is not None for value in budget) > 1:
-        raise UsageError("--minutes, --epochs and --steps each say how long to train: give one of them.")
-    if any(value is not None and value <= 0 for value in budget):
-        raise UsageError("--minutes, --epochs and --steps must be above 0.")
     cost = rehearse(model, training, objective, schedule, processes)
     cost = Cost(*json.loads(processes.tell(json.dumps(cost))))
     if budget.steps is not None:

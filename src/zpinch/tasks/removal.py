@@ -20,6 +20,7 @@ from zpinch.images import BUILTIN_NAMES, ImageCollection, ImageStream
 from zpinch.images.layout import is_image
 from zpinch.model.model import Model
 from zpinch.tasks.locate import coder_for, quality_of
+from zpinch.tasks.lossless import threads_for
 from zpinch.tasks.restoring import stored_labels
 
 
@@ -129,9 +130,10 @@ def difference(archive: Path, stream: ImageStream, model: Model) -> str | None:
 
     Archives of pixels must hold the very pixels that they would be given again, others the same codes.
     """
-    with archive.open("rb") as file:
+    with archive.open("rb") as file, contextlib.ExitStack() as stack:
         reader = ArchiveReader(file)
         header = reader.header
+        stack.enter_context(threads_for(header))
         reader.use(coder_for(model, header, "compress"))
         batches = stream.batches(reader.header.block_images)
         count = 0

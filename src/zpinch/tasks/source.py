@@ -40,6 +40,9 @@ def open_images(
     labels: an IDX or .npy file, or an array: one label an image in the source's order, instead of the source's own
     size: side, or (height, width), to which every image is stretched
     skip_bad: leave images out that cannot be used, and say so in `notes`, instead of raising
+
+    Raises UsageError for a source or split that is not there, ImageError and CorruptImage for what cannot be used,
+    LimitError for what is larger than memory allows, MissingExtra for .parquet without pyarrow.
     """
     return open_stream(source, split=split, labels=labels, size=size, skip_bad=skip_bad).collect()
 
@@ -60,7 +63,7 @@ def open_stream(
 
 
 def check_source(source: str | Path) -> CheckReport:
-    """What `zpinch data check` tells: everything is read once, and only a source that does not exist raises."""
+    """What `zpinch data check` tells: everything is read once, and what is wrong is told, not raised."""
     if not is_archive(source):
         return images.check_source(source)
     shown = shown_source(source)

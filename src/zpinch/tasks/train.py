@@ -16,15 +16,15 @@ from zpinch.model.design import Backbone
 from zpinch.model.model import Model, ModelConfig
 from zpinch.model.storage import CONFIG, load
 from zpinch.tasks.cost import TRAINING_EXACT_BITS
-from zpinch.tasks.preparation import Budget, build, make_plan, pick_device
+from zpinch.tasks.preparation import Budget, build, check_budget, learnable, make_plan, pick_device
 from zpinch.tasks.prospects import prospects
 from zpinch.tasks.start import origin_of
 from zpinch.training.checkpoint import NO_PAST, Past, drop_run, load_run
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.listener import Listener, Outcome
-from zpinch.training.measure import Yardstick, make_yardstick, split_held_out
+from zpinch.training.measure import Check, Yardstick, make_yardstick, split_held_out
 from zpinch.training.processes import Processes, processes_here
-from zpinch.training.progress import Silent
+from zpinch.training.progress import Silent, unasked
 from zpinch.training.repeatable import repeatable
 from zpinch.training.session import run
 from zpinch.training.stopping import MEASURES, parse_until
@@ -102,9 +102,11 @@ def train(
     anything is trained.
     """
     processes, conditions = processes_here(device), parse_until(until) if until else ()
-    listener = (listener if processes.is_first else None) or Silent()
+    listener = (listener or unasked()) if processes.is_first else Silent()
     folder = Path(out) if out is not None else None
     check_place(folder, resume=resume, force=force)
+    budget, images = Budget(minutes, epochs, steps), learnable(images)
+    check_budget(budget)
     training, held_out = split_held_out(images)
     # What a person got wrong is found first: measuring real against real takes a while.
     if resume and start is not None:
@@ -112,6 +114,7 @@ def train(
     begun = load(start) if isinstance(start, str | Path) else start
     if folder and resume:
         learner, plan, past = taken_up(folder, training, processes.device or pick_device(device), processes)
+        check_same_run(folder, learner, plan, recipe, steps)
         yardstick = measured(training, held_out, processes, listener)
     else:
         model, objective, schedule = build(
@@ -121,7 +124,6 @@ def train(
         yardstick = measured(training, held_out, processes, listener)
         listener.entered("rehearsing")
         model.to(processes.device or model.device)
-        budget = Budget(minutes, epochs, steps)
         origin = origin_of(begun) if begun else ""
         plan, _ = make_plan(model, training, objective, schedule, budget, seed=seed, processes=processes, origin=origin)
         learner, past = Learner(model, plan, processes), NO_PAST
@@ -177,6 +179,16 @@ def taken_up(
     return learner, stored.plan(), past
 
 
+def check_same_run(folder: Path, learner: Learner, plan: Plan, recipe: str | None, steps: int | None) -> None:
+    """Refuse what a run that goes on cannot become."""
+    for option, given, planned in (("recipe", recipe, learner.live.config.recipe), ("steps", steps, plan.steps)):
+        if given not in (None, planned):
+            raise UsageError(
+                f"the run in {folder} has --{option} {planned}, and --resume goes on with it: leave --{option} out, or "
+                "begin a new one without --resume."
+            )
+
+
 def estimate(
     images: ImageCollection,
     *,
@@ -192,15 +204,15 @@ def estimate(
     device: str = "auto",
 ) -> Estimate:
     """What `train` would do with the same arguments: time, memory and parameters, from a few rehearsed steps."""
+    budget, images = Budget(minutes, epochs, steps), learnable(images)
+    check_budget(budget)
     training, _ = split_held_out(images)
     begun = load(start) if isinstance(start, str | Path) else start
     model, objective, schedule = build(
         training, recipe, backbone, latent, settings, seed=seed, device=device, start=begun
     )
     origin = origin_of(begun) if begun else ""
-    plan, cost = make_plan(
-        model, training, objective, schedule, Budget(minutes, epochs, steps), seed=seed, origin=origin
-    )
+    plan, cost = make_plan(model, training, objective, schedule, budget, seed=seed, origin=origin)
     parts = {"encoder": model.encoder, "generator": model.generator, "critic": model.critic, "prior": model.prior}
     return Estimate(
         parameters={
@@ -215,6 +227,11 @@ def estimate(
     )
 
 
+def called(measure: str, check: Check) -> str:
+    """What a measure is called among the facts: of which images it is."""
+    return f"{measure} of training images" if check.images == 0 else f"held-out {measure}"
+
+
 def facts_of(
     outcome: Outcome, images: ImageCollection, training: ImageCollection, plan: Plan, command: str
 ) -> dict[str, Any]:
@@ -222,7 +239,7 @@ def facts_of(
     measured = (
         {}
         if kept is None
-        else {f"held-out {name}": value for name in MEASURES if (value := getattr(kept, name)) is not None}
+        else {called(name, kept): value for name in MEASURES if (value := getattr(kept, name)) is not None}
     )
     return {
         "command": command,

@@ -144,9 +144,10 @@ def save_look(
     best: Tensors | None = None,
     seconds: float = 0.0,
     fingerprint: str = "",
+    now: Snapshot | None = None,
 ) -> Snapshot:
     """Write folder/resume/look.safetensors, whole or not at all; the one before stands until it is. Raises OSError."""
-    now = Snapshot.of(learner)
+    now = now or Snapshot.of(learner)
     head = StoredLook(
         model=learner.live.config,
         steps=plan.steps,

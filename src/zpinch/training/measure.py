@@ -86,13 +86,15 @@ class Yardstick(NamedTuple):
     held_out: ImageCollection
     reference: Reference | None  # None when there are too few images to compare
     seen: NDArray[np.uint8] | None = None  # training images, as many as are held out
+    is_trained_on: bool = False  # there are too few images to hold any out: these are the training images
 
 
 def make_yardstick(training: ImageCollection, held_out: ImageCollection) -> Yardstick:
     if len(held_out) < FEWEST:
-        return Yardstick(held_out, None)
+        return Yardstick(held_out, None, is_trained_on=held_out is training)
     reference = Reference.fit(Extractor.fit(training), training.pixels, held_out.pixels)
-    return Yardstick(held_out, reference, np.asarray(training.pixels[draw(len(training), len(held_out))]))
+    seen = np.asarray(training.pixels[draw(len(training), len(held_out))])
+    return Yardstick(held_out, reference, seen, is_trained_on=held_out is training)
 
 
 def held_out_of(images: int) -> int:
@@ -113,7 +115,7 @@ def measure(
     model: Model, yardstick: Yardstick, *, step: int, seconds: float, terms: dict[str, float], seed: int
 ) -> Check:
     """Look at a model: reconstructions at its default realism, and as many samples, if it has a sampler yet."""
-    held_out, reference, seen = yardstick
+    held_out, reference, seen, is_trained_on = yardstick
     found: dict[str, Measured] = {}
     drawn = draws(len(held_out), seed=0)
     made = None
@@ -152,7 +154,7 @@ def measure(
         terms,
         **{name: measured.value for name, measured in found.items()},
         top_class=top_class,
-        images=len(held_out),
+        images=0 if is_trained_on else len(held_out),
         intervals={name: list(interval(measured.replicates)) for name, measured in found.items()},
         replicates=replicates_of_score(found),
     )
@@ -226,7 +228,7 @@ def critic_wins(
         y = torch.from_numpy(label[part]).to(model.device)
         logits = [critic(model.as_input(torch.from_numpy(images[part])), y) for images in (real, fake)]
         sure.append(torch.sigmoid(logits[0] - logits[1]))
-    return torch.cat(sure).double().cpu().numpy()
+    return torch.cat(sure).cpu().double().numpy()  # Apple's GPU has no float64
 
 
 def labels_to_draw(model: Model, held_out: ImageCollection) -> np.ndarray:
@@ -258,4 +260,4 @@ def density_bits(model: Model, codes: np.ndarray, images: ImageCollection) -> ND
     none = model.config.labels
     label = np.full(len(codes), none) if images.labels is None or not none else images.labels
     y = torch.from_numpy(codes).to(model.device).float()
-    return model.prior.bits(y, torch.from_numpy(label).to(model.device)).double().cpu().numpy()
+    return model.prior.bits(y, torch.from_numpy(label).to(model.device)).cpu().double().numpy()

@@ -1,5 +1,8 @@
 """What a person sees of a run: a bar with an ETA, the numbers that matter, and curves where TensorBoard is there."""
 
+import sys
+import time
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -73,9 +76,50 @@ class ProgressLine(Silent):
             self.console.print(f"  note: {alarm}", highlight=False)
 
     def ended(self, outcome: Outcome) -> None:
-        self.console.print(
-            f"{outcome.reason}; kept step {outcome.kept_step:,}, {outcome.seconds / 60:.1f} minutes.", highlight=False
-        )
+        self.console.print(ending(outcome), highlight=False)
+
+
+class NotebookLine(Silent):
+    """A line below a notebook's cell that says how far the run is, and a line for each check."""
+
+    def __init__(self) -> None:
+        from IPython.display import DisplayHandle  # pyright: ignore[reportMissingImports]: a notebook has it
+
+        self.line = DisplayHandle()
+        self.phase, self.began, self.first = "", 0.0, 0
+        self.line.display({"text/plain": "starting"}, raw=True)
+
+    def say(self, text: str) -> None:
+        self.line.update({"text/plain": text}, raw=True)
+
+    def entered(self, phase: str) -> None:
+        self.phase, self.first = phase, 0
+        self.say(phase)
+
+    def advanced(self, done: int, of: int) -> None:
+        if not self.first:  # of a resumed run it is not 1
+            self.first, self.began = done, time.monotonic()
+        elif done % REFRESH_STEPS == 0 or done == of:
+            gone = time.monotonic() - self.began
+            left = gone * (of - done) / (done - self.first)
+            gone, left = (timedelta(seconds=round(seconds)) for seconds in (gone, left))
+            self.say(f"{self.phase}: step {done:,}/{of:,}, {gone} gone, about {left} left")
+
+    def stepped(self, progress: Step, of: int) -> None:
+        self.advanced(progress.step, of)
+
+    def checked(self, check: Check, alarms: tuple[str, ...]) -> None:
+        print(check_line(check), *(f"  note: {alarm}" for alarm in alarms), sep="\n")
+
+    def ended(self, outcome: Outcome) -> None:
+        self.say(ending(outcome))
+
+
+def unasked() -> Listener:
+    """What listens where nobody was asked to: a line in a notebook, and nobody elsewhere."""
+    python = sys.modules.get("IPython")
+    shell = python and python.get_ipython()
+    return NotebookLine() if hasattr(shell, "kernel") else Silent()
 
 
 class TensorBoard(Silent):
@@ -121,6 +165,10 @@ class Together(Silent):
     def ended(self, outcome: Outcome) -> None:
         for listener in self.listeners:
             listener.ended(outcome)
+
+
+def ending(outcome: Outcome) -> str:
+    return f"{outcome.reason}; kept step {outcome.kept_step:,}, {outcome.seconds / 60:.1f} minutes."
 
 
 def check_line(check: Check) -> str:

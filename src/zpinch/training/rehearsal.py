@@ -3,7 +3,6 @@
 `--minutes` becomes a number of steps by this measurement, once; from then on schedules depend on the step alone.
 """
 
-import resource
 import time
 from copy import deepcopy
 from typing import NamedTuple
@@ -12,10 +11,11 @@ import numpy as np
 import torch
 
 from zpinch.images import ImageCollection
+from zpinch.images.memory import peak_mib
 from zpinch.model.model import Model
 from zpinch.model.prior.autoregressive import fit_autoregressive
-from zpinch.training.fit_completer import fit_completer
 from zpinch.training.finish import CODED_IMAGES
+from zpinch.training.fit_completer import fit_completer
 from zpinch.training.fit_exact import fit_exact
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import training_steps
@@ -78,12 +78,16 @@ def rehearse(
         quiet = seconds(1.0)
     if objective.adversarial:
         playing = seconds(0.0)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_mib()
     others = schedule.quality_share * (len(model.config.qualities) - 1)
-    later = schedule.prior_share * (1 + others) * prior_seconds(model)
-    later += schedule.exact_share * exact_seconds(images, model.device)
-    later += schedule.completer_share * completer_seconds(model, images)
-    return Cost(quiet, playing, later if model.encoder else 0.0, precision, peak, fixed_seconds(model, images))
+    later = 0.0  # nothing is fitted to the codes of a model that makes none
+    if model.encoder is not None and schedule.prior_share:
+        later += schedule.prior_share * (1 + others) * prior_seconds(model)
+    if model.encoder is not None and schedule.exact_share:
+        later += schedule.exact_share * exact_seconds(images, model.device)
+    if model.encoder is not None and schedule.completer_share:
+        later += schedule.completer_share * completer_seconds(model, images)
+    return Cost(quiet, playing, later, precision, peak, fixed_seconds(model, images))
 
 
 def fixed_seconds(model: Model, images: ImageCollection) -> float:
@@ -112,9 +116,7 @@ def exact_seconds(images: ImageCollection, device: torch.device) -> float:
 
 
 def completer_seconds(model: Model, images: ImageCollection) -> float:
-    """A step of the completer, on latents that mean nothing; 0 for a model without an encoder."""
-    if model.encoder is None:
-        return 0.0
+    """A step of the completer, on latents that mean nothing."""
     clock: list[float] = []
     which = np.arange(min(len(images), 64))
     z = torch.randn((len(which), *model.config.code), generator=torch.Generator().manual_seed(0))
@@ -132,9 +134,7 @@ def completer_seconds(model: Model, images: ImageCollection) -> float:
 
 
 def prior_seconds(model: Model) -> float:
-    """A step of the autoregressive prior, on codes that mean nothing; 0 for a model without."""
-    if model.encoder is None:
-        return 0.0
+    """A step of the autoregressive prior, on codes that mean nothing; 0 for codes that it cannot learn."""
     codes = np.random.default_rng(0).integers(-8, 9, (64, *model.config.code), dtype=np.int32)
     clock: list[float] = []
     fit_autoregressive(

@@ -54,7 +54,7 @@ def run(
     reason, is_interrupted = f"stopped: all {plan.steps:,} steps are taken", False
     store = _Store(folder if learner.processes.is_first else None, learner, plan, training.fingerprint())
     good = past.good or Snapshot.of(learner)
-    if past.good is None and (trouble := store.write_look([], [], None, past.seconds)):
+    if past.good is None and (trouble := store.write_look(good, [], [], None, past.seconds)):
         raise UsageError(f"{trouble}. Choose another -o.")
     listener.entered("training")
     try:
@@ -71,7 +71,7 @@ def run(
                 if not all(map(math.isfinite, terms.values())) or (is_look and not is_sound(learner.live)):
                     verdict, said = retreat(learner, good, step)
                     alarms.append(f"step {step:,}: {said}")
-                    store.write_look(history, alarms, best, time.monotonic() - began)
+                    store.write_look(good, history, alarms, best, time.monotonic() - began)
                     listener.checked(Check(step, time.monotonic() - began, terms), (said,))
                     means = NO_MEANS
                     if verdict.is_over:
@@ -85,7 +85,7 @@ def run(
                     said = stopping.alarms(check, of=plan.steps)
                     alarms += [f"step {step:,}: {sentence}" for sentence in said]
                     good, means, saved = Snapshot.of(learner), NO_MEANS, time.monotonic()
-                    if trouble := store.write_look(history, alarms, best, check.seconds):
+                    if trouble := store.write_look(good, history, alarms, best, check.seconds):
                         said = (*said, f"{trouble}; --resume would go on from before")  # it costs --resume, not the run
                     listener.checked(check, said)
                     verdict = stopping.judge(history, until, may_stop_early=plan.may_stop_early)
@@ -111,7 +111,8 @@ def run(
     exact = None
     if learner.processes.is_first:
         finish(model, training, yardstick, plan, steps=learner.step, listener=listener)
-        exact = None if model.exact is None else exact_bits(model.exact, yardstick.held_out)
+        if model.exact is not None and not yardstick.is_trained_on:
+            exact = exact_bits(model.exact, yardstick.held_out)
     seconds = time.monotonic() - began
     return Outcome(
         model, tuple(history), kept_step, tuple(alarms), reason, is_met, is_interrupted, exact, seconds=seconds
@@ -165,7 +166,12 @@ class _Store(NamedTuple):
     fingerprint: str
 
     def write_look(
-        self, history: Sequence[Check], alarms: Sequence[str], best: dict[str, Tensor] | None, seconds: float
+        self,
+        now: Snapshot,
+        history: Sequence[Check],
+        alarms: Sequence[str],
+        best: dict[str, Tensor] | None,
+        seconds: float,
     ) -> str | None:
         """Keep the run as it is now, as what it goes back to."""
         if self.folder is None:
@@ -180,6 +186,7 @@ class _Store(NamedTuple):
                 best=best,
                 seconds=seconds,
                 fingerprint=self.fingerprint,
+                now=now,
             )
         except OSError as error:
             return f"{self.folder} cannot be written: {error.strerror or error}"

@@ -145,7 +145,9 @@ def alarms(check: Check, *, of: int) -> tuple[str, ...]:
             f"images that were held out come back with {check.gap:.1f} times the error of those trained on: there are "
             "too few images for so long a training"
         )
-    if check.images is not None and check.images < FEW:
+    if check.images == 0:
+        found.append("too few images to hold any out: nothing tells how good the model is on others")
+    elif check.images is not None and check.images < FEW:
         found.append(f"only {check.images} images could be held out: too few to tell how good the model is")
     return tuple(found)
 

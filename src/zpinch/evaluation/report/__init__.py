@@ -13,7 +13,7 @@ from zpinch.evaluation.report.data import (
     SizeComparison,
     Table,
 )
-from zpinch.evaluation.report.report import render, write_report
+from zpinch.evaluation.report.report import render
 
 __all__ = [
     "Comparison",
@@ -28,5 +28,4 @@ __all__ = [
     "SizeComparison",
     "Table",
     "render",
-    "write_report",
 ]

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from zpinch.evaluation.baselines import picture
+from zpinch.evaluation.board import NEGATIVE, POSITIVE
+from zpinch.images.decoding import to_picture
 
 Pixels = npt.NDArray[np.uint8]
 
-BRIGHTER, DARKER = (196, 92, 46), (58, 120, 168)  # readable on white and on black
 ERROR_GAIN = 2
 
 
@@ -22,14 +22,14 @@ def affordable(shape: tuple[int, ...], budget_bytes: int, *, bytes_a_pixel: int)
 
 def data_uri(image: Pixels) -> str:
     """(channels, height, width) as a PNG in a data: URI."""
-    return _uri(picture(image))
+    return _uri(to_picture(image))
 
 
 def error_uri(original: Pixels, reconstructed: Pixels) -> str:
     """Where a reconstruction is too bright (rust) or too dark (blue); clear where it is right. Error 0.5 is opaque."""
     difference = (reconstructed.astype(np.int16) - original).mean(0)
     rgba = np.zeros((*difference.shape, 4), np.uint8)
-    rgba[..., :3] = np.where(difference[..., None] > 0, BRIGHTER, DARKER)
+    rgba[..., :3] = np.where(difference[..., None] > 0, POSITIVE, NEGATIVE)
     rgba[..., 3] = (np.abs(difference) * ERROR_GAIN).clip(max=255)
     return _uri(Image.fromarray(rgba))
 

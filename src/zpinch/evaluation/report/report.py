@@ -1,19 +1,16 @@
 """A report as one HTML file: pictures, charts and style inside, no script, nothing fetched.
 
-Below 5 MB for images up to 512 wide. `render` makes the text, `write_report` puts it in place at once or not at all.
+Below 5 MB for images up to 512 wide. `render` makes the text.
 What is shown is ReportData; how it looks is report.html.j2, which escapes every text it is given.
 """
 
 import math
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import jinja2
 import numpy as np
 
-from zpinch.errors import UsageError
 from zpinch.evaluation.report.charts import line_chart, prior_chart, rate_chart, readable, realism_chart
 from zpinch.evaluation.report.data import Pairs, ReportData, Samples, SizeComparison
 from zpinch.evaluation.report.glossary import GLOSSARY
@@ -22,23 +19,6 @@ from zpinch.evaluation.report.pictures import affordable, data_uri, error_uri, s
 PAIRS_BYTES, SAMPLES_BYTES = 2_000_000, 2_000_000  # of the page's 5 MB
 MOST_PAIRS, MOST_A_ROW, MOST_SAMPLES = 12, 12, 240
 MOST_NAME = 60  # characters
-
-
-def write_report(path: str | Path, data: ReportData) -> Path:
-    """Write the page; a reader sees the old file or the whole new one."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    page = render(data)
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UsageError(f"{path}: the report cannot be written: {error.strerror or error}") from error
-    return path
 
 
 def template(name: str) -> jinja2.Template:

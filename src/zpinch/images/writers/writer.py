@@ -135,7 +135,10 @@ def save_images(
     """Write a collection as a folder of PNG, .zip, .npz, .parquet or one .png sheet, by the ending of `out`.
 
     columns: more that is known of each image, (n,) of words or numbers each: arrays of an .npz, columns of a .parquet,
-    and of metadata.csv in a folder or .zip.
+    and of metadata.csv in a folder or .zip. Nothing stands under the final name before all is written.
+
+    Raises UsageError when `out` is taken and not `force`, or cannot be written, ImageError when a sheet is to hold no
+    images, LimitError when too many, MissingExtra for .parquet without pyarrow.
     """
     with open_writer(
         Path(out), shape=images.shape, class_names=images.class_names, count_hint=len(images), force=force

@@ -49,10 +49,13 @@ class FactorisedPrior(nn.Module):
 
     @torch.no_grad()
     def log_mass(self, values: Tensor, width: float = 1.0) -> Tensor:
-        """log2 P_i(v | label), cells around values: (count,) -> (labels + 1, channels, count), in double precision."""
-        values = values.to(self.mean.device).double()
+        """log2 P_i(v | label), cells around values: (count,) -> (labels + 1, channels, count), in double precision.
+
+        On the processor, wherever the prior is: Apple's GPU has no float64.
+        """
+        values = values.cpu().double()
         mean, log_scale, log_weight = (
-            p.double()[:, :, None, :] for p in (self.mean, self.log_scale.clamp(min=-4.0), self._log_weight())
+            p.cpu().double()[:, :, None, :] for p in (self.mean, self.log_scale.clamp(min=-4.0), self._log_weight())
         )
         return -interval_bits(values[None, None, :], mean, log_scale, log_weight, width)
 
@@ -119,7 +122,7 @@ def tables_from_codes(
     strength = 64.0
     low, high = int(first.min()), int(first.max()) + size
     values = torch.arange(low, high)
-    density = np.exp2(prior.log_mass(values * width, width).cpu().numpy())
+    density = np.exp2(prior.log_mass(values * width, width).numpy())
     pmf = np.zeros((classes + 1, channels, size + 1))
     for channel in range(channels):
         offset = int(first[channel]) - low

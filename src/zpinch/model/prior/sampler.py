@@ -2,7 +2,8 @@
 
 `autoregressive` is the prior that also codes the archives; `mixture` is fitted to the codes for the critic's pool
 during training, and where the autoregressive one is missing; `gaussian` is the prior that `gan`, `vae` and `vae-gan`
-train against. An unlabelled request draws its labels from the training set's class shares.
+train against. Where any class will do, `mixture` draws it by its share of the training set, `gaussian` evenly, and
+`autoregressive` codes without one.
 """
 
 from typing import Any, NamedTuple, Protocol, TypeAlias

@@ -1,0 +1,22 @@
+"""What a notebook shows of images, an archive or a model: words, and a sheet of pictures below them."""
+
+import base64
+import io
+from html import escape
+
+from zpinch.images.collection import Pixels
+from zpinch.images.writers.sheet import contact_sheet
+
+SHOWN, COLUMNS = 40, 20  # images of a sheet, in a row
+SIDE = 56  # pixels of the screen that an image is to be about so high
+
+
+def as_html(words: str, pixels: Pixels | None = None) -> str:
+    """words: plain text; pixels: (n, channels, height, width) uint8, of which the first SHOWN are drawn."""
+    if pixels is None or not len(pixels):
+        return f"<p>{escape(words)}</p>"
+    buffer = io.BytesIO()
+    scale = max(1, round(SIDE / pixels.shape[2]))
+    contact_sheet(pixels[:SHOWN], columns=COLUMNS, scale=scale).save(buffer, format="PNG")
+    picture = base64.b64encode(buffer.getvalue()).decode()
+    return f'<p>{escape(words)}</p><img alt="{escape(words)}" src="data:image/png;base64,{picture}">'

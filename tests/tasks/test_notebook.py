@@ -1,0 +1,64 @@
+"""What a notebook shows, and that one really shows it: a kernel of its own runs the cells, as Jupyter does."""
+
+import base64
+import io
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import numpy as np
+from nbclient import NotebookClient
+from PIL import Image
+
+import zpinch
+from trained_models import Spots
+from zpinch.images.notebook import SHOWN, as_html
+
+CELLS = (
+    "import zpinch\nimages = zpinch.ImageCollection(zpinch.open_images('digits')[:300].pixels)\nimages",
+    "model = zpinch.train(images, backbone='mlp', steps=25, out='model')\nmodel",
+    "zpinch.compress(images, model, 'digits.zpn')\nzpinch.open_archive('digits.zpn')",
+)
+
+
+def picture_in(html: str) -> Image.Image:
+    found = re.search(r'src="data:image/png;base64,([^"]+)"', html)
+    assert found, html[:200]
+    return Image.open(io.BytesIO(base64.b64decode(found[1])))
+
+
+def test_the_first_images_are_drawn_row_by_row() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (SHOWN + 5, 3, 28, 28), np.uint8)
+    sheet = np.asarray(picture_in(as_html("some", pixels)))
+    assert sheet.shape == (2 * 57 - 1, 20 * 57 - 1, 3)  # each image doubled, a pixel between them
+    assert (sheet[57 : 57 + 56 : 2, 57 : 57 + 56 : 2] == pixels[21].transpose(1, 2, 0)).all()
+
+
+def test_words_are_words_whatever_they_hold() -> None:
+    assert as_html("<script>&") == "<p>&lt;script&gt;&amp;</p>"
+    assert as_html("none", np.empty((0, 1, 8, 8), np.uint8)) == "<p>none</p>"
+
+
+def test_an_archive_shows_its_images_or_says_why_not(spots: Spots, tmp_path: Path) -> None:
+    picture_in(zpinch.open_archive(spots.path, spots.model)._repr_html_())
+    alone = shutil.copy(spots.path, tmp_path)
+    shown = zpinch.open_archive(alone)._repr_html_()
+    assert "<img" not in shown
+    assert "lies neither beside it nor" in shown
+
+
+def test_a_model_says_in_a_line_what_it_is(trained: Path) -> None:
+    assert re.fullmatch(r"<Model .*: fusion for 28x28 grey images as .*, trained on .*>", repr(zpinch.load(trained)))
+
+
+def test_a_notebook_shows_images_models_archives_and_how_far_a_run_is(tmp_path: Path) -> None:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    images, model, archive = (cell["outputs"] for cell in notebook.cells)
+    for outputs in (images, model, archive):
+        picture_in(outputs[-1]["data"]["text/html"])
+    shown = " ".join(output["data"]["text/plain"] for output in model if output["output_type"] == "display_data")
+    assert "kept step 25" in shown
+    printed = " ".join(output["text"] for output in model if output["output_type"] == "stream")
+    assert re.search(r"step 25 · mse 0\.\d+", printed)
