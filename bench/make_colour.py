@@ -4,9 +4,9 @@
     python bench/make_colour.py OUT [--side 64] [--font NotoColorEmoji.ttf]
 
 The font (Google's, SIL Open Font License 1.1) holds a PNG of 136x128 for each emoji. Each goes onto white, is centred
-on a square, scaled to 32x32 (or `--side`) and saved as OUT/train/NAME.png or OUT/test/NAME.png, where NAME is its code points. All
-skin tones and genders of an emoji are on the same side, else the test split would hold near copies of the training
-split. A font of another version makes another set: the SHA-256 that is printed says which.
+on a square, scaled to 32x32 (or `--side`) and saved as OUT/train/NAME.png or OUT/test/NAME.png, where NAME is its code
+points. All skin tones and genders of an emoji are on the same side, else the test split would hold near copies of the
+training split. A font of another version makes another set: the SHA-256 that is printed says which.
 """
 
 import argparse

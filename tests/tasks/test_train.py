@@ -239,7 +239,7 @@ def test_more_classes_than_archives_have_room_for_are_left_out():
     ],
 )
 def test_a_budget_becomes_steps(budget: dict[str, float], steps: float):
-    """40 images in batches of 8, five of them not held out here; a step takes 0.01 s in its rehearsal, and as much afterwards."""
+    """40 images in batches of 8, five not held out here; a step takes 0.01 s when rehearsed, and as much afterwards."""
     model, objective, schedule = build(IMAGES, "autoencoder", "mlp", 4, SETTINGS, seed=0, device="cpu")
     plan, _ = make_plan(model, IMAGES, objective, schedule, Budget(**budget), seed=0)
     assert plan.steps == int(steps)
