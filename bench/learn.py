@@ -253,8 +253,9 @@ def main() -> None:
         rows.append({"seed": asked.seed, **judge.row(method, said, made)})
         print(json.dumps(rows[-1]), flush=True)
         judge.sheet(made, Path("runs/learn") / f"{title}-{method.replace(' ', '-').replace(',', '')}.png")
-        command_line = f"python bench/learn.py {asked.name} --minutes {asked.minutes:g} --seed {asked.seed}"
-        record(title, command_line, data=asked.name, minutes=asked.minutes, seed=asked.seed, rows=rows)
+        command_line = f"python bench/learn.py {asked.name} --minutes {asked.minutes:g}"
+        seeds = sorted({row["seed"] for row in rows})
+        record(title, command_line, data=asked.name, minutes=asked.minutes, seeds=seeds, rows=rows)
 
 
 if __name__ == "__main__":

@@ -160,24 +160,37 @@ def learn() -> str:
         "seconds": ("seconds", ",.0f"),
         "images_per_second": ("training, images/s", ",.0f"),
         "peak_mib": ("peak MiB", ",.0f"),
-        "lines": ("lines of code", "d"),
+        "lines": ("lines of code", ".0f"),
         "reached": ("best peer's FCD after, of its time", ".2f"),
     }
     rows: list[Sequence[str]] = []
     names = [f"learn-{name}-{minutes}" for name in SETS for minutes in (5, 30)]
     for file in names:
         found = result(file)
-        ranked = sorted(at(found, "rows") or [], key=lambda row: row["fcd"])
+        of_method: dict[str, list[dict[str, Any]]] = {}
+        for row in at(found, "rows") or []:
+            of_method.setdefault(row["method"], []).append(row)
+        ranked = sorted((over_seeds(rows) for rows in of_method.values()), key=lambda row: row["fcd"])
         for row in ranked:
             title = f"{SETS[found['data']]}, {found['minutes']:g} minutes"
-            rows.append([title, row["method"], *figures(row | {"reached": reached(row, ranked)}, columns)])
-    heads = ["", "", *titles(columns)]
+            told = figures(row | {"reached": reached(row, ranked)}, columns)
+            rows.append([title, row["method"], shown(row["seeds"], "d"), *told])
+    heads = ["", "", "seeds", *titles(columns)]
     return table(heads, rows or [[NONE] * len(heads)]) + foot(names)
 
 
+def over_seeds(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One row for the runs of a method: means of their figures, and all their looks in the order of time."""
+    measured = {key for row in rows for key, value in row.items() if isinstance(value, int | float)}
+    means = {key: mean(row[key] for row in rows) for key in measured if all(row[key] is not None for row in rows)}
+    looks = sorted(look for row in rows for look in row["looks"])
+    return {"method": rows[0]["method"], "seeds": len(rows), "looks": looks, **means}
+
+
 def reached(row: Mapping[str, Any], ranked: Sequence[Mapping[str, Any]]) -> float | None:
-    """When a run first saw samples as near as the best peer's last ones, in shares of what that peer took."""
+    """From when on a run saw samples as near as the best peer's last ones, in shares of what that peer took."""
     best = next((other for other in ranked if not other["method"].startswith("zpinch")), None)
     if best is None:
         return None
-    return next((seconds / best["seconds"] for seconds, fcd in row["looks"] if fcd <= best["fcd"]), None)
+    late = max((seconds for seconds, fcd in row["looks"] if fcd > best["fcd"]), default=-1.0)
+    return next((seconds / best["seconds"] for seconds, _ in row["looks"] if seconds > late), None)

@@ -22,12 +22,10 @@ from sklearn.preprocessing import StandardScaler
 import zpinch
 from record import record, typed
 from tasks_models import add_length, length, trained
-from zpinch.images import contact_sheet
 
 DIMENSIONS = 32
 NEIGHBOURS = (1, 3, 5, 9)
 VALIDATION = 10_000
-PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "embed.png"
 
 Features = NDArray[np.float32]
 Embed = Callable[[NDArray[np.uint8]], Features]
@@ -114,16 +112,6 @@ def of_model(model: zpinch.Model) -> Embed:
     return lambda pixels: zpinch.embed(zpinch.ImageCollection(pixels), model).features
 
 
-def picture(model: zpinch.Model, train: zpinch.ImageCollection, test: zpinch.ImageCollection) -> None:
-    """A row for the first test image of each class: itself, then its nearest training images."""
-    first = [int(np.flatnonzero(test.labels == label)[0]) for label in range(len(test.class_names))]
-    embed = of_model(model)
-    found = nearest(embed(train.pixels), embed(test.pixels[first]), 12, is_cosine=False)
-    rows = [np.concatenate([test.pixels[[i]], train.pixels[near]]) for i, near in zip(first, found, strict=True)]
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(np.concatenate(rows), columns=13).save(PICTURE, optimize=True)
-
-
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="bench/tasks.py embed", description=__doc__)
     parser.add_argument("--data", default="mnist", help="a source with a train and a test split")
@@ -154,4 +142,3 @@ def main(arguments: list[str]) -> None:
     rows = [row(title, embed, train, test) for title, embed in kinds.items()]
     command = typed(asked.data)
     record("tasks-embed", command, data=name, seed=asked.seed, **length(asked), images=len(train), rows=rows)
-    picture(fusion, train, test)
