@@ -42,6 +42,13 @@ TABLES: dict[str, dict[str, tuple[str, ...]]] = {
             "objective.rate=0.035",
         ),
     },
+    "ablation-critic": {  # what the field adds to a critic's game
+        "as by default: a penalty every 8 steps": (),
+        "a penalty at every step, an eighth as large": ("objective.penalty_every=1",),
+        "without penalty": ("objective.penalty=0",),
+        "with feature matching": ("objective.features=0.1",),
+        "critic sees images disturbed (DiffAugment)": ("objective.disturbed=true",),
+    },
     "ablation-few": {
         "defaults for 300 images": (),
         "critic sees images disturbed": ("objective.disturbed=true",),
