@@ -2,6 +2,7 @@
 
     python bench/learn.py mnist --data PATH/TO/THE/FOUR/FILES --minutes 5
     python bench/learn.py fashion-mnist --minutes 5 --methods "pythae VAE" "zpinch fusion"
+    python bench/learn.py mnist --minutes 2 --methods "zpinch fusion"    when it is there already
 
 All methods get the unlabelled training images, less a few that are held out to choose by, and a code of 32 numbers.
 Each trains in a process of its own with all cores, one after another, so the machine must be idle. What counts is the
@@ -18,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,9 +29,7 @@ from judging import MIXED, Ground, Made, Pixels, mixture_samples, pca_mixture
 from record import RESULTS, record
 from zpinch.evaluation.fidelity import Reference, score_samples
 from zpinch.images import ImageCollection, contact_sheet
-from zpinch.training import session
-from zpinch.training.learner import Learner
-from zpinch.training.measure import Check, split_held_out
+from zpinch.training.measure import split_held_out
 
 LATENT, COLUMNS = 32, 20
 RECIPES = ("fusion", "autoencoder", "contractive", "vae", "vae-gan", "gan")
@@ -56,21 +54,7 @@ class Trained(NamedTuple):
     bits: float | None
     how: str
     images_per_second: float | None
-    looks: list[float]  # seconds of training, after which zpinch drew samples already
     peak_mib: float
-
-
-class Looks:
-    """The averaged model at each look of a run, to be drawn from when the time no longer counts."""
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[float, zpinch.Model]] = []  # after so many seconds of training
-        self.look = session.look
-
-    def __call__(self, learner: Learner, *rest: Any, seconds: float) -> Check:
-        check = self.look(learner, *rest, seconds=seconds)
-        self.seen.append((seconds, deepcopy(learner.average)))
-        return check
 
 
 # --- In a process of its own: a method trains, and leaves pictures in a folder -----------------------------------
@@ -88,28 +72,23 @@ def child(method: str, source: str, minutes: float, seed: int, folder: Path) -> 
     began = time.perf_counter()
     rebuilt, samples, how = pca_mixture(images, test, LATENT, seed)
     np.savez(folder / "made.npz", rebuilt=rebuilt, samples=samples)
-    return Trained(time.perf_counter() - began, None, how, None, [], peak_mib())
+    return Trained(time.perf_counter() - began, None, how, None, peak_mib())
 
 
 def of_zpinch(
     recipe: str, images: ImageCollection, test: ImageCollection, minutes: float, seed: int, folder: Path
 ) -> Trained:
-    session.look = looks = Looks()
     model = zpinch.train(images, recipe=recipe, latent=LATENT, minutes=minutes, settings=ALWAYS, seed=seed)
     seconds, steps = 60 * float(model.facts["training minutes"]), int(model.facts["steps"])
     batch = int(json.loads(str(model.facts["schedule"]))["batch"])
-    peak, any_class = peak_mib(), np.zeros(len(test), np.int64)
-    drawing = [(then, early) for then, early in looks.seen if early.can_sample]
-    made = {f"samples {then}": early.sample(any_class, seed=seed) for then, early in drawing}
-    made["samples"] = model.sample(any_class, seed=seed)
+    made = {"samples": model.sample(np.zeros(len(test), np.int64), seed=seed)}
     bits = None
     if model.encoder is not None:
         codes = model.encode(test.pixels)
         made["rebuilt"] = model.decode(codes)
         bits = float(model.require_codes("compress").bits(codes, None).mean())
     np.savez(folder / "made.npz", **made)
-    drawn = [then for then, _ in drawing]
-    return Trained(seconds, bits, f"{steps:,} steps", steps * batch / seconds, drawn, peak)
+    return Trained(seconds, bits, f"{steps:,} steps", steps * batch / seconds, peak_mib())
 
 
 def of_pythae(
@@ -142,7 +121,7 @@ def of_pythae(
     samples, mixture = drawn(peer, len(test))
     made = samples | {"rebuilt": peer.decode(peer.encode(test.pixels))}
     np.savez(folder / "made.npz", **made)
-    return Trained(peer.seconds, None, f"{peer.how}; {mixture}", peer.images_per_second, [], peak_mib())
+    return Trained(peer.seconds, None, f"{peer.how}; {mixture}", peer.images_per_second, peak_mib())
 
 
 def of_monai(images: ImageCollection, count: int, minutes: float, source: str, seed: int, folder: Path) -> Trained:
@@ -158,7 +137,7 @@ def of_monai(images: ImageCollection, count: int, minutes: float, source: str, s
         drawn=len(unseen),
     )
     np.savez(folder / "made.npz", samples=peer.sample(count))
-    return Trained(peer.seconds, None, peer.how, peer.images_per_second, [], peak_mib())
+    return Trained(peer.seconds, None, peer.how, peer.images_per_second, peak_mib())
 
 
 def unlabelled(images: ImageCollection) -> ImageCollection:
@@ -185,9 +164,6 @@ class Judge:
         """Of samples to held-out images: the FCD, in multiples of real against real."""
         return score_samples(self.validation, samples).fcd_ratio
 
-    def fcd(self, samples: Pixels) -> float:
-        return score_samples(self.ground.reference, samples).fcd_ratio
-
     def row(self, method: str, said: Trained, made: dict[str, Pixels]) -> dict[str, Any]:
         samples, how = made["samples"], said.how
         if "normal" in made:
@@ -203,7 +179,6 @@ class Judge:
             "images_per_second": said.images_per_second,
             "peak_mib": said.peak_mib,
             "lines": lines_of(method),
-            "looks": [(then, self.fcd(made[f"samples {then}"])) for then in said.looks],
         }
 
     def sheet(self, made: dict[str, Pixels], path: Path) -> None:

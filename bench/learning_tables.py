@@ -161,36 +161,23 @@ def learn() -> str:
         "images_per_second": ("training, images/s", ",.0f"),
         "peak_mib": ("peak MiB", ",.0f"),
         "lines": ("lines of code", ".0f"),
-        "reached": ("best peer's FCD after, of its time", ".2f"),
     }
     rows: list[Sequence[str]] = []
-    names = [f"learn-{name}-{minutes}" for name in SETS for minutes in (5, 30)]
-    for file in names:
+    files = [f"learn-{name}-{minutes}" for name in SETS for minutes in (1, 2, 5, 30)]
+    for file in (file for file in files if result(file)):
         found = result(file)
         of_method: dict[str, list[dict[str, Any]]] = {}
-        for row in at(found, "rows") or []:
+        for row in at(found, "rows"):
             of_method.setdefault(row["method"], []).append(row)
-        ranked = sorted((over_seeds(rows) for rows in of_method.values()), key=lambda row: row["fcd"])
-        for row in ranked:
-            title = f"{SETS[found['data']]}, {found['minutes']:g} minutes"
-            told = figures(row | {"reached": reached(row, ranked)}, columns)
-            rows.append([title, row["method"], shown(row["seeds"], "d"), *told])
+        for row in sorted((over_seeds(runs) for runs in of_method.values()), key=lambda row: row["fcd"]):
+            title = f"{SETS[at(found, 'data')]}, {at(found, 'minutes'):g} minutes"
+            rows.append([title, row["method"], shown(row["seeds"], "d"), *figures(row, columns)])
     heads = ["", "", "seeds", *titles(columns)]
-    return table(heads, rows or [[NONE] * len(heads)]) + foot(names)
+    return table(heads, rows or [[NONE] * len(heads)]) + foot(file for file in files if result(file) or "-5" in file)
 
 
-def over_seeds(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One row for the runs of a method: means of their figures, and all their looks in the order of time."""
-    measured = {key for row in rows for key, value in row.items() if isinstance(value, int | float)}
-    means = {key: mean(row[key] for row in rows) for key in measured if all(row[key] is not None for row in rows)}
-    looks = sorted(look for row in rows for look in row["looks"])
-    return {"method": rows[0]["method"], "seeds": len(rows), "looks": looks, **means}
-
-
-def reached(row: Mapping[str, Any], ranked: Sequence[Mapping[str, Any]]) -> float | None:
-    """From when on a run saw samples as near as the best peer's last ones, in shares of what that peer took."""
-    best = next((other for other in ranked if not other["method"].startswith("zpinch")), None)
-    if best is None:
-        return None
-    late = max((seconds for seconds, fcd in row["looks"] if fcd > best["fcd"]), default=-1.0)
-    return next((seconds / best["seconds"] for seconds, _ in row["looks"] if seconds > late), None)
+def over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One row for the runs of a method: means of their figures."""
+    measured = {key for row in runs for key, value in row.items() if isinstance(value, int | float)}
+    means = {key: mean(row[key] for row in runs) for key in measured if all(row[key] is not None for row in runs)}
+    return {"method": runs[0]["method"], "seeds": len(runs), **means}

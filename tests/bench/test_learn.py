@@ -36,7 +36,7 @@ def learn(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_a_sampler_is_chosen_by_held_out_images(learn: Any) -> None:
     judge = learn.Judge("any", 0)
-    said = learn.Trained(1.0, None, "ten steps", 100.0, [], 50.0)
+    said = learn.Trained(1.0, None, "ten steps", 100.0, 50.0)
     real = judge.ground.training.pixels[:40]
     noise = np.random.default_rng(0).integers(0, 256, real.shape).astype(np.uint8)
     for made, chosen in (
