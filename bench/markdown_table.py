@@ -17,8 +17,6 @@ HOW = {  # what makes a result that is not there yet
     "quality-mnist": "python bench/quality.py mnist --minutes 15",
     "quality-mnist-30-minutes": "python bench/quality.py mnist --minutes 30",
     "quality-fashion-mnist": "python bench/quality.py fashion-mnist --minutes 15",
-    "quality-emoji": "python bench/quality.py emoji --data COLOUR",
-    "quality-emoji-64": "python bench/quality.py emoji-64 --data COLOUR",
     "speed-autoencoder": "python bench/speed.py --data mnist",
     "contraction": "python bench/contraction.py",
     "codec": "python bench/codec.py MODEL --data mnist",
