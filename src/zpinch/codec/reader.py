@@ -65,7 +65,7 @@ class ArchiveReader:
         elif (
             coder.coder != self.header.coder
             or coder.channels != self.header.code_shape[0]
-            or (self.header.has_labels and coder.labels != len(self.header.class_names))
+            or (self.header.has_labels and not coder.labels)
         ):
             raise WrongModel(
                 f"{self.name}: holds codes of {self.header.code_shape[0]} channels"
