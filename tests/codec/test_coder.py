@@ -90,7 +90,7 @@ def test_sections_are_checked() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(LimitError, match="step"):
+    with pytest.raises(LimitError, match="does not hold"):
         encode(np.full((1, 2, 1, 1), (1 << 20) + 1, np.int32), None, TABLES)
     for codes in (np.zeros((1, 3, 1, 1), np.int32), np.zeros((1, 2, 1), np.int32), np.zeros((1, 2, 1, 1))):
         with pytest.raises(UsageError):
