@@ -219,7 +219,9 @@ def test_more_classes_than_archives_have_room_for_are_left_out():
     assert learnable(many).class_names == ()
     assert learnable(drawn) is drawn
     assert "1,025 classes" in prospects(many)[0]
-    assert estimate(many, backbone="mlp", steps=1).config.labels == 0
+    found = estimate(many, backbone="mlp", steps=1)
+    assert found.config.labels == 0
+    assert found.prospects == prospects(many)
     wide = ImageCollection(drawn.pixels, np.zeros(len(drawn), np.int64), tuple(map(str, range(MOST_CLASSES))))
     with pytest.raises(UsageError, match="smaller --latent"):
         estimate(wide, backbone="mlp", steps=1, latent=512)

@@ -204,9 +204,9 @@ def estimate(
     device: str = "auto",
 ) -> Estimate:
     """What `train` would do with the same arguments: time, memory and parameters, from a few rehearsed steps."""
-    budget, images = Budget(minutes, epochs, steps), learnable(images)
+    budget = Budget(minutes, epochs, steps)
     check_budget(budget)
-    training, _ = split_held_out(images)
+    training, _ = split_held_out(learnable(images))
     begun = load(start) if isinstance(start, str | Path) else start
     model, objective, schedule = build(
         training, recipe, backbone, latent, settings, seed=seed, device=device, start=begun
