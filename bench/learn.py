@@ -14,7 +14,6 @@ Results: bench/results/learn-NAME-MINUTES.json; sheets of reconstructions and sa
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -26,9 +25,11 @@ import numpy as np
 
 import zpinch
 from judging import MIXED, Ground, Made, Pixels, mixture_samples, pca_mixture
-from record import RESULTS, record
+from markdown_table import at, result
+from record import record
 from zpinch.evaluation.fidelity import Reference, score_samples
 from zpinch.images import ImageCollection, contact_sheet
+from zpinch.images.memory import peak_mib
 from zpinch.training.measure import split_held_out
 
 LATENT, COLUMNS = 32, 20
@@ -144,10 +145,6 @@ def unlabelled(images: ImageCollection) -> ImageCollection:
     return ImageCollection(images.pixels, source=images.source)
 
 
-def peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 # --- The judge --------------------------------------------------------------------------------------------------------
 
 
@@ -209,9 +206,7 @@ def main() -> None:
         print(json.dumps(child(method, source, asked.minutes, asked.seed, asked.child)))
         return
     title = f"learn-{asked.name}-{asked.minutes:g}"
-    path = RESULTS / f"{title}.json"
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    rows: list[dict[str, Any]] = kept.get("rows", [])
+    rows: list[dict[str, Any]] = at(result(title), "rows") or []
     judge = None
     for method in asked.methods:
         if any((row["method"], row["seed"]) == (method, asked.seed) for row in rows):

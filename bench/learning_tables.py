@@ -103,32 +103,21 @@ def qualities() -> str:
 
 def alarms() -> str:
     """bench/alarms.py: what good runs and provoked failures measure, and which alarm was first heard at which step."""
-    specs = {
-        "rfcd": ".1f",
-        "fcd": ".1f",
-        "recall": ".2f",
-        "nearest": ".2f",
-        "variety": ".2f",
-        "gap": ".2f",
-        "wins": ".2f",
+    columns = {
+        "rfcd": ("rFCD", ".1f"),
+        "fcd": ("sample FCD", ".1f"),
+        "recall": ("recall", ".2f"),
+        "nearest": ("nearest", ".2f"),
+        "variety": ("variety", ".2f"),
+        "gap": ("gap", ".2f"),
+        "wins": ("critic sure", ".2f"),
     }
     rows: list[Sequence[str]] = []
     for row in at(result("alarms"), "rows") or []:
         heard = ", ".join(f"{name} ({step:,})" for name, step in row["heard"].items())
         told = [f"{row['name']}, seed {row['seed']}", shown(row["steps"], ","), heard or "none"]
-        rows.append([*told, *(shown(row.get(name), spec) for name, spec in specs.items())])
-    heads = [
-        "",
-        "steps",
-        "alarms (first at step)",
-        "rFCD",
-        "sample FCD",
-        "recall",
-        "nearest",
-        "variety",
-        "gap",
-        "critic sure",
-    ]
+        rows.append([*told, *figures(row, columns)])
+    heads = ["", "steps", "alarms (first at step)", *titles(columns)]
     return table(heads, rows or [[NONE] * len(heads)]) + foot(["alarms"])
 
 

@@ -8,7 +8,6 @@ the time of a step. Results: bench/results/sizes.json.
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ def measured(shape: tuple[int, int, int]) -> dict[str, object]:
     import torch
 
     import zpinch
+    from zpinch.images.memory import peak_mib
     from zpinch.tasks.preparation import build
     from zpinch.training.rehearsal import rehearse
 
@@ -65,10 +65,6 @@ def timed(run: Callable[[], NDArray[Any]]) -> tuple[NDArray[Any], float]:
         found = run()
         seconds.append(time.perf_counter() - begun)
     return found, min(seconds)
-
-
-def peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:

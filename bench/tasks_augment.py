@@ -7,14 +7,14 @@ is kept as soon as it is there, and a later call with the same settings goes on 
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import zpinch
-from record import RESULTS, record, typed
+from markdown_table import result
+from record import record, typed
 from tasks_models import trained
 
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "augment.png"
@@ -77,8 +77,7 @@ def main(arguments: list[str]) -> None:
         picture(chosen(train, str(PER_CLASS[0]), seed=asked.seed), zpinch.load(asked.model))
         return
     settings = {"seed": asked.seed, "repeats": asked.repeats, "kinds": asked.kinds, "minutes": asked.minutes}
-    path = RESULTS / "tasks-augment.json"
-    kept = json.loads(path.read_text()) if path.exists() else {}
+    kept = result("tasks-augment") or {}
     is_same = all(kept.get(key) == value for key, value in {"data": name, **settings}.items())
     rows: list[dict[str, Any]] = kept["rows"] if is_same else []
     for protocol in asked.protocols.split(","):

@@ -4,6 +4,8 @@ import base64
 import io
 from html import escape
 
+from PIL import Image
+
 from zpinch.images.collection import Pixels
 from zpinch.images.writers.sheet import contact_sheet
 
@@ -15,8 +17,13 @@ def as_html(words: str, pixels: Pixels | None = None) -> str:
     """words: plain text; pixels: (n, channels, height, width) uint8, of which the first SHOWN are drawn."""
     if pixels is None or not len(pixels):
         return f"<p>{escape(words)}</p>"
-    buffer = io.BytesIO()
     scale = max(1, round(SIDE / pixels.shape[2]))
-    contact_sheet(pixels[:SHOWN], columns=COLUMNS, scale=scale).save(buffer, format="PNG")
-    picture = base64.b64encode(buffer.getvalue()).decode()
-    return f'<p>{escape(words)}</p><img alt="{escape(words)}" src="data:image/png;base64,{picture}">'
+    sheet = contact_sheet(pixels[:SHOWN], columns=COLUMNS, scale=scale)
+    return f'<p>{escape(words)}</p><img alt="{escape(words)}" src="{png_uri(sheet)}">'
+
+
+def png_uri(image: Image.Image) -> str:
+    """A picture as a data: URI, for pages that hold what they show."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

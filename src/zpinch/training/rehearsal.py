@@ -80,13 +80,14 @@ def rehearse(
         playing = seconds(0.0)
     peak = peak_mib()
     others = schedule.quality_share * (len(model.config.qualities) - 1)
-    later = 0.0  # nothing is fitted to the codes of a model that makes none
-    if model.encoder is not None and schedule.prior_share:
-        later += schedule.prior_share * (1 + others) * prior_seconds(model)
-    if model.encoder is not None and schedule.exact_share:
-        later += schedule.exact_share * exact_seconds(images, model.device)
-    if model.encoder is not None and schedule.completer_share:
-        later += schedule.completer_share * completer_seconds(model, images)
+    later = 0.0
+    if model.encoder is not None:  # nothing is fitted to the codes of a model that makes none
+        if schedule.prior_share:
+            later += schedule.prior_share * (1 + others) * prior_seconds(model)
+        if schedule.exact_share:
+            later += schedule.exact_share * exact_seconds(images, model.device)
+        if schedule.completer_share:
+            later += schedule.completer_share * completer_seconds(model, images)
     return Cost(quiet, playing, later, precision, peak, fixed_seconds(model, images))
 
 

@@ -1,14 +1,12 @@
 """Small images as data: URIs, within a budget of bytes for the whole page."""
 
-import base64
-import io
-
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from zpinch.evaluation.board import NEGATIVE, POSITIVE
 from zpinch.images.decoding import to_picture
+from zpinch.images.notebook import png_uri
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -22,7 +20,7 @@ def affordable(shape: tuple[int, ...], budget_bytes: int, *, bytes_a_pixel: int)
 
 def data_uri(image: Pixels) -> str:
     """(channels, height, width) as a PNG in a data: URI."""
-    return _uri(to_picture(image))
+    return png_uri(to_picture(image))
 
 
 def error_uri(original: Pixels, reconstructed: Pixels) -> str:
@@ -31,15 +29,9 @@ def error_uri(original: Pixels, reconstructed: Pixels) -> str:
     rgba = np.zeros((*difference.shape, 4), np.uint8)
     rgba[..., :3] = np.where(difference[..., None] > 0, POSITIVE, NEGATIVE)
     rgba[..., 3] = (np.abs(difference) * ERROR_GAIN).clip(max=255)
-    return _uri(Image.fromarray(rgba))
+    return png_uri(Image.fromarray(rgba))
 
 
 def shown_width(side: int, target: int) -> int:
     """Pixels on the page for an image this wide: a whole multiple of its own when small, so that pixels stay square."""
     return side * max(1, round(target / side)) if side <= target else target
-
-
-def _uri(image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
