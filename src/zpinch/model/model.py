@@ -99,7 +99,7 @@ class ModelConfig(Frozen):
 
     @property
     def is_variational(self) -> bool:
-        """Whether the encoder gives a posterior, and N(0, I) is what codes are drawn from."""
+        """Whether the encoder gives a posterior, which is taught to be N(0, I)."""
         return self.encoder is not None and self.encoder.is_variational
 
     @property
@@ -246,8 +246,9 @@ class Model(nn.Module):
 
     @property
     def draws_classes(self) -> bool:
-        """Whether new images can be asked for by class; N(0, I) knows none."""
-        return self.config.labels > 0 and not self.config.is_variational
+        """Whether new images can be asked for by class; N(0, I), which variational recipes are taught, knows none."""
+        knows_none = isinstance(self.sampler, GaussianSampler) and not self.sampler.config.labels
+        return self.config.labels > 0 and not knows_none
 
     def draw(self, label: Tensor, rng: torch.Generator, *, temperature: float = 1.0) -> Tensor:
         """New latents (n, *code) for labels (n,), where `config.labels` means any class.

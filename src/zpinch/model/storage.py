@@ -32,7 +32,7 @@ from zpinch.model.card import METRICS, card_files
 from zpinch.model.completer import Completer, CompleterConfig
 from zpinch.model.frozen import Frozen
 from zpinch.model.model import Coders, Model, ModelConfig
-from zpinch.model.prior.sampler import GaussianSampler, MixtureSampler, MixtureSamplerConfig
+from zpinch.model.prior.sampler import MixtureSampler, MixtureSamplerConfig
 
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -273,10 +273,11 @@ def read_history(path: Path) -> list[dict[str, Any]]:
 
 def assemble(stored: StoredConfig, parts: Mapping[str, Mapping[str, Tensor]]) -> Model:
     model = Model(stored.model)
-    if isinstance(model.sampler, GaussianSampler):
-        model.sampler.load_state_dict(parts["sampler"])
     if stored.mixture is not None:
         model.sampler = MixtureSampler(stored.mixture)
+    elif "sampler" not in parts:  # the autoregressive prior draws
+        model.sampler = None
+    if model.sampler is not None:
         model.sampler.load_state_dict(parts["sampler"])
     if stored.completer is not None:
         if (stored.completer.image, stored.completer.code) != (stored.model.image, stored.model.code):

@@ -49,8 +49,8 @@ def generate(
         raise UsageError(f"the model knows no class '{label}'; {known}.")
     if label is not None and not model.draws_classes:
         raise UsageError(
-            f"a model of the recipe '{model.config.recipe}' draws from N(0, I), which knows no classes: leave --label "
-            "out, or train one that does: --recipe fusion."
+            f"this model of the recipe '{model.config.recipe}' draws from N(0, I), which knows no classes: leave "
+            "--label out, or train one that does: --recipe fusion."
         )
     if not model.draws_classes:
         labels = np.zeros(count, np.int64)

@@ -37,7 +37,7 @@ def finish(
 ) -> None:
     """Give a trained model what all verbs need, from the training codes: priors for each quality, what is normal.
 
-    The default's, fitted longest, draws the samples too, unless a mixture's are nearer to held-out images. steps: how
+    The default's, fitted longest, draws the samples too, unless another's are nearer to held-out images. steps: how
     many the model was trained for.
     """
     model.eval()
@@ -86,8 +86,7 @@ def finish(
     mixture = fit_mixture(
         latent, labels, labels=model.config.labels, candidates=CANDIDATES, seed=plan.seed, copies=copies
     )
-    if not isinstance(model.sampler, GaussianSampler):  # which a variational generator has learned from
-        choose_sampler(model, mixture, yardstick, seed=plan.seed)
+    choose_sampler(model, mixture, yardstick, seed=plan.seed)
     if yardstick.held_out is not training:  # with too few images to hold any out there is nothing to compare with
         listener.entered("scoring normal images")
         model.calibration = calibrate(model, mixture, training.pixels, yardstick.held_out.pixels)
@@ -110,15 +109,20 @@ def encoded(
 
 
 def choose_sampler(model: Model, mixture: MixtureSampler, yardstick: Yardstick, *, seed: int) -> None:
-    """Draw samples from the autoregressive prior, or from the mixture where there is none or its samples are nearer."""
-    model.sampler = None
+    """Draw from what makes the samples nearest to held-out images: N(0, I) where a variational generator has learned
+    from it, the autoregressive prior where there is one, or the mixture. The first of them where there is no telling.
+    """
+    candidates: list[GaussianSampler | MixtureSampler | None] = []
+    if isinstance(model.sampler, GaussianSampler):
+        candidates.append(model.sampler)
     if model.autoregressive is not None:
-        without = sample_distance(model, yardstick, seed=seed)
-        model.sampler = mixture
-        if without <= sample_distance(model, yardstick, seed=seed):
-            model.sampler = None
-    else:
-        model.sampler = mixture
+        candidates.append(None)
+
+    def distance(sampler: GaussianSampler | MixtureSampler | None) -> float:
+        model.sampler = sampler
+        return sample_distance(model, yardstick, seed=seed)
+
+    model.sampler = min((*candidates, mixture), key=distance)
 
 
 def fit_coders(

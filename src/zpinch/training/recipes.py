@@ -59,7 +59,7 @@ class Recipe(Frozen):
     has_encoder: bool = True
     has_critic: bool = True
     realism: float = 0.0  # that its archives are decoded at
-    is_variational: bool = False  # its encoder gives a posterior, and its codes are drawn from N(0, I)
+    is_variational: bool = False  # its encoder gives a posterior, which is taught to be N(0, I)
     schedule: Schedule = Schedule()
 
 

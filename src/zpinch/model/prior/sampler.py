@@ -1,9 +1,9 @@
 """What draws new latents: the seam between the prior and everything that generates.
 
 `autoregressive` is the prior that also codes the archives; `mixture` is fitted to the codes for the critic's pool
-during training, and where the autoregressive one is missing; `gaussian` is the prior that `gan`, `vae` and `vae-gan`
-train against. Where any class will do, `mixture` draws it by its share of the training set, `gaussian` evenly, and
-`autoregressive` codes without one.
+during training, and again at its end; `gaussian` is the prior that `gan`, `vae` and `vae-gan` train against. Of those
+that a trained model has, the one that draws nearest to held-out images stays. Where any class will do, `mixture` draws
+it by its share of the training set, `gaussian` evenly, and `autoregressive` codes without one.
 """
 
 from typing import Any, NamedTuple, Protocol, TypeAlias
