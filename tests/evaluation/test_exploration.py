@@ -6,21 +6,10 @@ import re
 
 import numpy as np
 from PIL import Image
+from report_cases import data_of, plate
 
-from zpinch.evaluation.report.data import Number
-from zpinch.evaluation.report.exploration import ExplorationData, Plate, render_exploration
+from zpinch.evaluation.report.exploration import render_exploration
 from zpinch.evaluation.sensitivity import Kept
-
-
-def plate(name: str, pixels: np.ndarray) -> Plate:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return Plate(name, f"Title of {name}", "One <sees> this.", file.getvalue(), pixels.shape[1])
-
-
-def data_of(*plates: Plate, values: np.ndarray | None = None, kept: tuple[Kept, ...] = ()) -> ExplorationData:
-    numbers = (Number("contraction", 4.0567, "steps²", "meaning & more"),)
-    return ExplorationData("a <b>", "verdict", "zpinch", numbers, plates, values, "spectrum", kept, ("note",), ())
 
 
 def shown(page: str) -> list[tuple[str, Image.Image]]:

@@ -4,44 +4,19 @@ import html.parser
 import math
 import re
 
-import numpy as np
 import pytest
+from report_cases import a_report
 
 from zpinch.evaluation.baselines import SizeRow
 from zpinch.evaluation.report import (
-    Comparison,
     Curve,
-    Number,
-    Pairs,
-    PriorRow,
     ReportData,
-    Samples,
     SizeComparison,
-    Table,
     render,
 )
 from zpinch.evaluation.report.charts import line_chart, readable
 
 HOSTILE = "</title></div><script>alert(1)</script>\"'><img src=https://evil.example/x onerror=alert(2)>"
-
-
-def a_report(text: str = "plain", *, side: int = 28, channels: int = 1, images: int = 60) -> ReportData:
-    noise = np.random.default_rng(0).integers(0, 256, (images, channels, side, side), dtype=np.uint8)
-    return ReportData(
-        title=text,
-        verdict=text,
-        command=text,
-        numbers=(Number(text, 0.5, text, text, good=True), Number(text, text, text, text, good=False)),
-        pairs=Pairs(noise, noise[::-1], text),
-        samples=Samples(noise, np.arange(images) % 3, (text, "b", "c"), text),
-        priors=(PriorRow(text, 93, 18), PriorRow("other", 68, 11)),
-        sizes=SizeComparison((SizeRow(text, 9, 100.0),), (SizeRow("PNG", 9, 150.0),), 5_000, 1_000),
-        comparisons=(Comparison(text, text, text, (Table((text, "b"), ((text, "1"), ("other", "2")), ours=0),)),),
-        curves=(Curve(text, text, (100, 200, 300), (30.0, 2.0, 1.0), floor=1.0),),
-        kept_step=200,
-        notes=(text,),
-        provenance=((text, text),),
-    )
 
 
 class Page(html.parser.HTMLParser):

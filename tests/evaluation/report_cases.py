@@ -1,0 +1,51 @@
+"""Pages of every part, for tests of what they say and of how they look."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from zpinch.evaluation.baselines import SizeRow
+from zpinch.evaluation.report import (
+    Comparison,
+    Curve,
+    Number,
+    Pairs,
+    PriorRow,
+    ReportData,
+    Samples,
+    SizeComparison,
+    Table,
+)
+from zpinch.evaluation.report.exploration import ExplorationData, Plate
+from zpinch.evaluation.sensitivity import Kept
+
+
+def a_report(text: str = "plain", *, side: int = 28, channels: int = 1, images: int = 60) -> ReportData:
+    noise = np.random.default_rng(0).integers(0, 256, (images, channels, side, side), dtype=np.uint8)
+    return ReportData(
+        title=text,
+        verdict=text,
+        command=text,
+        numbers=(Number(text, 0.5, text, text, good=True), Number(text, text, text, text, good=False)),
+        pairs=Pairs(noise, noise[::-1], text),
+        samples=Samples(noise, np.arange(images) % 3, (text, "b", "c"), text),
+        priors=(PriorRow(text, 93, 18), PriorRow("other", 68, 11)),
+        sizes=SizeComparison((SizeRow(text, 9, 100.0),), (SizeRow("PNG", 9, 150.0),), 5_000, 1_000),
+        comparisons=(Comparison(text, text, text, (Table((text, "b"), ((text, "1"), ("other", "2")), ours=0),)),),
+        curves=(Curve(text, text, (100, 200, 300), (30.0, 2.0, 1.0), floor=1.0),),
+        kept_step=200,
+        notes=(text,),
+        provenance=((text, text),),
+    )
+
+
+def plate(name: str, pixels: np.ndarray) -> Plate:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return Plate(name, f"Title of {name}", "One <sees> this.", file.getvalue(), pixels.shape[1])
+
+
+def data_of(*plates: Plate, values: np.ndarray | None = None, kept: tuple[Kept, ...] = ()) -> ExplorationData:
+    numbers = (Number("contraction", 4.0567, "steps²", "meaning & more"),)
+    return ExplorationData("a <b>", "verdict", "zpinch", numbers, plates, values, "spectrum", kept, ("note",), ())
