@@ -19,7 +19,10 @@ from PIL import Image
 
 FONT = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
 # Of all pixels by split and name, from Debian 12's font.
-SHA256 = {32: "78383f1b4f2d8e49e2dc60c860f481afa413ed57424af3745721b4fec71151df"}
+SHA256 = {
+    32: "78383f1b4f2d8e49e2dc60c860f481afa413ed57424af3745721b4fec71151df",
+    64: "f8065f1aebd91e426a2d7b65ce1f270d041b0fd81e8547c99bfa4c53d56325ea",
+}
 TEST = 1_000  # images at least
 LIGATURES = 4  # type of the lookups that make one glyph of several characters
 SKIN_TONES = set(range(0x1F3FB, 0x1F400))

@@ -17,6 +17,8 @@ HOW = {  # what makes a result that is not there yet
     "quality-mnist": "python bench/quality.py mnist --minutes 15",
     "quality-mnist-30-minutes": "python bench/quality.py mnist --minutes 30",
     "quality-fashion-mnist": "python bench/quality.py fashion-mnist --minutes 15",
+    "quality-emoji": "python bench/quality.py emoji --data COLOUR",
+    "quality-emoji-64": "python bench/quality.py emoji-64 --data COLOUR",
     "speed-autoencoder": "python bench/speed.py --data mnist",
     "contraction": "python bench/contraction.py",
     "codec": "python bench/codec.py MODEL --data mnist",
@@ -50,6 +52,7 @@ HOW = {  # what makes a result that is not there yet
         for case in ("contractive", "pca", "densities", "balance")
     },
     "ablation-contraction": "python bench/ablation.py --table ablation-contraction",
+    "ablation-critic": "python bench/ablation.py --table ablation-critic",
     "ablation-optimiser": "python bench/ablation.py --table ablation-optimiser",
     "ablation-few": "python bench/ablation.py --table ablation-few --images 300",
 }

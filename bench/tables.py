@@ -26,6 +26,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 REGION = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 LONGER = {"mnist-30-minutes": "MNIST, 30 minutes"}
+COLOUR = {"emoji": "Emoji, 32x32 RGB", "emoji-64": "Emoji, 64x64 RGB"}
 
 
 def mnist(sets: Mapping[str, str] = SETS) -> str:
@@ -222,6 +223,7 @@ def realism() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "mnist": mnist,
     "mnist_longer": partial(mnist, LONGER),
+    "colour": partial(mnist, COLOUR),
     "priors": priors,
     "sizes": sizes,
     "speed": speed,
@@ -232,6 +234,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "contraction_cost": partial(learning_tables.ablation, "ablation-contraction"),
     "optimiser": partial(learning_tables.ablation, "ablation-optimiser"),
     "few": partial(learning_tables.ablation, "ablation-few"),
+    "critic": partial(learning_tables.ablation, "ablation-critic"),
     "qualities": learning_tables.qualities,
     "fusing": learning_tables.fusing,
     "sizes_of_images": learning_tables.sizes_of_images,
