@@ -11,6 +11,7 @@ import json
 from typing import Any, Literal, NamedTuple
 
 import zpinch
+from markdown_table import at, result
 from record import record
 from zpinch.errors import QualityError
 from zpinch.images import ImageCollection
@@ -46,7 +47,8 @@ GOOD = [
     *(Case("fusion", set(), seed=seed) for seed in range(3)),
     Case("fusion, unlabelled", set(), is_labelled=False),
     Case("fusion, rate doubled", set(), settings=("objective.rate=0.07",)),
-    *(Case(recipe, set(), recipe=recipe) for recipe in ("contractive", "autoencoder", "vae", "vae-gan", "gan")),
+    *(Case(recipe, set(), recipe=recipe) for recipe in ("contractive", "autoencoder", "vae", "vae-gan")),
+    Case("gan", set(), recipe="gan", steps=1_500),  # a game alone is slower: at 300 steps it draws blots
 ]
 FAILURES = [
     Case(
@@ -137,16 +139,17 @@ def run(case: Case, images: ImageCollection) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Ten good runs without an alarm, and failures with theirs.")
     parser.add_argument("--data", default="digits")
-    parser.add_argument("--only", help="runs whose title has this in it; nothing is recorded")
+    parser.add_argument("--only", nargs="+", help="runs of these titles; the others' rows stay as they are")
     asked = parser.parse_args()
     images = zpinch.open_images(asked.data, split="train")
-    rows = []
-    for case in [*GOOD, *FAILURES]:
-        if asked.only is None or asked.only in case.title:
-            rows.append(run(case, images))
-            print(json.dumps(rows[-1]), flush=True)
-    if asked.only is None:
-        record("alarms", "python bench/alarms.py", data=asked.data, rows=rows)
+    cases = [*GOOD, *FAILURES]
+    found = {(row["name"], row["seed"]): row for row in at(result("alarms"), "rows") or []}
+    for case in cases:
+        if asked.only is None or case.title in asked.only:
+            row = found[case.title, case.seed] = run(case, images)
+            print(json.dumps(row), flush=True)
+    rows = [found[case.title, case.seed] for case in cases if (case.title, case.seed) in found]
+    record("alarms", "python bench/alarms.py", data=asked.data, rows=rows)
     if not all(row["is_right"] for row in rows):
         raise SystemExit("an alarm was missing, or one too many")
 

@@ -130,6 +130,7 @@ def alarms(check: Check, *, of: int) -> tuple[str, ...]:
         if surely("recall", below=COLLAPSED) and not _rebuilds_as_badly(check):
             found.append(
                 f"samples cover {check.recall:.0%} of what real images do: it may have collapsed to a few modes"
+                + (", or has much to learn yet" if check.rfcd is None else "")  # nothing that is rebuilt tells which
             )
         if surely("nearest", below=COPYING):
             found.append(
