@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zpinch.model.calibration import Calibration, Normals, calibration_of, conformal, surprise
+from zpinch.model.calibration import Calibration, Normals, calibration_of, codes_kept, conformal, surprise
 from zpinch.model.prior.sampler import MixtureSampler, MixtureSamplerConfig
 
 
@@ -79,7 +79,7 @@ def test_a_calibration_survives_being_stored_and_refuses_what_is_none():
         with pytest.raises(ValueError, match="its calibration"):
             calibration_of((2, 1, 1), 0, {**whole.tensors(), name: whole.tensors()["residual"].new_zeros(shape)})
     codes = whole.tensors()["codes"]
-    for wrong in (codes.float(), codes[:1], codes.repeat(500, 1)):  # 2,500: comparing all with all has to stay quick
+    for wrong in (codes.float(), codes[:1], codes.repeat(1_500, 1)):  # 7,500: comparing all with all has to stay quick
         with pytest.raises(ValueError, match="its calibration has codes"):
             calibration_of((2, 1, 1), 0, {**whole.tensors(), "codes": wrong})
     with pytest.raises((RuntimeError, ValueError)):
@@ -126,6 +126,22 @@ def test_local_outlier_factors_are_those_of_the_paper_and_no_image_is_its_own_ne
     normals, plain = Normals(density, np.ones((8, 8)), codes), PlainLof(codes, 20)
     np.testing.assert_allclose(normals.lof(new), [plain(row.reshape(-1)) for row in new], rtol=1e-9)
     np.testing.assert_allclose(normals.own_lof()[:9], [plain(codes[j], j) for j in range(9)], rtol=1e-9)
+
+
+def test_what_an_image_is_told_does_not_depend_on_how_many_are_asked_for():
+    """Many distances between integers are equal: which of two neighbours as far away counts may not change."""
+    rng = np.random.default_rng(5)
+    density = MixtureSampler(MixtureSamplerConfig(code=(4, 1, 1), components=3))
+    normals = Normals(density, np.ones((8, 8)), rng.integers(-2, 3, (700, 4)).astype(np.int16))
+    asked = rng.integers(-3, 4, (1_100, 4))
+    together = normals.lof(asked)
+    np.testing.assert_array_equal(np.concatenate([normals.lof(asked[i : i + 7]) for i in range(0, 1_100, 7)]), together)
+
+
+def test_large_codes_are_kept_of_fewer_images():
+    assert codes_kept((32, 1, 1)) == 6_000
+    assert codes_kept((8, 16, 16)) == 512
+    assert codes_kept((8, 512, 512)) >= 2  # one alone has no neighbour
 
 
 def test_images_of_one_code_make_no_other_infinitely_odd():

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,18 +22,32 @@ from torch import Tensor
 from zpinch.model.encoder import Shape
 from zpinch.model.prior.sampler import MixtureSampler, MixtureSamplerConfig
 
-if TYPE_CHECKING:
-    from sklearn.neighbors import LocalOutlierFactor
-
 SCORES = ("bits", "error", "critic", "lof")
 BITS, ERROR, CRITIC, LOF = range(len(SCORES))
 # Chosen on classes of Fashion-MNIST's training split against the others: docs/detect.md
 WEIGHTS = (0.5, 1.0, 0.25, 1.0)
 NEAREST = 20  # codes that each is compared with
-MOST_CODES = 2_000  # of normal images that are kept: each is compared with every other
+MOST_CODES = 6_000  # of normal images that are kept: each is compared with every other
+MOST_INTEGERS = 1 << 20  # of all of them: large images have large codes, and these take 2 MiB of a model's file
+AT_ONCE = 512  # codes compared with all that are kept
 TAIL = 0.1  # share of the reference beyond which an exponential tail stands for the steps of its ranks
 
 Doubles = NDArray[np.float64]
+
+
+class Nearest(NamedTuple):
+    """Rows that are nearest to each of some others: which, (n, k), and root mean square distances in steps, (n, k)."""
+
+    which: NDArray[np.intp]
+    apart: Doubles
+
+
+class Neighbourhoods(NamedTuple):
+    """Of each code: its neighbours (n, k), how far the farthest of them is (n,), and how dense the codes lie (n,)."""
+
+    which: NDArray[np.intp]
+    reach: Doubles
+    density: Doubles
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,20 +78,23 @@ class Normals:
         """
         if not len(self.codes):
             return np.full(len(codes), np.nan)
-        return -self._outliers.score_samples(distances(codes.reshape(len(codes), -1), self.codes))
+        found = nearest(codes.reshape(len(codes), -1), self.codes, min(NEAREST, len(self.codes) - 1))
+        return self._own.density[found.which].mean(1) / self._density(found, self._own.reach)
 
     def own_lof(self) -> Doubles:
         """That of each of the codes among the others, (k,)."""
-        return -self._outliers.negative_outlier_factor_
+        return self._own.density[self._own.which].mean(1) / self._own.density
 
     @cached_property
-    def _outliers(self) -> "LocalOutlierFactor":
-        from sklearn.neighbors import LocalOutlierFactor
+    def _own(self) -> "Neighbourhoods":
+        found = nearest(self.codes, self.codes, min(NEAREST, len(self.codes) - 1), but_itself=True)
+        reach = found.apart.max(1)
+        return Neighbourhoods(found.which, reach, self._density(found, reach))
 
-        nearest = min(NEAREST, len(self.codes) - 1)
-        apart = distances(self.codes, self.codes)
-        np.fill_diagonal(apart, 0)
-        return LocalOutlierFactor(nearest, metric="precomputed", novelty=True).fit(apart)
+    @staticmethod
+    def _density(found: Nearest, reach: Doubles) -> Doubles:
+        """Local reachability density (definition 6): no neighbour counts as closer than it is to its own farthest."""
+        return 1 / np.maximum(found.apart, reach[found.which]).mean(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,14 +174,29 @@ def calibration_of(code: Shape, labels: int, tensors: Mapping[str, Tensor]) -> C
     return Calibration(Normals(density, residual, codes), reference, held_out)
 
 
-def distances(a: NDArray[np.integer], b: NDArray[np.integer]) -> Doubles:
-    """Of latents that lie anywhere in the cells of codes (n, d) and (m, d): root mean square, in steps, (n, m).
+def codes_kept(code: Shape) -> int:
+    """Of how many normal images at most the codes are kept."""
+    return min(MOST_CODES, max(NEAREST, MOST_INTEGERS // math.prod(code)))
 
-    Else many images of the same code would be infinitely close, and every other image an outlier.
+
+def nearest(a: NDArray[np.integer], b: NDArray[np.integer], count: int, *, but_itself: bool = False) -> Nearest:
+    """The rows of b that are nearest to each of a, codes (n, d) and (m, d) of latents that lie anywhere in their cells.
+
+    Else many images of the same code would be infinitely close, and every other image an outlier. but_itself: b is a,
+    and no row is its own neighbour.
     """
     from scipy.spatial.distance import cdist
 
-    return np.sqrt(cdist(a.astype(np.float64), b.astype(np.float64), "sqeuclidean") + a.shape[1] / 6)
+    which, apart = np.empty((len(a), count), np.intp), np.empty((len(a), count))
+    whole = b.astype(np.float64)
+    for start in range(0, len(a), AT_ONCE):
+        few = np.arange(start, min(start + AT_ONCE, len(a)))
+        squared = cdist(a[few].astype(np.float64), whole, "sqeuclidean")
+        if but_itself:
+            squared[few - start, few] = np.inf
+        which[few] = np.argpartition(squared, count - 1, axis=1)[:, :count]
+        apart[few] = np.sqrt(np.take_along_axis(squared, which[few], axis=1) + a.shape[1] / 6)
+    return Nearest(which, apart)
 
 
 def conformal(values: Doubles, normal: Doubles) -> Doubles:
