@@ -65,7 +65,7 @@ def detect(
     """Find images unlike those the model was trained on, with a promise on false alarms. The oddest are printed.
 
     OUT is .csv, .npz or .parquet: name, p-value, whether it is odd, and the scores that say so. Where one kind of small
-    image is normal and others are odd, neighbours among the pixels (LOF) rank a little better, without the promise:
+    image is normal and others are odd, neighbours among the pixels (LOF) rank about as well, without the promise:
     docs/detect.md has the comparison.
     """
     from zpinch.tasks.detect import detect as detect_odd
@@ -85,7 +85,7 @@ def detect(
             force=common.force,
             progress=report,
         )
-    ranks = "where one kind of image is normal, neighbours among raw pixels (LOF) rank a little better: docs/detect.md"
+    ranks = "where one kind of image is normal, neighbours among raw pixels (LOF) rank about as well: docs/detect.md"
     tell(console, (*found.notes, ranks))
     common.show(found.as_dict(), *found.lines())
 
