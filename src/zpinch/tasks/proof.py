@@ -28,7 +28,7 @@ ARMS = {
     "real and made": Learning(made=0.5),
     "all, moved": Learning(made=0.5, moves=True),
 }
-RATES = (2e-3, 6e-3)
+RATES = (6e-3, 1.2e-2)  # in so few steps lower ones lose a point and more, and few held-out images would choose them
 SHARES = (0.25, 0.5)  # of made images in a batch
 FOLDS = 2  # times that a quarter of each class is held out to choose by
 
