@@ -26,7 +26,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 REGION = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 LONGER = {"mnist-30-minutes": "MNIST, 30 minutes"}
-COLOUR = {"emoji": "Emoji, 32x32 RGB", "emoji-64": "Emoji, 64x64 RGB"}
+COLOUR = {"emoji-10-minutes": "Emoji, 32x32 RGB", "emoji-64-10-minutes": "Emoji, 64x64 RGB"}
 
 
 def mnist(sets: Mapping[str, str] = SETS) -> str:
