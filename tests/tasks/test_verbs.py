@@ -13,7 +13,7 @@ from zpinch.evaluation.classifier import Examples, Learning, learn
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.storage import load
-from zpinch.tasks import verbs
+from zpinch.tasks import sieve, verbs
 from zpinch.tasks.comparisons import comparisons
 from zpinch.tasks.figures import Augmentation, Contest, Evaluation, Oddness, Promise, Score
 from zpinch.tasks.verbs import (
@@ -212,6 +212,7 @@ def test_augmentation_compares_classifiers(
     model: Model, train_digits: ImageCollection, held_digits: ImageCollection, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(verbs, "REPEATS", 2)
+    monkeypatch.setattr(sieve, "SURE", 0.5)  # of samples of a model that has learned for seconds
     found = augmentation(model, train_digits, held_digits, seed=5)
     assert (found.images, found.real, found.repeats) == (len(held_digits), len(train_digits), 2)
     shares = []
