@@ -257,6 +257,7 @@ def test_augmentation_is_judged():
     assert judged(0.91).verdict.startswith("Made images make no difference")
     assert judged(0.85).verdict.startswith("Made images mislead")
     assert [judged(ours).has_lost for ours in (0.95, 0.91, 0.85)] == [False, False, True]
+    assert "no image that the model makes" in judged(0.9)._replace(made=0).verdict
 
 
 def test_what_cannot_be_done_is_left_out(

@@ -225,6 +225,8 @@ class Augmentation(NamedTuple):
 
     @property
     def verdict(self) -> str:
+        if not self.made:
+            return "Of no image that the model makes the class is sure enough to learn from it."
         figures = (
             f"a classifier is right on {percent(self.right.ours.value, 2)} with the made images, on "
             f"{percent(self.right.best_other.value, 2)} with {self.right.best_other.name}"
