@@ -78,7 +78,7 @@ class Normals:
         """
         if not len(self.codes):
             return np.full(len(codes), np.nan)
-        found = nearest(codes.reshape(len(codes), -1), self.codes, min(NEAREST, len(self.codes) - 1))
+        found = nearest(codes.reshape(len(codes), -1), self.codes)
         return self._own.density[found.which].mean(1) / self._density(found, self._own.reach)
 
     def own_lof(self) -> Doubles:
@@ -86,8 +86,8 @@ class Normals:
         return self._own.density[self._own.which].mean(1) / self._own.density
 
     @cached_property
-    def _own(self) -> "Neighbourhoods":
-        found = nearest(self.codes, self.codes, min(NEAREST, len(self.codes) - 1), but_itself=True)
+    def _own(self) -> Neighbourhoods:
+        found = nearest(self.codes, self.codes, but_itself=True)
         reach = found.apart.max(1)
         return Neighbourhoods(found.which, reach, self._density(found, reach))
 
@@ -179,14 +179,15 @@ def codes_kept(code: Shape) -> int:
     return min(MOST_CODES, max(NEAREST, MOST_INTEGERS // math.prod(code)))
 
 
-def nearest(a: NDArray[np.integer], b: NDArray[np.integer], count: int, *, but_itself: bool = False) -> Nearest:
-    """The rows of b that are nearest to each of a, codes (n, d) and (m, d) of latents that lie anywhere in their cells.
+def nearest(a: NDArray[np.integer], b: NDArray[np.integer], *, but_itself: bool = False) -> Nearest:
+    """The NEAREST rows of b to each of a, codes (n, d) and (m, d) of latents that lie anywhere in their cells.
 
     Else many images of the same code would be infinitely close, and every other image an outlier. but_itself: b is a,
     and no row is its own neighbour.
     """
     from scipy.spatial.distance import cdist
 
+    count = min(NEAREST, len(b) - 1)
     which, apart = np.empty((len(a), count), np.intp), np.empty((len(a), count))
     whole = b.astype(np.float64)
     for start in range(0, len(a), AT_ONCE):

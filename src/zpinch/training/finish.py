@@ -122,7 +122,7 @@ def choose_sampler(model: Model, mixture: MixtureSampler, yardstick: Yardstick, 
         model.sampler = sampler
         return sample_distance(model, yardstick, seed=seed)
 
-    model.sampler = min((*candidates, mixture), key=distance)
+    model.sampler = min((*candidates, mixture), key=distance) if candidates else mixture
 
 
 def fit_coders(
