@@ -89,6 +89,7 @@ def main(arguments: list[str]) -> None:
                 model = trained(f"tasks-{name}-augment-{case}", real, with_labels=True, **how)
             else:
                 model = zpinch.load(asked.model) if asked.model else trained(f"tasks-{name}-augment", train, **how)
+            model.facts["data"] = name  # its set by name, not by where it lies on this machine
             rows.append(
                 {"protocol": protocol, "case": case}
                 | row(real, test, model, kinds=asked.kinds, repeats=asked.repeats, seed=asked.seed)
