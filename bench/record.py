@@ -25,7 +25,7 @@ def record(name: str, command: str, **figures: Any) -> Path:
             "processor": processor(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
-            "vectors": torch.backends.cpu.get_cpu_capability(),
+            "vectors": vectors(torch.backends.cpu.get_cpu_capability()),
             **({"device": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
         },
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -45,8 +45,18 @@ def typed(*sources: str) -> str:
 
 def processor() -> str:
     """The processor's name where Linux tells it, else its architecture."""
+    return told("model name") or platform.machine()
+
+
+def vectors(known: str) -> str:
+    """What PyTorch says of the processor, and the matrix unit that it uses for bfloat16 but does not name."""
+    return f"{known} with AMX" if "amx_bf16" in told("flags").split() else known
+
+
+def told(name: str) -> str:
+    """A line of what Linux tells of the processor; empty elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")

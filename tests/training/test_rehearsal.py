@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zpinch.training.recipes import Objective
+from zpinch.training.learner import Plan
+from zpinch.training.recipes import Objective, Schedule
 from zpinch.training.rehearsal import SLOWER, Cost, usual
 
 PLAIN = Objective(adversarial=False)
@@ -32,3 +33,22 @@ def test_half_of_few_minutes_is_for_steps_whatever_the_rest_takes() -> None:
 def test_a_look_after_every_second_step_does_not_count_as_a_step() -> None:
     assert usual([0, 1, 6, 7, 12, 13, 18]) == 1
     assert usual([3]) == 0
+
+
+@given(slower=st.floats(0.2, 5), taken=st.integers(1, 200))
+def test_a_machine_that_is_slower_than_rehearsed_takes_fewer_steps_in_the_same_minutes(
+    slower: float, taken: int
+) -> None:
+    pace = slower * SLOWER * 0.1
+    again = COST.steps_again(60, Plan(10**4, PLAIN, Schedule()), taken, elapsed=taken * pace, pace=pace)
+    assert again * pace + again * slower * 0.04 + slower * 90 == pytest.approx(3600, abs=2 * pace)
+
+
+def test_what_was_lost_at_the_start_is_not_lost_again() -> None:
+    pace = SLOWER * 0.1
+    again = COST.steps_again(60, Plan(10**4, PLAIN, Schedule()), 500, elapsed=600, pace=pace)
+    assert 600 + (again - 500) * pace + again * 0.04 + 90 == pytest.approx(3600, abs=2 * pace)
+
+
+def test_steps_that_are_taken_stay_taken() -> None:
+    assert COST.steps_again(1, Plan(10**4, PLAIN, Schedule()), 900, elapsed=500, pace=0.5) == 900

@@ -161,3 +161,28 @@ def test_a_run_killed_while_it_finishes_only_finishes(tmp_path: Path, monkeypatc
     outcome = run(learner, plan, IMAGES, YARDSTICK, Cut(0), folder=tmp_path, past=past)
     assert "has not improved" in outcome.reason
     assert len(outcome.history) == 6
+
+
+def test_a_run_that_is_replanned_early_is_the_run_of_that_plan_from_the_start(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def sixty(plan: Plan, taken: int, elapsed: float, pace: float) -> int:
+        assert 0 < pace <= elapsed
+        asked.append(taken)
+        return 60
+
+    learner = learner_of("fusion", "mlp", PLAN)
+    outcome = run(learner, PLAN, IMAGES, YARDSTICK, Silent(), folder=tmp_path, replan=sixty)
+    longer, _ = whole(PLAN._replace(steps=60))
+    assert same_run(learner, longer)
+    assert asked == [4, 6]  # a look every six steps by then, and from step 12 on the critic plays
+    assert [check.step for check in outcome.history] == [4, *range(6, 61, 6)]
+    assert "60 steps" in outcome.reason
+    assert load_run(tmp_path)[0].plan().steps == 60
+
+
+def test_a_plan_may_end_with_the_steps_that_are_taken() -> None:
+    learner = learner_of("fusion", "mlp", PLAN)
+    outcome = run(learner, PLAN, IMAGES, YARDSTICK, Silent(), replan=lambda plan, taken, elapsed, pace: taken)
+    assert learner.step == 4
+    assert "4 steps" in outcome.reason

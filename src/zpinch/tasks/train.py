@@ -4,6 +4,7 @@ import datetime
 import os
 import platform
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,6 +103,7 @@ def train(
     anything is trained.
     """
     processes, conditions = processes_here(device), parse_until(until) if until else ()
+    replan = None
     listener = (listener or unasked()) if processes.is_first else Silent()
     folder = Path(out) if out is not None else None
     check_place(folder, resume=resume, force=force)
@@ -125,9 +127,14 @@ def train(
         listener.entered("rehearsing")
         model.to(processes.device or model.device)
         origin = origin_of(begun) if begun else ""
-        plan, _ = make_plan(model, training, objective, schedule, budget, seed=seed, processes=processes, origin=origin)
+        plan, cost = make_plan(
+            model, training, objective, schedule, budget, seed=seed, processes=processes, origin=origin
+        )
         learner, past = Learner(model, plan, processes), NO_PAST
-    outcome = run(learner, plan, training, yardstick, listener, folder=folder, until=conditions, past=past)
+        replan = None if minutes is None else partial(cost.steps_again, minutes)
+    outcome = run(
+        learner, plan, training, yardstick, listener, folder=folder, until=conditions, past=past, replan=replan
+    )
     model = outcome.model.to("cpu")
     model.facts = facts_of(outcome, images, training, plan, command)
     model.history = [check._replace(replicates=[])._asdict() for check in outcome.history]

@@ -1,6 +1,7 @@
 """What a run will cost, measured on a copy before it starts: seconds a step, and whether bfloat16 is faster here.
 
-`--minutes` becomes a number of steps by this measurement, once; from then on schedules depend on the step alone.
+`--minutes` becomes a number of steps by this measurement. The first looks of the run correct it (`steps_again`), as the
+machine may have been busy then; after that schedules depend on the step alone.
 """
 
 import time
@@ -48,6 +49,23 @@ class Cost(NamedTuple):
     def steps_in(self, minutes: float, objective: Objective) -> int:
         left = max(60 * minutes - self.fixed_seconds, LEAST_SHARE * 60 * minutes)
         return max(20, int(left / self.step_seconds(objective)))
+
+    def steps_again(self, minutes: float, plan: Plan, taken: int, elapsed: float, pace: float) -> int:
+        """How many steps `minutes` are by the clock of the run itself, and never fewer than are taken.
+
+        elapsed: seconds since it began, for the `taken` steps and all beside them. pace: seconds of a step by now. What
+        is still to come is as much slower or quicker than rehearsed as a step is.
+        """
+        rehearsed = SLOWER * (self.playing_seconds if plan.critic_plays(taken - 1) else self.quiet_seconds)
+        ratio = pace / rehearsed
+        today = self._replace(
+            quiet_seconds=ratio * self.quiet_seconds,
+            playing_seconds=ratio * self.playing_seconds,
+            later_seconds=ratio * self.later_seconds,
+            fixed_seconds=ratio * self.fixed_seconds,
+        )
+        lost = elapsed - taken * pace  # looks, and what the steps took more than they would by now
+        return max(taken, today.steps_in(minutes - lost / 60, plan.objective))
 
     def minutes_of(self, steps: int, objective: Objective) -> float:
         return (steps * self.step_seconds(objective) + self.fixed_seconds) / 60

@@ -7,7 +7,7 @@ stopping.py's to say.
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
@@ -29,7 +29,12 @@ from zpinch.training.measure import NO_MEANS, Check, Means, Yardstick, exact_bit
 CHECKS = 10  # a run looks at itself about this often
 GLANCE_STEPS = 50  # between two looks, whether the objective is still finite
 SAVE_SECONDS = 60.0  # what a run that is killed loses at most
+REPLANNED_SHARE = 0.35  # of the steps, in which looks may change their number: the rates do not fall yet
 LEAST_CAUTION = 2.0**-8  # of the learning rates: when the objective still runs away, it is not for their sake
+
+Replan = Callable[
+    [Plan, int, float, float], int
+]  # of a plan, steps taken, seconds since the start and of a step by now
 
 
 def run(
@@ -42,16 +47,18 @@ def run(
     folder: Path | None = None,
     until: Sequence[stopping.Condition] = (),
     past: Past = NO_PAST,
+    replan: Replan | None = None,
 ) -> Outcome:
     """Train to the end of the plan, or until stopping.judge or Ctrl-C says so, and finish the best state.
 
-    folder: where resume/ is kept, from the start, at each look and every minute. Raises UsageError when nothing can be
+    folder: where resume/ is kept, from the start, at each look and every minute. replan: how many steps there should be
+    after all, by the pace of those since the last look; asked at early looks. Raises UsageError when nothing can be
     written there, QualityError when the objective ran away before there was a state to keep.
     """
     began = time.monotonic() - past.seconds
     history, alarms, best = list(past.history), list(past.alarms), past.best
     kept_step = history[stopping.best(history)].step if history else 0
-    reason, is_interrupted = f"stopped: all {plan.steps:,} steps are taken", False
+    reason, is_interrupted = "", False
     store = _Store(folder if learner.processes.is_first else None, learner, plan, training.fingerprint())
     good = past.good or Snapshot.of(learner)
     if past.good is None and (trouble := store.write_look(good, [], [], None, past.seconds)):
@@ -61,8 +68,9 @@ def run(
         # A run that was killed after its last look has nothing left to do but to finish.
         verdict = stopping.judge(history, until, may_stop_early=plan.may_stop_early) if history else stopping.GO_ON
         steps = iter(()) if verdict.is_over else training_steps(learner, training, plan)
-        means, every, saved = past.means, max(1, -(-plan.steps // CHECKS)), time.monotonic()
-        for progress in steps:
+        means, every, saved = past.means, between_looks(plan), time.monotonic()
+        looked, at = learner.step, time.monotonic()  # since when steps are timed
+        while (progress := next(steps, None)) is not None:
             means, step = means.plus(progress.terms), progress.step
             listener.stepped(progress, plan.steps)
             is_look = step % every == 0 or step == plan.steps
@@ -73,11 +81,17 @@ def run(
                     alarms.append(f"step {step:,}: {said}")
                     store.write_look(good, history, alarms, best, time.monotonic() - began)
                     listener.checked(Check(step, time.monotonic() - began, terms), (said,))
-                    means = NO_MEANS
+                    means, looked, at = NO_MEANS, learner.step, time.monotonic()
                     if verdict.is_over:
                         break
                     continue
                 if is_look:
+                    if replan and may_replan(plan, step):
+                        now = time.monotonic()
+                        planned = replan(plan, step, now - began, (now - at) / (step - looked))
+                        plan = plan._replace(steps=int(learner.processes.tell(str(planned))))
+                        steps, every = training_steps(learner, training, plan), between_looks(plan)
+                        store = store._replace(plan=plan)
                     check = look(learner, plan, yardstick, terms, seconds=time.monotonic() - began)
                     history.append(check)
                     if stopping.best(history) == len(history) - 1 or stopping.are_met(until, check):
@@ -91,10 +105,11 @@ def run(
                     verdict = stopping.judge(history, until, may_stop_early=plan.may_stop_early)
                     if verdict.is_over:
                         break
+                    looked, at = step, time.monotonic()
             if time.monotonic() - saved > SAVE_SECONDS:
                 store.write_since(good.step, means, time.monotonic() - began)
                 saved = time.monotonic()
-        reason = verdict.reason or reason
+        reason = verdict.reason or f"stopped: all {plan.steps:,} steps are taken"
     except KeyboardInterrupt:
         is_interrupted, reason = True, f"stopped by you at step {learner.step:,}"
     model = learner.average
@@ -117,6 +132,16 @@ def run(
     return Outcome(
         model, tuple(history), kept_step, tuple(alarms), reason, is_met, is_interrupted, exact, seconds=seconds
     )
+
+
+def between_looks(plan: Plan) -> int:
+    """Steps from one look to the next."""
+    return max(1, -(-plan.steps // CHECKS))
+
+
+def may_replan(plan: Plan, step: int) -> bool:
+    """Whether another number of steps would change nothing of those that are taken."""
+    return step < REPLANNED_SHARE * plan.steps and plan.critic_plays(step) == plan.critic_plays(0)
 
 
 def look(learner: Learner, plan: Plan, yardstick: Yardstick, terms: dict[str, float], *, seconds: float) -> Check:
