@@ -91,7 +91,7 @@ class Zpinch:
 
     def side_bytes(self) -> int:
         """Of the parts of the model that the archive names, as the model's own file holds them."""
-        from zpinch.model.storage import part_tensors
+        from zpinch.model.parts import part_tensors
 
         parts = part_tensors(self.loaded)
         named = zpinch.open_archive(self.archive, self.loaded).header.parts

@@ -20,7 +20,7 @@ from zpinch.codec.coder import encode
 from zpinch.codec.container import Block
 from zpinch.codec.layout import BLOCK, BLOCK_SYNC, END, END_MAGIC, FOOTER, FOOTER_SYNC
 from zpinch.codec.tables import CodeTables
-from zpinch.model.storage import integer_tensors
+from zpinch.model.parts import integer_tensors
 
 
 def make_latent(folder: Path) -> None:

@@ -12,7 +12,7 @@ from zpinch.codec.coder import CodePrior, encode
 from zpinch.codec.container import ArchiveReader
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import CorruptArchive
-from zpinch.model.storage import integer_prior
+from zpinch.model.parts import integer_prior
 
 TESTS = Path(__file__).parents[1]
 NAMES = ("latent", "autoregressive", "solid-codes")

@@ -1,7 +1,10 @@
 """A model on disk: it comes back the same, every alteration is noticed, nothing is half-written."""
 
+import errno
 import json
+import os
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from model_cases import blobs, finished_model, new_model, same_weights, small_co
 from safetensors.torch import load_file, save_file
 
 from zpinch.errors import CorruptModel, LimitError, ModelError, UsageError, ZpinchError
+from zpinch.images.memory import peak_mib
 from zpinch.model import storage
 from zpinch.model.model import Model
 from zpinch.model.storage import CONFIG, PREVIOUS, WEIGHTS, identities, load, load_config
@@ -364,3 +368,32 @@ def test_a_save_cut_off_at_its_end_and_another_in_its_middle_leave_a_model(
 def test_the_working_folder_is_a_place_to_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     assert load(finished_model(IMAGES).save(".")).name == tmp_path.name
+
+
+def test_a_folder_may_be_a_disk_of_its_own(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """Nothing can be renamed into a mounted disk from outside."""
+    for name in ("replace", "rename"):
+        renamed = getattr(os, name)
+
+        def within(source: Path, target: Path, renamed: Callable[[Path, Path], None] = renamed) -> None:
+            if Path(source).is_relative_to(folder.resolve()) != Path(target).is_relative_to(folder.resolve()):
+                raise OSError(errno.EXDEV, "Invalid cross-device link")
+            renamed(source, target)
+
+        monkeypatch.setattr(os, name, within)
+    other = finished_model(IMAGES, seed=3)
+    other.save(folder, force=True)
+    assert same_weights(load(folder), other)
+    assert not list(folder.glob(".*"))
+
+
+def test_sizes_that_are_not_those_of_the_weights_take_no_memory(folder: Path):
+    """A stranger's configuration of a few bytes may ask for terabytes."""
+    config = json.loads((folder / CONFIG).read_text())
+    config["model"]["generator"]["hidden"] = [8192] * 64
+    config["model"]["encoder"]["hidden"] = [8192] * 64
+    (folder / CONFIG).write_text(json.dumps(config))
+    before = peak_mib()
+    with pytest.raises(CorruptModel, match="other sizes"):
+        load(folder)
+    assert peak_mib() < before + 1_000

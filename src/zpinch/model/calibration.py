@@ -166,8 +166,12 @@ class Calibration:
 
 def calibration_of(code: Shape, labels: int, tensors: Mapping[str, Tensor]) -> Calibration:
     """What `Calibration.tensors` gave. Raises ValueError, LookupError, RuntimeError where they do not fit."""
-    weight = tensors["weight"]
-    density = MixtureSampler(MixtureSamplerConfig(code=code, labels=labels, components=weight.shape[-1]))
+    config = MixtureSamplerConfig(code=code, labels=labels, components=tensors["weight"].shape[-1])
+    with torch.device("meta"):  # no memory, before the sizes are known to be those of the tensors
+        wanted = MixtureSampler(config).state_dict()
+    if any(tensors[name].shape != tensor.shape for name, tensor in wanted.items()):
+        raise ValueError("its calibration is for other codes")
+    density = MixtureSampler(config)
     density.load_state_dict({name: tensors[name] for name in density.state_dict()})
     codes = tensors["codes"].numpy() if "codes" in tensors else np.empty((0, math.prod(code)), np.int16)
     residual, reference, held_out = (tensors[name].double().numpy() for name in ("residual", "reference", "held_out"))

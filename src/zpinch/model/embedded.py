@@ -17,7 +17,8 @@ from safetensors import SafetensorError
 from zpinch.codec.layout import MODEL_BYTES
 from zpinch.errors import CorruptModel, LimitError
 from zpinch.model.model import Model
-from zpinch.model.storage import CONFIG_LIMIT, StoredConfig, checked, identities, part_tensors
+from zpinch.model.parts import part_tensors
+from zpinch.model.storage import CONFIG_LIMIT, StoredConfig, checked, identities
 
 KEY = "config"
 LENGTH = struct.Struct("<Q")

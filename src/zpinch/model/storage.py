@@ -11,27 +11,20 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from zpinch.codec.exact_net import exact_net
-from zpinch.codec.integer_net import IntegerLayer
-from zpinch.codec.integer_prior import IntegerPrior
-from zpinch.codec.tables import CodeTables
 from zpinch.errors import CorruptModel, LimitError, ModelError, UsageError, ZpinchError
-from zpinch.model.bottleneck import DEFAULT_QUALITY
-from zpinch.model.calibration import calibration_of
+from zpinch.images.naming import readable
 from zpinch.model.card import METRICS, card_files
-from zpinch.model.completer import Completer, CompleterConfig
+from zpinch.model.completer import CompleterConfig
 from zpinch.model.frozen import Frozen
-from zpinch.model.model import Coders, Model, ModelConfig
+from zpinch.model.model import Model, ModelConfig
+from zpinch.model.parts import assemble, part_tensors
 from zpinch.model.prior.sampler import MixtureSampler, MixtureSamplerConfig
 
 FORMAT_VERSION = 1
@@ -39,9 +32,6 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 PREVIOUS = ".previous.safetensors"  # the weights that config.json names, while a save replaces one after the other
 CONFIG_LIMIT = 16 * 2**20
 WEIGHTS_LIMIT = 4 * 2**30
-
-
-Integer = TypeVar("Integer", np.int32, np.uint32)
 
 
 class StoredConfig(Frozen):
@@ -55,42 +45,6 @@ class StoredConfig(Frozen):
     completer: Annotated[CompleterConfig | None, Field(exclude_if=lambda found: found is None)] = None
     identities: dict[str, str]
     facts: dict[str, Any]  # for people: data fingerprint, metrics, command, versions, date
-
-
-def part_tensors(model: Model) -> dict[str, dict[str, Tensor]]:
-    """The tensors of each part by name; `prior` is the integer tables, exactly what coding needs."""
-    parts: dict[str, dict[str, Tensor]] = {}
-    modules: dict[str, nn.Module | None] = {
-        "encoder": model.encoder,
-        "generator": model.generator,
-        "critic": model.critic,
-        "density": model.prior,
-        "sampler": model.sampler,
-        "completer": model.completer,
-    }
-    for name, module in modules.items():
-        if module is not None:
-            parts[name] = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
-    for quality, (tables, autoregressive) in model.coders.items():
-        prior = parts[coder_part("prior", quality)] = {
-            "weights": torch.from_numpy(tables.weights.astype(np.int64)),
-            "first": torch.from_numpy(tables.first.astype(np.int64)),
-        }
-        if tables.label_weights is not None:
-            prior["label_weights"] = torch.from_numpy(tables.label_weights.astype(np.int64))
-        if autoregressive is not None:
-            arrays = integer_tensors(autoregressive)
-            parts[coder_part("autoregressive", quality)] = {k: torch.from_numpy(v) for k, v in arrays.items()}
-    if model.calibration is not None:
-        parts["calibration"] = model.calibration.tensors()
-    if model.exact is not None:
-        parts["exact"] = {key: torch.from_numpy(array) for key, array in model.exact.tensors().items()}
-    return parts
-
-
-def coder_part(kind: str, quality: int) -> str:
-    """The part that codes one quality: `prior` or `autoregressive` for the default, `prior-5` for another."""
-    return kind if quality == DEFAULT_QUALITY else f"{kind}-{quality}"
 
 
 def identities(model: Model) -> dict[str, str]:
@@ -123,7 +77,7 @@ def identities(model: Model) -> dict[str, str]:
 def save(model: Model, folder: str | Path, *, force: bool = False) -> Path:
     """Write the model's folder: what reading needs, and what people look at (card.py).
 
-    The files are written to a temporary folder beside it, flushed, and moved into place one by one, the configuration
+    The files are written to a temporary folder in it, flushed, and moved into place one by one, the configuration
     last; until then the old weights stay beside the new, so that one model or the other can be read at every moment.
     """
     folder = Path(folder)
@@ -132,7 +86,7 @@ def save(model: Model, folder: str | Path, *, force: bool = False) -> Path:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; a model is stored as a folder. Choose another name.")
     stored = StoredConfig(
-        name=folder.resolve().name,  # "." has none of its own
+        name=readable(folder.resolve().name),  # "." has none of its own
         model=model.config,
         mixture=model.sampler.config if isinstance(model.sampler, MixtureSampler) else None,
         completer=model.completer.config if model.completer else None,
@@ -146,7 +100,9 @@ def save(model: Model, folder: str | Path, *, force: bool = False) -> Path:
         for part, tensors in part_tensors(model).items()
         for key, tensor in tensors.items()
     }
-    partial = folder.resolve().with_name(f".{stored.name}.partial-{os.getpid()}")
+    partial = (
+        folder.resolve() / ".partial"
+    )  # inside, for it may be a mounted disk; what a kill leaves, the next save replaces
     try:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)
@@ -210,7 +166,7 @@ def load_weights(path: Path, stored: StoredConfig) -> Model:
     except (SafetensorError, OSError) as error:
         raise CorruptModel(f"{path} is damaged: {error}. Restore it from a copy, or train again.") from error
     model = checked(stored, flat, str(path))
-    model.name = path.parent.resolve().name
+    model.name = readable(path.parent.resolve().name)
     model.history = read_history(path.parent / METRICS)
     return model
 
@@ -222,7 +178,7 @@ def checked(stored: StoredConfig, flat: Mapping[str, Tensor], name: str) -> Mode
         part, _, rest = key.partition(".")
         parts.setdefault(part, {})[rest] = tensor
     try:
-        model = assemble(stored, parts)
+        model = assemble(stored.model, stored.mixture, stored.completer, parts)
         found = identities(model)
     except (RuntimeError, LookupError, TypeError, ArithmeticError, ZpinchError, ValueError) as error:
         # Sizes from outside break in many ways.
@@ -269,84 +225,6 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError):
         return []
     return [row for row in rows if isinstance(row, dict)]
-
-
-def assemble(stored: StoredConfig, parts: Mapping[str, Mapping[str, Tensor]]) -> Model:
-    model = Model(stored.model)
-    if stored.mixture is not None:
-        model.sampler = MixtureSampler(stored.mixture)
-    elif "sampler" not in parts:  # the autoregressive prior draws
-        model.sampler = None
-    if model.sampler is not None:
-        model.sampler.load_state_dict(parts["sampler"])
-    if stored.completer is not None:
-        if (stored.completer.image, stored.completer.code) != (stored.model.image, stored.model.code):
-            raise ValueError(f"its completer is for images of {stored.completer.image}")
-        model.completer = Completer(stored.completer)
-        model.completer.load_state_dict(parts["completer"])
-    for name, module in (
-        ("encoder", model.encoder),
-        ("generator", model.generator),
-        ("critic", model.critic),
-        ("density", model.prior),
-    ):
-        if module is not None:
-            module.load_state_dict(parts[name])
-    for quality in model.config.known_qualities:
-        tables, autoregressive = (parts.get(coder_part(kind, quality)) for kind in ("prior", "autoregressive"))
-        if tables is not None:
-            better = None if autoregressive is None else integer_prior(model.config.code, arrays_of(autoregressive))
-            model.coders[quality] = Coders(code_tables(arrays_of(tables)), better)
-    if "calibration" in parts:
-        model.calibration = calibration_of(model.config.code, model.config.labels, parts["calibration"])
-        residual = model.calibration.normals.residual
-        if residual.shape != model.config.image[1:]:
-            raise ValueError(f"its calibration is for images of {residual.shape}")
-    if "exact" in parts:
-        model.exact = exact_net({key: tensor.numpy() for key, tensor in parts["exact"].items()})
-        if model.exact.image_shape != model.config.image:
-            raise ValueError(f"its exact layer is for images of {model.exact.image_shape}")
-    return model
-
-
-def arrays_of(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
-    return {key: tensor.numpy() for key, tensor in tensors.items()}
-
-
-def code_tables(arrays: Mapping[str, NDArray[Any]]) -> CodeTables:
-    shares = arrays.get("label_weights")
-    return CodeTables(
-        weights=narrowed(arrays["weights"], np.uint32),
-        first=narrowed(arrays["first"], np.int32),
-        label_weights=None if shares is None else narrowed(shares, np.uint32),
-    )
-
-
-def integer_tensors(prior: IntegerPrior) -> dict[str, NDArray[Any]]:
-    """What an autoregressive prior is made of, by name."""
-    arrays: dict[str, NDArray[Any]] = {"first": prior.first}
-    if prior.label_weights is not None:
-        arrays["label_weights"] = prior.label_weights.astype(np.int64)
-    for number, layer in enumerate(prior.layers):
-        arrays |= {f"{number}.weight": layer.weight, f"{number}.bias": layer.bias, f"{number}.shift": layer.shift}
-    return arrays
-
-
-def integer_prior(code: tuple[int, int, int], arrays: Mapping[str, NDArray[Any]]) -> IntegerPrior:
-    layers = [
-        IntegerLayer(arrays[f"{n}.weight"], arrays[f"{n}.bias"], arrays[f"{n}.shift"])
-        for n in range(sum(key.endswith(".weight") for key in arrays))
-    ]
-    shares = arrays.get("label_weights")
-    return IntegerPrior(code, arrays["first"], None if shares is None else narrowed(shares, np.uint32), tuple(layers))
-
-
-def narrowed(wide: NDArray[Any], dtype: type[Integer]) -> NDArray[Integer]:
-    """Stored as int64, for safetensors: what does not fit was altered in the upper bytes, which no identity covers."""
-    narrow = wide.astype(dtype)
-    if not np.array_equal(narrow, wide):
-        raise ValueError("its tables hold numbers beyond 32 bits")
-    return narrow
 
 
 def folders_beside(archive: Path) -> Iterator[Path]:

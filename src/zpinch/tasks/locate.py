@@ -11,7 +11,8 @@ from zpinch.codec.tables import CodeTables
 from zpinch.errors import ModelError, WrongModel, ZpinchError
 from zpinch.model.embedded import unpacked_model
 from zpinch.model.model import Model
-from zpinch.model.storage import coder_part, folders_beside, identities, load, load_config
+from zpinch.model.parts import coder_part
+from zpinch.model.storage import folders_beside, identities, load, load_config
 
 PRIORS = {CodeTables.coder: "prior", IntegerPrior.coder: "autoregressive"}  # the part that an archive's coder is
 
