@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from cli_cases import Zpinch, assert_fails, names_here
 
 from zpinch import open_images
@@ -181,6 +182,8 @@ def test_an_interruption_ends_with_130(zpinch: Zpinch, archive: Path, monkeypatc
 def test_memory_and_disk_end_in_words(zpinch: Zpinch, archive: Path, monkeypatch: pytest.MonkeyPatch):
     for error, code, word in (
         (MemoryError(), 4, "memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), 4, "out of memory"),
+        (torch.OutOfMemoryError("CUDA out of memory"), 4, "out of memory"),
         (OSError(28, "No space left on device", "disk"), 1, "No space left"),
     ):
         with monkeypatch.context() as patch:

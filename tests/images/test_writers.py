@@ -1,6 +1,7 @@
 """What was written reads back, appears whole or not at all, and never leaves OUT."""
 
 import csv
+import errno
 import importlib
 import io
 import json
@@ -278,3 +279,23 @@ def test_columns_are_written_beside_images(tmp_path: Path):
     with zipfile.ZipFile(tmp_path / "s.zip") as archive:
         assert "metadata.csv" not in archive.namelist()
     assert open_images(tmp_path / "f").class_names == ("a", "b, c")
+
+
+def test_a_folder_that_is_there_may_be_a_disk_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing can be renamed into a mounted disk from outside, nor through a link to it."""
+    disk, link = tmp_path / "disk", tmp_path / "link"
+    disk.mkdir()
+    link.symlink_to(disk)
+    renamed = os.replace
+
+    def within(source: Path, target: Path) -> None:
+        if Path(source).is_relative_to(disk) != Path(target).is_relative_to(disk):
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        renamed(source, target)
+
+    monkeypatch.setattr(os, "replace", within)
+    images = ImageCollection(np.zeros((3, 1, 8, 8), np.uint8))
+    save_images(images, link)
+    save_images(images, disk, force=True)
+    assert len(open_images(disk)) == 3
+    assert not list(disk.glob(".*"))

@@ -1,5 +1,6 @@
 """What holds for every verb: the program they belong to, the options they share, and how it ends."""
 
+import io
 import json
 import os
 import shlex
@@ -16,6 +17,9 @@ from rich.console import Console
 from zpinch.errors import ZpinchError
 
 EXIT_INTERRUPTED = 130
+OUT_OF_MEMORY = (
+    "out of memory. Take fewer or smaller images (--size), or in training fewer at once: --set schedule.batch=32."
+)
 SEEDS = 2**32  # what NumPy takes
 
 app = App(
@@ -70,28 +74,34 @@ class Common:
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Reading:
+class Decoding:
+    """How to read a source of images whose splits the verb chooses."""
+
+    size: Annotated[int | None, Parameter(converter=whole, help="Resize every image to this side, in pixels.")] = None
+    skip_bad: Annotated[
+        bool, Parameter(negative="", help="Leave out images that cannot be read, named and counted.")
+    ] = False
+
+    @property
+    def decoding(self) -> dict[str, Any]:
+        return {"size": self.size, "skip_bad": self.skip_bad}
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Reading(Decoding):
     """How to read a source of images."""
 
     split: Annotated[
         Literal["train", "test", "all"] | None, Parameter(help="Which split, where the source has them.")
     ] = None
     labels: Annotated[Path | None, Parameter(help="Labels from a file of their own (IDX or .npy).")] = None
-    size: Annotated[int | None, Parameter(converter=whole, help="Resize every image to this side, in pixels.")] = None
-    skip_bad: Annotated[
-        bool, Parameter(negative="", help="Leave out images that cannot be read, named and counted.")
-    ] = False
 
     def options(self, default_split: str) -> dict[str, Any]:
-        return {
-            "split": self.split or default_split,
-            "labels": self.labels,
-            "size": self.size,
-            "skip_bad": self.skip_bad,
-        }
+        return {"split": self.split or default_split, "labels": self.labels, **self.decoding}
 
 
-COMMON, READING = Common(), Reading()
+COMMON, DECODING, READING = Common(), Decoding(), Reading()
 ModelOption = Annotated[Path, Parameter(name=["--model", "-m"], help="The model's folder.")]
 OutOption = Annotated[Path, Parameter(name=["--out", "-o"], help="Where to write.")]
 
@@ -107,11 +117,15 @@ def tell(console: Console, notes: tuple[str, ...]) -> None:
 
 def typed() -> str:
     """The command as it was typed, for cards and reports."""
-    return shlex.join(["zpinch", *sys.argv[1:]])
+    from zpinch.images.naming import readable
+
+    return readable(shlex.join(["zpinch", *sys.argv[1:]]))
 
 
 def main() -> None:
     """The entry point: errors a person can cause end in one line and their exit code, never in a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path need not be UTF-8
     try:
         app(sys.argv[1:], exit_on_error=False)
     except CycloptsError:
@@ -127,9 +141,19 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: `zpinch list | head`
         sys.exit(0)
     except MemoryError:
-        fail("out of memory. Take fewer or smaller images (--size).", 4)
+        fail(OUT_OF_MEMORY, 4)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        fail(OUT_OF_MEMORY, 4)
     except OSError as error:
         fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 1)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Of a processor's memory PyTorch says so in words alone."""
+    torch = sys.modules.get("torch")
+    return "can't allocate memory" in str(error) or (torch is not None and isinstance(error, torch.OutOfMemoryError))
 
 
 def fail(message: str, code: int) -> None:

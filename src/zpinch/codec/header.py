@@ -17,6 +17,7 @@ from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.codec.layout import CRC, HEADER, JSON_BYTES, MAGIC, MODEL_BYTES, VERSION, images_per_block
 from zpinch.codec.source import ByteSource
 from zpinch.codec.tables import MAX_ENTRIES, CodeTables
+from zpinch.codec.text import can_be_shown
 from zpinch.errors import ArchiveError, CorruptArchive, LimitError, UsageError, WrongModel
 
 Shape = tuple[int, int, int]
@@ -73,8 +74,8 @@ class ArchiveHeader:
         if not is_tuple_of(str, self.class_names):
             raise UsageError("header: class_names must be a tuple of texts")
         for text in (self.model_name, self.created_by, *self.class_names, *self.parts, *self.parts.values()):
-            if not isinstance(cast(object, text), str) or not text.isprintable():  # control codes would reach terminals
-                raise UsageError(f"header: {text!r} is not printable text")
+            if not isinstance(cast(object, text), str) or not can_be_shown(text):
+                raise UsageError(f"header: {text!r} is no text that a terminal can be shown")
         most = images_per_block(self.image_shape, self.code_shape)
         if type(self.block_images) is not int or not 1 <= self.block_images <= most:
             raise UsageError(f"header: block_images must be 1 to {most:,}, not {self.block_images!r}")

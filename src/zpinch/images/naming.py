@@ -10,10 +10,11 @@ import hashlib
 import re
 import unicodedata
 
+from zpinch.codec.text import can_be_shown
+
 _MAX_PART_BYTES = 120
 _MAX_PARTS = 8
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029<>:"|?*]')
-_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # write gnp.exe as exe.png
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
 
 
@@ -71,9 +72,7 @@ def _printable(char: str) -> str:
     code = ord(char)
     if 0xDC80 <= code <= 0xDCFF:  # a byte that was not UTF-8, as Python's file system calls hand it over
         return f"%{code - 0xDC00:02X}"
-    if 0xD800 <= code <= 0xDFFF or unicodedata.category(char) == "Cc" or char in _TURNING:
-        return f"%{code:02X}"
-    return char
+    return char if can_be_shown(char) else f"%{code:02X}"
 
 
 def _safe_part(part: str) -> str:

@@ -1,4 +1,4 @@
-"""A place beside OUT where output grows, and the step that makes it OUT.
+"""A place beside OUT, or in it where it is a folder, where output grows, and the step that makes it OUT.
 
 Nothing stands under the final name before it is complete. A folder that is there already is never emptied: with
 `force` the new files move into it one by one, replacing files of the same name, and never through a link.
@@ -29,17 +29,21 @@ def check_free(out: Path, *, is_folder: bool, force: bool) -> None:
         raise UsageError(f"{shown} is a file; a folder of images needs a name of its own")
     if not is_folder and out.is_dir():
         raise UsageError(f"{shown} is a folder; this kind of output is one file")
-    if force or (is_folder and not any(out.iterdir())):
+    if force or (is_folder and all(_is_part(path.name) for path in out.iterdir())):
         return
     add = "add to it, replacing files of the same name" if is_folder else "replace it"
     raise UsageError(f"{shown} is there already. Pass --force to {add}.")
 
 
 def place_beside(out: Path) -> Path:
-    """A name next to OUT that nothing has yet, on the same file system."""
+    """A name that nothing has yet, on the same file system: next to OUT, but inside a folder that is there already.
+
+    That may be a mounted disk, or a link to one.
+    """
     with telling(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-    return out.with_name(f".{out.name[:100]}.{secrets.token_hex(4)}.part")
+    name = f".{out.name[:100]}.{secrets.token_hex(4)}.part"
+    return out.resolve() / name if out.is_dir() else out.with_name(name)
 
 
 @contextlib.contextmanager
@@ -94,6 +98,11 @@ def telling(out: Path) -> Generator[None]:
         yield
     except OSError as error:
         raise UsageError(f"{readable(str(out))} cannot be written: {error.strerror or error}") from error
+
+
+def _is_part(name: str) -> bool:
+    """Whether a file is an output that grows, or that was killed while it grew."""
+    return name.startswith(".") and name.endswith(".part")
 
 
 def discard(part: Path) -> None:
