@@ -162,3 +162,10 @@ def test_playing_back_the_training_set_is_noticed():
     assert metrics.nearest_ratio(held_out, train, train) == math.inf
     with pytest.raises(ImageError, match="training images"):
         metrics.nearest_ratio(train[:, :, :8], train, held_out)
+
+
+def test_large_images_are_measured_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    a, b = some_images(7, seed=1), some_images(7, seed=2)
+    whole = metrics.mean_squared_error(a, b), metrics.structural_similarity(a, b)
+    monkeypatch.setattr(metrics, "VALUES", 500)  # two images
+    assert (metrics.mean_squared_error(a, b), metrics.structural_similarity(a, b)) == pytest.approx(whole, rel=1e-12)

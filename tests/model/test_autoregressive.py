@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from zpinch.model.prior import autoregressive
-from zpinch.model.prior.autoregressive import AutoregressivePrior, export, fit_autoregressive, ranges
+from zpinch.model.prior.autoregressive import AutoregressivePrior, export, fit_autoregressive, log_shares, ranges
 
 CODES = ((3, 1, 1), (2, 2, 3))
 
@@ -140,3 +140,9 @@ def test_ranges_hold_all_codes_or_the_middle_of_them():
     assert entries == 64
     assert first[1] <= 0
     assert first[1] + 63 > 5
+
+
+def test_shares_are_counted():
+    symbols = torch.tensor([[[[0, 2]], [[1, 1]]], [[[2, 2]], [[1, 0]]]])  # two images of two channels, 1 x 2
+    expected = np.log((np.array([[1, 0, 3], [1, 3, 0]]) + 0.1) / 4.3)
+    np.testing.assert_allclose(log_shares(symbols, 3).numpy(), expected, rtol=1e-6)

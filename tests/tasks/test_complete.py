@@ -15,6 +15,7 @@ from zpinch.errors import CorruptModel, ImageError, ModelError, UsageError
 from zpinch.images import ImageCollection, save_images
 from zpinch.model.model import Model
 from zpinch.model.storage import load
+from zpinch.tasks import complete as complete_module
 from zpinch.tasks.completing import FADE, SWEEPS, blended
 from zpinch.tasks.masking import masks_of
 from zpinch.training.fit_completer import fit_completer
@@ -210,3 +211,20 @@ def test_large_colour_images():
     missing = next(masks_of("random:0.5", 12, (70, 43), seed=0)).repeat(2, axis=0)[:, None]
     whole = images.pixels.repeat(2, axis=0)
     np.testing.assert_array_equal(np.where(missing, 0, found.pixels), np.where(missing, 0, whole))
+
+
+def test_many_answers_are_made_a_few_images_at_a_time(
+    model: Model, held_digits: ImageCollection, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(complete_module, "BATCH", 24)  # pieces of twelve
+    images = held_digits[:30]
+    made = zpinch.complete(images, model, "half", answers=3, steps=0)
+    assert made.names == tuple(f"{name}-{k}" for name in map(str, range(30)) for k in (1, 2, 3))
+    assert (made.labels == np.repeat(images.labels, 3)).all()
+    np.testing.assert_array_equal(made.pixels[:, :, :14], np.repeat(images.pixels, 3, axis=0)[:, :, :14])
+    assert (made.pixels[0::3] != made.pixels[1::3]).any((1, 2, 3)).all()
+
+
+def test_an_image_without_a_name_gets_one(model: Model, held_digits: ImageCollection):
+    nameless = ImageCollection(held_digits.pixels[:2], names=("", "/"))
+    assert zpinch.complete(nameless, model, "half", answers=2, steps=0).names == ("_-1", "_-2", "_-1", "_-2")

@@ -25,7 +25,8 @@ Encode = Callable[[Image.Image], bytes]
 
 SAMPLED = 2_000  # images for what is slow: single files, and formats tried at several qualities
 TOGETHER_BYTES = 8_000_000
-PCA_IMAGES = 20_000
+PCA_IMAGES, PCA_VALUES = 20_000, 200_000_000  # at most, that PCA is fitted to: 800 MB in float32
+AT_ONCE = 1_000  # images put through it
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,18 @@ def lossy_anchor(pixels: Pixels, target_mse: float, *, sampled: int = SAMPLED) -
 
 
 def pca_reconstruction(train: Pixels, test: Pixels, components: int) -> Pixels:
-    """Test images from their first principal components, unquantised; fitted to at most 20,000 training images."""
-    some = train[draw(len(train), PCA_IMAGES)]
+    """Test images from their first principal components, unquantised; fitted to at most 20,000 training images, and
+    fewer large ones.
+    """
+    some = train[draw(len(train), min(PCA_IMAGES, PCA_VALUES // train[0].size))]
     rows = some.reshape(len(some), -1).astype(np.float32)
     pca = PCA(min(components, *rows.shape), random_state=0).fit(rows)
-    restored = pca.inverse_transform(pca.transform(test.reshape(len(test), -1).astype(np.float32)))
-    return np.asarray(restored).round().clip(0, 255).astype(np.uint8).reshape(test.shape)
+    found = np.empty_like(test)
+    for start in range(0, len(test), AT_ONCE):
+        part = test[start : start + AT_ONCE]
+        restored = pca.inverse_transform(pca.transform(part.reshape(len(part), -1).astype(np.float32)))
+        found[start : start + AT_ONCE] = np.asarray(restored).round().clip(0, 255).reshape(part.shape)
+    return found
 
 
 def pca_score(reference: Reference, test: Pixels, components: int) -> ReconstructionScore:

@@ -18,6 +18,7 @@ from zpinch.errors import ImageError, UsageError
 Array = npt.NDArray[np.generic] | Tensor
 
 ROWS = 1024  # worked on at once: 1,024 x 10,000 float32 distances take 40 MB
+VALUES = 1 << 22  # of images as float64, likewise: 32 MB, and structural similarity has about ten of them
 
 
 def mean_squared_error(a: Array, b: Array) -> float:
@@ -181,8 +182,9 @@ def _require_same_shape(a: Array, b: Array) -> None:
 
 def _unit_chunks(images: Array) -> Iterator[Tensor]:
     """Chunks as float64 in [0, 1]; converted a chunk at a time, for the images may be mapped from a file."""
-    for start in range(0, images.shape[0], ROWS):
-        chunk = images[start : start + ROWS]
+    rows = max(1, min(ROWS, VALUES // math.prod(images.shape[1:])))
+    for start in range(0, images.shape[0], rows):
+        chunk = images[start : start + rows]
         unit = _rows(chunk, torch.float64)
         yield unit / 255 if chunk.dtype in (np.uint8, torch.uint8) else unit
 

@@ -3,6 +3,8 @@
 Known pixels come back untouched. What is computed stands in completing.py, what a mask is in masking.py.
 """
 
+import math
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +14,8 @@ import torch
 from zpinch.errors import ModelError, UsageError
 from zpinch.images import ImageCollection, ImageStream, ImageWriter, contact_sheet, open_alpha, open_writer
 from zpinch.images.collection import Pixels
+from zpinch.images.memory import require_memory
+from zpinch.images.naming import safe_name
 from zpinch.images.writers.atomic import new_file
 from zpinch.images.writers.sheet import check_picture
 from zpinch.model.completer import Completer
@@ -20,7 +24,7 @@ from zpinch.model.storage import load
 from zpinch.tasks.completing import answers as answers_to
 from zpinch.tasks.masking import Bools, Mask, masks_of
 from zpinch.tasks.progress import Report, unheard
-from zpinch.tasks.rows import Batch, Data, Rows, image_rows
+from zpinch.tasks.rows import BATCH, Batch, Data, Rows, image_rows
 
 ANSWERS = (1, 100)
 STEPS = 8
@@ -53,7 +57,7 @@ def complete(
 
     Raises ModelError when the model has no encoder (recipe gan) or no completer, ImageError when there are no images,
     or of another shape than the model's, or a mask is of another size, covers everything or nothing, UsageError for a
-    mask that is none, and when an output is taken and not `force`.
+    mask that is none, and when an output is taken and not `force`; LimitError for more than memory holds.
     """
     if not ANSWERS[0] <= answers <= ANSWERS[1]:
         raise UsageError(f"--answers must be {ANSWERS[0]} to {ANSWERS[1]}, not {answers}.")
@@ -66,19 +70,22 @@ def complete(
     opacity = opacity_of(data) if isinstance(mask, str) and mask == "alpha" else mask
     rows = image_rows(data, model, "complete")
     masks = masks_of(opacity, rows.images, model.config.image[1:], seed=seed)
+    require_memory(2 * rows.images * answers * math.prod(model.config.image), "what is completed")
     rng = torch.Generator().manual_seed(seed)
     parts: list[ImageCollection] = []
     shown: Pixels | None = None
     with opened(out, rows, answers, force=force) as writer:
         for batch, missing in zip(rows.batches, masks, strict=False):
-            assert batch.pixels is not None
-            made = completed(model, completer, batch.pixels, missing, count=answers, steps=steps, rng=rng)
-            parts.append(collection_of(made, batch, rows))
-            if shown is None and picture is not None:
-                shown = board(batch.pixels, missing, made, is_whole=not isinstance(opacity, ImageStream))
-            if writer is not None:
-                writer.write(parts[-1])
-            progress(sum(map(len, parts)) // answers, rows.images)
+            for some in portions(batch, answers):
+                few, hole = part_of(batch, some), missing[some]
+                assert few.pixels is not None
+                made = completed(model, completer, few.pixels, hole, count=answers, steps=steps, rng=rng)
+                parts.append(collection_of(made, few, rows))
+                if shown is None and picture is not None:
+                    shown = board(few.pixels, hole, made, is_whole=not isinstance(opacity, ImageStream))
+                if writer is not None:
+                    writer.write(parts[-1])
+                progress(sum(map(len, parts)) // answers, rows.images)
         if picture is not None and shown is not None:
             with new_file(Path(picture), force=force) as part:
                 contact_sheet(shown, columns=min(SHOWN, rows.images), scale=2).save(part, "PNG")
@@ -110,6 +117,18 @@ def opened(
     return open_writer(Path(out), shape=shape, class_names=rows.class_names, count_hint=count, force=force)
 
 
+def portions(batch: Batch, answers: int) -> Iterator[slice]:
+    """A batch in pieces of about as many answers as it has images, though a picture's worth of images at least."""
+    count = max(SHOWN, BATCH // answers)
+    return (slice(start, start + count) for start in range(0, len(batch.names), count))
+
+
+def part_of(batch: Batch, some: slice) -> Batch:
+    assert batch.pixels is not None
+    labels = None if batch.labels is None else batch.labels[some]
+    return Batch(batch.names[some], labels, batch.pixels[some], None)
+
+
 def completed(
     model: Model, completer: Completer, pixels: Pixels, missing: Bools, *, count: int, steps: int, rng: torch.Generator
 ) -> Pixels:
@@ -130,7 +149,7 @@ def collection_of(made: Pixels, batch: Batch, rows: Rows) -> ImageCollection:
     count = made.shape[1]
     names = batch.names
     if count > 1:
-        paths = [PurePosixPath(name) for name in names]
+        paths = [PurePosixPath(safe_name(name)) for name in names]
         names = [str(path.with_name(f"{path.stem}-{k}{path.suffix}")) for path in paths for k in range(1, count + 1)]
     labels = None if batch.labels is None else np.repeat(batch.labels, count)
     pixels, source = made.reshape(-1, *made.shape[2:]), f"completions by {rows.model.name}"

@@ -257,5 +257,6 @@ def ranges(codes: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
 
 def log_shares(symbols: Tensor, entries: int) -> Tensor:
     """How often each symbol stands in each channel: (channels, entries), in nats."""
-    counts = F.one_hot(symbols.transpose(0, 1).flatten(1), entries).sum(1) + 0.1
+    channels = symbols.transpose(0, 1).flatten(1)
+    counts = torch.stack([torch.bincount(channel, minlength=entries) for channel in channels]) + 0.1
     return torch.log(counts / counts.sum(1, keepdim=True))
