@@ -14,6 +14,7 @@ from PIL import Image
 import zpinch
 from trained_models import Spots
 from zpinch.images.notebook import SHOWN, as_html
+from zpinch.training.progress import NotebookLine
 
 CELLS = (
     "import zpinch\nimages = zpinch.ImageCollection(zpinch.open_images('digits')[:300].pixels)\nimages",
@@ -62,3 +63,12 @@ def test_a_notebook_shows_images_models_archives_and_how_far_a_run_is(tmp_path: 
     assert "kept step 25" in shown
     printed = " ".join(output["text"] for output in model if output["output_type"] == "stream")
     assert re.search(r"step 25 · mse 0\.\d+", printed)
+
+
+def test_a_run_that_goes_back_counts_its_time_anew() -> None:
+    line, said = object.__new__(NotebookLine), []
+    line.say, line.phase, line.first = said.append, "training", 0  # pyright: ignore
+    for step in (50, 51, 60, 40, 50, 60):  # resumed at 50, back to 40
+        line.advanced(step, 100)
+    assert len(said) == 3
+    assert all("0:00:00 gone" in text for text in said)

@@ -341,10 +341,26 @@ def test_resuming_needs_a_run_of_these_images(tmp_path: Path):
 
 def test_a_run_goes_on_as_it_was_planned(tmp_path: Path):
     quick(steps=10, out=tmp_path / "m", listener=StopsAt(5))
-    for option, other in (("steps", 11), ("recipe", "vae")):
+    others = {"steps": 11, "recipe": "vae", "backbone": "conv", "latent": 7, "seed": 5}
+    for option, other in others.items():
         with pytest.raises(UsageError, match=f"leave --{option} out"):
             quick(out=tmp_path / "m", resume=True, **{option: other})
+    with pytest.raises(UsageError, match=r"--set objective.distortion=2 would change it"):
+        quick(out=tmp_path / "m", resume=True, settings=(*SETTINGS, "objective.distortion=2"))
+    with pytest.raises(UsageError, match="no such setting"):
+        quick(out=tmp_path / "m", resume=True, settings=("objective.distorsion=2",))
     assert quick(out=tmp_path / "m", resume=True, steps=10).facts["steps"] > 0
+
+
+def test_a_run_that_was_killed_is_not_begun_anew_unasked(tmp_path: Path):
+    """Its hours are in resume/, and there is no model yet that --force would be asked for."""
+    quick(steps=10, out=tmp_path / "m", listener=StopsAt(5))
+    (tmp_path / "m" / "config.json").unlink()
+    look = (tmp_path / "m" / "resume" / "look.safetensors").read_bytes()
+    with pytest.raises(UsageError, match="--resume goes on with it, --force begins anew"):
+        quick(steps=10, out=tmp_path / "m")
+    assert (tmp_path / "m" / "resume" / "look.safetensors").read_bytes() == look
+    assert quick(steps=3, out=tmp_path / "m", force=True).facts["steps"] == 3
 
 
 def test_a_finished_run_is_not_resumed(tmp_path: Path):

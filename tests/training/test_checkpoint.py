@@ -30,11 +30,12 @@ def test_a_stored_run_goes_on_to_the_last_bit(recipe: str, backbone: str, cut: i
     walk(first, plan, cut)
     history = (Check(cut, 1.5, {"distortion": 0.25}, mse=0.1),)
     best = {key: value.clone() for key, value in first.average.state_dict().items()}
-    save_look(tmp_path, first, plan, history=history, alarms=["hot"], best=best, seconds=1.5, fingerprint="print")
+    kept = {"best": best, "kept_step": 1}
+    save_look(tmp_path, first, plan, history=history, alarms=["hot"], **kept, seconds=1.5, fingerprint="print")
     stored, second, past = load_run(tmp_path)
     assert same_run(first, second)
     assert (stored.plan(), past.history, past.seconds, stored.fingerprint) == (plan, history, 1.5, "print")
-    assert past.alarms == ("hot",)
+    assert (past.alarms, past.kept_step) == (("hot",), 1)
     assert all(torch.equal(past.best[k], v) for k, v in best.items() if not k.startswith("sampler."))
     walk(second, stored.plan(), 6 - cut)
     assert same_run(whole, second)

@@ -35,7 +35,7 @@ def test_a_look_after_every_second_step_does_not_count_as_a_step() -> None:
     assert usual([3]) == 0
 
 
-@given(slower=st.floats(0.2, 5), taken=st.integers(1, 200))
+@given(slower=st.one_of(st.floats(0.1, 0.66), st.floats(1.51, 5)), taken=st.integers(1, 200))
 def test_a_machine_that_is_slower_than_rehearsed_takes_fewer_steps_in_the_same_minutes(
     slower: float, taken: int
 ) -> None:
@@ -44,10 +44,16 @@ def test_a_machine_that_is_slower_than_rehearsed_takes_fewer_steps_in_the_same_m
     assert again * pace + again * slower * 0.04 + slower * 90 == pytest.approx(3600, abs=2 * pace)
 
 
+@given(slower=st.floats(0.67, 1.49))
+def test_a_plan_stands_unless_the_machine_is_another(slower: float) -> None:
+    pace = slower * SLOWER * 0.1
+    assert COST.steps_again(60, Plan(10**4, PLAIN, Schedule()), 500, elapsed=600, pace=pace) == 10**4
+
+
 def test_what_was_lost_at_the_start_is_not_lost_again() -> None:
-    pace = SLOWER * 0.1
+    pace = 2 * SLOWER * 0.1
     again = COST.steps_again(60, Plan(10**4, PLAIN, Schedule()), 500, elapsed=600, pace=pace)
-    assert 600 + (again - 500) * pace + again * 0.04 + 90 == pytest.approx(3600, abs=2 * pace)
+    assert 600 + (again - 500) * pace + again * 0.08 + 180 == pytest.approx(3600, abs=2 * pace)
 
 
 def test_steps_that_are_taken_stay_taken() -> None:

@@ -30,6 +30,7 @@ DEFAULT_STEPS = (1_000, 30_000)  # bounds on the steps of those epochs, for smal
 START_SHARE = 0.5  # of the steps, from a trained model
 
 MOST_CLASSES, MOST_NAME_BYTES = 1_024, 32_768  # tables for more, and names of more, do not fit into archives
+MOST_COVARIANCES = 1 << 27  # numbers: 512 MiB in a model's file, and several times that while it is fitted
 ENTRIES = 128  # of a table, at its usual largest
 
 PARTS = ("encoder", "generator", "critic", "prior")
@@ -97,9 +98,17 @@ def build(
             f"{config.labels:,} classes with {config.code[0]:,} channels need larger code tables than archives have "
             "room for. Take a smaller --latent."
         )
+    if chosen.has_encoder and config.labels * math.prod(config.code) ** 2 > MOST_COVARIANCES:
+        most = math.isqrt(MOST_COVARIANCES // config.labels)
+        raise UsageError(
+            f"{config.labels:,} classes with codes of {math.prod(config.code):,} integers need more memory than a "
+            f"model may take, to draw new images by class. Take a --latent of {most:,} or less, or no "
+            "labels."
+        )
     config = kept = config_from(start.config, config, latent=latent) if start else config
     adapted = settings_for(len(training), chosen, is_conv=config.backbone == "conv", is_new=start is None)
-    config, objective, schedule = settled(config, chosen, (*adapted, *settings))
+    config, objective, schedule = settled(config, chosen.objective, chosen.schedule, (*adapted, *settings))
+    check_objective(objective, chosen)
     if start:
         check_unchanged(kept, config, start.config)
     with torch.random.fork_rng(devices=[]):
@@ -123,21 +132,22 @@ def chosen_recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def settled(config: ModelConfig, recipe: Recipe, settings: Sequence[str]) -> tuple[ModelConfig, Objective, Schedule]:
-    """What the settings make of a recipe and of the configuration of its model."""
-    tree: dict[str, Frozen] = {"objective": recipe.objective, "schedule": recipe.schedule}
+def settled(
+    config: ModelConfig, objective: Objective, schedule: Schedule, settings: Sequence[str]
+) -> tuple[ModelConfig, Objective, Schedule]:
+    """What the settings make of the configuration of a model and of what it is trained by."""
+    tree: dict[str, Frozen] = {"objective": objective, "schedule": schedule}
     tree |= {part: found for part in PARTS if (found := getattr(config, part)) is not None}
     for setting in settings:
         apply_setting(tree, setting)
-    objective, schedule = tree.pop("objective"), tree.pop("schedule")
-    assert isinstance(objective, Objective)
-    assert isinstance(schedule, Schedule)
-    check_objective(objective, recipe)
+    set_objective, set_schedule = tree.pop("objective"), tree.pop("schedule")
+    assert isinstance(set_objective, Objective)
+    assert isinstance(set_schedule, Schedule)
     try:
         config = ModelConfig.model_validate(config.model_copy(update=tree).model_dump())
     except ValidationError as error:
         raise UsageError(f"--set: {error.errors()[0]['msg']}.") from error
-    return config, objective, schedule
+    return config, set_objective, set_schedule
 
 
 TERMS: dict[str, tuple[str, Callable[[Recipe], bool]]] = {

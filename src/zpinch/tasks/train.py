@@ -1,9 +1,10 @@
 """Train a model on images: prepare a run or take one up, drive it to its end, and keep what it found."""
 
 import datetime
+import math
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -13,14 +14,15 @@ import torch
 
 from zpinch.errors import QualityError, UsageError
 from zpinch.images import ImageCollection
+from zpinch.images.naming import readable
 from zpinch.model.design import Backbone
 from zpinch.model.model import Model, ModelConfig
 from zpinch.model.storage import CONFIG, load
 from zpinch.tasks.cost import TRAINING_EXACT_BITS
-from zpinch.tasks.preparation import Budget, build, check_budget, learnable, make_plan, pick_device
+from zpinch.tasks.preparation import Budget, build, check_budget, learnable, make_plan, pick_device, settled
 from zpinch.tasks.prospects import prospects
 from zpinch.tasks.start import origin_of
-from zpinch.training.checkpoint import NO_PAST, Past, drop_run, load_run
+from zpinch.training.checkpoint import LOOK, NO_PAST, RUN, Past, drop_run, load_run
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.listener import Listener, Outcome
 from zpinch.training.measure import Check, Yardstick, make_yardstick, split_held_out
@@ -116,7 +118,8 @@ def train(
     begun = load(start) if isinstance(start, str | Path) else start
     if folder and resume:
         learner, plan, past = taken_up(folder, training, processes.device or pick_device(device), processes)
-        check_same_run(folder, learner, plan, recipe, steps)
+        given = {"recipe": recipe, "backbone": backbone, "latent": latent, "steps": steps, "seed": seed or None}
+        check_same_run(folder, learner, plan, given, settings, images=len(training))
         yardstick = measured(training, held_out, processes, listener)
     else:
         model, objective, schedule = build(
@@ -159,9 +162,13 @@ def check_place(folder: Path | None, *, resume: bool, force: bool) -> None:
         return
     if (folder / CONFIG).exists() and not (force or resume):
         raise UsageError(f"{folder} already holds a model. Choose another name, or pass --force to replace it.")
+    if (folder / RUN / LOOK).exists() and not (force or resume):
+        raise UsageError(f"{folder} holds a run that has not ended. --resume goes on with it, --force begins anew.")
     there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     if not there.is_dir():
         raise UsageError(f"{there} is a file; a model is stored as a folder. Choose another -o.")
+    if readable(str(folder.absolute())).encode() != os.fsencode(folder.absolute()):
+        raise UsageError(f"{readable(str(folder))} has a name that weights cannot be stored under. Choose another -o.")
     if not os.access(there, os.W_OK | os.X_OK):
         raise UsageError(f"{there} cannot be written to. Choose another -o.")
 
@@ -186,13 +193,30 @@ def taken_up(
     return learner, stored.plan(), past
 
 
-def check_same_run(folder: Path, learner: Learner, plan: Plan, recipe: str | None, steps: int | None) -> None:
-    """Refuse what a run that goes on cannot become."""
-    for option, given, planned in (("recipe", recipe, learner.live.config.recipe), ("steps", steps, plan.steps)):
-        if given not in (None, planned):
+def check_same_run(
+    folder: Path, learner: Learner, plan: Plan, given: Mapping[str, object], settings: Sequence[str], *, images: int
+) -> None:
+    """Refuse what a run that goes on cannot become. given: options by name; None and what is so are no matter."""
+    planned = {
+        "recipe": learner.live.config.recipe,
+        "backbone": learner.live.config.backbone,
+        "latent": math.prod(learner.live.config.code),
+        "steps": plan.steps,
+        "seed": plan.seed,
+    }
+    wrong = [name for name, value in given.items() if value not in (None, planned[name])]
+    if wrong:
+        raise UsageError(
+            f"the run in {folder} has --{wrong[0]} {planned[wrong[0]]}, and --resume goes on with it: leave "
+            f"--{wrong[0]} out, or begin a new one without --resume."
+        )
+    for setting in settings:
+        config, objective, schedule = settled(learner.live.config, plan.objective, plan.schedule, (setting,))
+        schedule = schedule.model_copy(update={"batch": min(schedule.batch, images)})  # as when it began
+        if (config, objective, schedule) != (learner.live.config, plan.objective, plan.schedule):
             raise UsageError(
-                f"the run in {folder} has --{option} {planned}, and --resume goes on with it: leave --{option} out, or "
-                "begin a new one without --resume."
+                f"the run in {folder} goes on as it began, and --set {setting} would change it: leave it out, or begin "
+                "a new one without --resume."
             )
 
 

@@ -84,6 +84,7 @@ class Past(NamedTuple):
     history: tuple[Check, ...] = ()
     alarms: tuple[str, ...] = ()  # what was said so far
     best: Tensors | None = None  # state of the averaged model
+    kept_step: int = 0  # at which it was that
     seconds: float = 0.0
     good: Snapshot | None = None  # the last look's
     means: Means = NO_MEANS  # of the terms since
@@ -113,6 +114,7 @@ class StoredLook(Frozen):
     history: list[dict[str, Any]]
     alarms: list[str]
     has_best: bool
+    kept_step: int = 0
 
     def plan(self) -> Plan:
         return Plan(
@@ -142,6 +144,7 @@ def save_look(
     history: Sequence[Check] = (),
     alarms: Sequence[str] = (),
     best: Tensors | None = None,
+    kept_step: int = 0,
     seconds: float = 0.0,
     fingerprint: str = "",
     now: Snapshot | None = None,
@@ -165,6 +168,7 @@ def save_look(
         history=[check._asdict() for check in history],
         alarms=list(alarms),
         has_best=best is not None,
+        kept_step=kept_step,
     )
     kept = {f"best.{k}": v.detach().cpu().contiguous() for k, v in (best or {}).items() if not k.startswith("sampler.")}
     if not history:  # a run begins: what another left here is not its own
@@ -216,7 +220,7 @@ def load_run(
     except (OSError, SafetensorError, ValidationError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise CorruptModel(f"{place} is damaged: {error}. Train again without --resume.") from error
     best = _part(tensors, "best") if look.has_best else None
-    return look, learner, Past(history, tuple(look.alarms), best, seconds, good, means)
+    return look, learner, Past(history, tuple(look.alarms), best, look.kept_step, seconds, good, means)
 
 
 def drop_run(folder: Path) -> None:

@@ -97,7 +97,7 @@ class NotebookLine(Silent):
         self.say(phase)
 
     def advanced(self, done: int, of: int) -> None:
-        if not self.first:  # of a resumed run it is not 1
+        if not self.first or done <= self.first:  # of a resumed run it is not 1, and a run may go back
             self.first, self.began = done, time.monotonic()
         elif done % REFRESH_STEPS == 0 or done == of:
             gone = time.monotonic() - self.began

@@ -33,6 +33,7 @@ SLOWER = 1.3  # a step of a run, than one of its rehearsal: 5 minutes of MNIST t
 # normal to them, which takes 1.7 times as long as encoding. A look encodes and decodes four times the held-out images'
 # worth of networks: their reconstructions, those of as many training images, samples, and their features.
 FINISH, LOOK = 2.7, 4.0
+ANOTHER = 1.5  # times as slow or as quick as rehearsed: a machine that is busy, or was
 LEAST_SHARE = 0.5  # of --minutes, for the steps, though all takes longer then
 
 
@@ -53,11 +54,14 @@ class Cost(NamedTuple):
     def steps_again(self, minutes: float, plan: Plan, taken: int, elapsed: float, pace: float) -> int:
         """How many steps `minutes` are by the clock of the run itself, and never fewer than are taken.
 
-        elapsed: seconds since it began, for the `taken` steps and all beside them. pace: seconds of a step by now. What
-        is still to come is as much slower or quicker than rehearsed as a step is.
+        elapsed: seconds since it began, for the `taken` steps and all beside them. pace: seconds of a step so far. The
+        plan stands unless the machine is another than it was: then all that is to come is as much slower or quicker
+        than rehearsed as a step is. What a step is off by otherwise says nothing of the rest.
         """
         rehearsed = SLOWER * (self.playing_seconds if plan.critic_plays(taken - 1) else self.quiet_seconds)
         ratio = pace / rehearsed
+        if 1 / ANOTHER <= ratio <= ANOTHER:
+            return plan.steps
         today = self._replace(
             quiet_seconds=ratio * self.quiet_seconds,
             playing_seconds=ratio * self.playing_seconds,

@@ -32,9 +32,8 @@ SAVE_SECONDS = 60.0  # what a run that is killed loses at most
 REPLANNED_SHARE = 0.35  # of the steps, in which looks may change their number: the rates do not fall yet
 LEAST_CAUTION = 2.0**-8  # of the learning rates: when the objective still runs away, it is not for their sake
 
-Replan = Callable[
-    [Plan, int, float, float], int
-]  # of a plan, steps taken, seconds since the start and of a step by now
+# How many steps, of a plan, the steps that are taken, and seconds: since the start, and of a step so far.
+Replan = Callable[[Plan, int, float, float], int]
 
 
 def run(
@@ -52,16 +51,15 @@ def run(
     """Train to the end of the plan, or until stopping.judge or Ctrl-C says so, and finish the best state.
 
     folder: where resume/ is kept, from the start, at each look and every minute. replan: how many steps there should be
-    after all, by the pace of those since the last look; asked at early looks. Raises UsageError when nothing can be
+    after all, by the pace of those so far; asked at early looks. Raises UsageError when nothing can be
     written there, QualityError when the objective ran away before there was a state to keep.
     """
     began = time.monotonic() - past.seconds
     history, alarms, best = list(past.history), list(past.alarms), past.best
-    kept_step = history[stopping.best(history)].step if history else 0
-    reason, is_interrupted = "", False
+    kept_step, reason, is_interrupted = past.kept_step, "", False
     store = _Store(folder if learner.processes.is_first else None, learner, plan, training.fingerprint())
     good = past.good or Snapshot.of(learner)
-    if past.good is None and (trouble := store.write_look(good, [], [], None, past.seconds)):
+    if past.good is None and (trouble := store.write_look(good, [], [], None, 0, past.seconds)):
         raise UsageError(f"{trouble}. Choose another -o.")
     listener.entered("training")
     try:
@@ -69,9 +67,9 @@ def run(
         verdict = stopping.judge(history, until, may_stop_early=plan.may_stop_early) if history else stopping.GO_ON
         steps = iter(()) if verdict.is_over else training_steps(learner, training, plan)
         means, every, saved = past.means, between_looks(plan), time.monotonic()
-        looked, at = learner.step, time.monotonic()  # since when steps are timed
+        timed_steps, timed_seconds, timed = 0, 0.0, time.monotonic()  # without looks; and until when
         while (progress := next(steps, None)) is not None:
-            means, step = means.plus(progress.terms), progress.step
+            means, step, timed_steps = means.plus(progress.terms), progress.step, timed_steps + 1
             listener.stepped(progress, plan.steps)
             is_look = step % every == 0 or step == plan.steps
             if is_look or step % GLANCE_STEPS == 0:
@@ -79,16 +77,17 @@ def run(
                 if not all(map(math.isfinite, terms.values())) or (is_look and not is_sound(learner.live)):
                     verdict, said = retreat(learner, good, step)
                     alarms.append(f"step {step:,}: {said}")
-                    store.write_look(good, history, alarms, best, time.monotonic() - began)
+                    store.write_look(good, history, alarms, best, kept_step, time.monotonic() - began)
                     listener.checked(Check(step, time.monotonic() - began, terms), (said,))
-                    means, looked, at = NO_MEANS, learner.step, time.monotonic()
+                    means = NO_MEANS
                     if verdict.is_over:
                         break
                     continue
                 if is_look:
+                    now = time.monotonic()
+                    timed_seconds += now - timed
                     if replan and may_replan(plan, step):
-                        now = time.monotonic()
-                        planned = replan(plan, step, now - began, (now - at) / (step - looked))
+                        planned = replan(plan, step, now - began, timed_seconds / timed_steps)
                         plan = plan._replace(steps=int(learner.processes.tell(str(planned))))
                         steps, every = training_steps(learner, training, plan), between_looks(plan)
                         store = store._replace(plan=plan)
@@ -99,13 +98,13 @@ def run(
                     said = stopping.alarms(check, of=plan.steps)
                     alarms += [f"step {step:,}: {sentence}" for sentence in said]
                     good, means, saved = Snapshot.of(learner), NO_MEANS, time.monotonic()
-                    if trouble := store.write_look(good, history, alarms, best, check.seconds):
+                    if trouble := store.write_look(good, history, alarms, best, kept_step, check.seconds):
                         said = (*said, f"{trouble}; --resume would go on from before")  # it costs --resume, not the run
                     listener.checked(check, said)
                     verdict = stopping.judge(history, until, may_stop_early=plan.may_stop_early)
                     if verdict.is_over:
                         break
-                    looked, at = step, time.monotonic()
+                    timed = time.monotonic()
             if time.monotonic() - saved > SAVE_SECONDS:
                 store.write_since(good.step, means, time.monotonic() - began)
                 saved = time.monotonic()
@@ -196,6 +195,7 @@ class _Store(NamedTuple):
         history: Sequence[Check],
         alarms: Sequence[str],
         best: dict[str, Tensor] | None,
+        kept_step: int,
         seconds: float,
     ) -> str | None:
         """Keep the run as it is now, as what it goes back to."""
@@ -209,6 +209,7 @@ class _Store(NamedTuple):
                 history=history,
                 alarms=alarms,
                 best=best,
+                kept_step=kept_step,
                 seconds=seconds,
                 fingerprint=self.fingerprint,
                 now=now,
