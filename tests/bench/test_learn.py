@@ -67,6 +67,18 @@ def test_methods_leave_pictures_and_what_they_took(learn: Any, tmp_path: Path) -
     assert judged["mse"] > 0
 
 
+def test_our_user_code_does_what_its_lines_are_counted_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from model_cases import blobs, tiny_training
+
+    monkeypatch.chdir(tmp_path)
+    np.save("mnist.npy", blobs(60, classes=2).pixels)
+    lines = (BENCH / "peers" / "user_code" / "zpinch_fusion.py").read_text()
+    with tiny_training():
+        exec(lines.replace("minutes=5", "steps=2").replace("10_000", "10"), {})
+    assert len(np.load("samples.npz")["images"]) == 10
+    assert len(np.load("rebuilt.npz")["images"]) == 60
+
+
 def test_user_code_is_code() -> None:
     for path in (BENCH / "peers" / "user_code").glob("*.py"):
         compile(path.read_text(), path.name, "exec")

@@ -65,6 +65,8 @@ def test_failures_name_the_way_out(zpinch: Zpinch, gan: Path, model: Path, few: 
     assert_fails(zpinch("augment", "plain.npz", "-m", model, *asked), 1, "no labels")
     assert_fails(zpinch("augment", few, "-m", model, "--size", 20, *asked), 1, "28x28 grey", "20x20 grey")
     assert_fails(zpinch("augment", few, "-m", model, "--prove", *asked), 1, "--test")
+    save_images(open_images(data)[:1], "one.npz")
+    assert_fails(zpinch("augment", few, "-m", model, "--prove", "--test", "one.npz", *asked), 1, "no 2 images")
     assert_fails(zpinch("augment", few, "-m", model, "--per-class", 8, "-o", few), 1, "--force")
     assert zpinch("augment", few, "-m", model, "--per-class", "1.5", "-o", "x.npz").code == 1
     assert "x.npz" not in names_here()

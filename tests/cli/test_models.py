@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-from cli_cases import Zpinch, names_here
+from cli_cases import Zpinch, assert_fails, names_here
+from PIL import Image
 
 from zpinch import open_images
-from zpinch.images import ImageCollection
+from zpinch.images import ImageCollection, save_images
 from zpinch.model.storage import load
 
 
@@ -55,3 +56,33 @@ def test_evaluation_prints_figures_and_writes_a_page(zpinch: Zpinch, model: Path
     assert "mse" in found.out
     assert found.out.endswith("report: r.html\n")
     assert "zpinch evaluate" in Path("r.html").read_text("utf-8")
+
+
+def test_images_of_all_sizes_can_be_tested_on_too(zpinch: Zpinch, model: Path, held_digits: ImageCollection):
+    """The way out that the error names is one that evaluate, detect --normal and augment --test know."""
+    for index, image in enumerate(held_digits[:24].pixels):
+        side = 28 + index % 3
+        place = Path("mixed") / str(index % 2)
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0]).resize((side, side)).save(place / f"{index}.png")
+    verbs = {
+        "evaluate": ("mixed", "-o", "r.html"),
+        "detect": ("mixed", "--normal", "mixed", "--false-alarms", "0.5", "-o", "odd.csv"),
+    }
+    for verb, words in verbs.items():
+        assert_fails(zpinch(verb, *words, "-m", model), 1, "--size")
+        ended = zpinch(verb, *words, "-m", model, "--size", 28)
+        assert ended.code == 0, ended
+    assert "stretched" in Path("r.html").read_text("utf-8")
+
+
+def test_names_that_are_not_utf_8_are_written_so_that_they_can_be_read(zpinch: Zpinch, data: Path):
+    save_images(open_images(data), "caf\udce9")
+    briefly = ("--backbone", "mlp", "--steps", 1, "--latent", 4)
+    assert_fails(zpinch("train", "caf\udce9", "-o", "m\udce9", *briefly), 1, "m%E9", "another -o")
+    ended = zpinch("train", "caf\udce9", "-o", "m", *briefly)
+    assert ended.code == 0, ended.err
+    assert "zpinch train 'caf%E9' -o m" in Path("m/README.md").read_text("utf-8")
+    ended = zpinch("evaluate", "caf\udce9", "-m", "m", "-o", "r.html")
+    assert ended.code == 0, ended.err
+    assert zpinch("generate", "-m", "m", "-n", 2, "-o", "new\udce9").code == 0

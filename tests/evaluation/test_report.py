@@ -3,6 +3,8 @@
 import html.parser
 import math
 import re
+from dataclasses import replace
+from itertools import permutations
 
 import pytest
 from report_cases import a_report
@@ -10,11 +12,13 @@ from report_cases import a_report
 from zpinch.evaluation.baselines import SizeRow
 from zpinch.evaluation.report import (
     Curve,
+    PriorRow,
+    RealismPoint,
     ReportData,
     SizeComparison,
     render,
 )
-from zpinch.evaluation.report.charts import line_chart, readable
+from zpinch.evaluation.report.charts import line_chart, readable, realism_chart
 
 HOSTILE = "</title></div><script>alert(1)</script>\"'><img src=https://evil.example/x onerror=alert(2)>"
 
@@ -66,6 +70,16 @@ def test_every_part_is_there_and_empty_parts_are_not():
     assert "None" not in bare
 
 
+@pytest.mark.parametrize(
+    ("distances", "said"),
+    [((18, 11, 2), "So it is here"), ((11, 18, 2), "“tables” spends fewer bits than “none”"), ((18, 2, 11), "“net”")],
+)
+def test_the_page_says_whether_the_better_prior_draws_nearer_samples(distances: tuple[float, ...], said: str):
+    rows = [PriorRow(*row) for row in zip(("none", "tables", "net"), (93, 80, 68), distances, strict=True)]
+    for order in permutations(rows):
+        assert said in render(replace(a_report(), priors=order))
+
+
 @pytest.mark.parametrize(("side", "channels"), [(28, 1), (200, 3)])
 def test_the_page_stays_below_5_mb_even_for_noise(side: int, channels: int):
     assert len(render(a_report(side=side, channels=channels, images=60 if side == 28 else 20))) < 5_000_000
@@ -115,3 +129,11 @@ def test_any_values_make_a_chart(values: tuple[float, ...]):
 )
 def test_numbers_are_readable(value: float, text: str):
     assert readable(value) == text
+
+
+def test_a_distance_without_a_floor_is_left_out_of_the_chart():
+    """Where all real images are alike, the distance of others is infinitely many times theirs."""
+    rows = [RealismPoint(quality, beta, 0.01, ratio) for quality, ratio in ((1, math.inf), (3, 2.0)) for beta in (0, 1)]
+    assert "quality 3" in realism_chart(rows)
+    assert "quality 1" not in realism_chart(rows)
+    assert realism_chart(rows[:2]) == ""

@@ -44,16 +44,19 @@ def augment(
     OUT is a folder or .zip (with metadata.csv), .npz or .parquet; the real images come first, and each image says where
     it comes from. Made images often help no more than shifting and turning the real ones: --prove tells.
     """
-    from zpinch.errors import QualityError
+    from zpinch.errors import QualityError, UsageError
     from zpinch.tasks.augment import augment as augment_images
     from zpinch.tasks.source import open_images, splits_of
 
     console = common.console()
     images = open_images(data, **reading.options("train"))
-    if prove and test is None and splits_of(data):
+    held = None
+    if test is not None:
+        held = open_images(test, split="test" if splits_of(test) else "all", **reading.decoding)
+    elif prove and splits_of(data):
+        if reading.labels is not None:
+            raise UsageError("--labels are those of the training images: pass --test with labelled test images.")
         held = open_images(data, **replace(reading, split="test").options("test"))
-    else:
-        held = test
     tell(console, images.notes)
     with console.status("making images") as status:
         found = augment_images(

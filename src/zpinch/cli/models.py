@@ -7,8 +7,10 @@ from cyclopts import Parameter
 
 from zpinch.cli.program import (
     COMMON,
+    DECODING,
     READING,
     Common,
+    Decoding,
     ModelOption,
     OutOption,
     Reading,
@@ -148,10 +150,12 @@ def generate(
 
 @app.command(
     help_epilogue=examples(
-        "zpinch evaluate digits -m model -o report.html", "zpinch evaluate scans/ -m cells -o report.html --json"
+        "zpinch evaluate digits -m model -o report.html", "zpinch evaluate photos/ -m cells -o report.html --size 64"
     )
 )
-def evaluate(data: str, *, model: ModelOption, out: OutOption, common: Common = COMMON) -> None:
+def evaluate(
+    data: str, *, model: ModelOption, out: OutOption, decoding: Decoding = DECODING, common: Common = COMMON
+) -> None:
     """Measure a model on the test split of the images and write a report: one self-contained HTML page.
 
     A source without splits is cut in two halves, and the report says so.
@@ -163,6 +167,7 @@ def evaluate(data: str, *, model: ModelOption, out: OutOption, common: Common = 
             data,
             model,
             out,
+            **decoding.decoding,
             seed=common.seed,
             command=typed(),
             force=common.force,

@@ -1,19 +1,31 @@
-"""What further verbs reach, as sections of the report: a table beside the others, how it was measured, and who wins."""
+"""What verbs reach, as sections of the report: a table beside the others, how it was measured, and who wins."""
 
 from collections.abc import Callable
 
 from zpinch.evaluation.report import Comparison, Table
-from zpinch.tasks.figures import Augmentation, Completion, Contest, Evaluation, Features, Oddness, percent
+from zpinch.tasks.figures import Augmentation, Completion, Contest, Evaluation, Features, Generation, Oddness, percent
 
 
 def comparisons(result: Evaluation) -> tuple[Comparison, ...]:
     found = (
+        of_generation(result.generation) if result.generation else None,
         of_features(result.features) if result.features else None,
         of_oddness(result.oddness) if result.oddness else None,
         of_completion(result.completion) if result.completion else None,
         of_augmentation(result.augmentation) if result.augmentation else None,
     )
     return tuple(section for section in found if section is not None)
+
+
+def of_generation(found: Generation) -> Comparison:
+    return Comparison(
+        "Sampling",
+        found.verdict,
+        f"zpinch generate: {found.images:,} samples of each. The other is scikit-learn alone: a mixture of Gaussians "
+        f"over {found.dimensions} principal components of {found.training:,} training images, told no labels. Figures "
+        "are means over fifths of the samples, in multiples of the floor: of fewer at a time than above, so larger.",
+        (table((found.distance,), "{:.1f}".format),),
+    )
 
 
 def of_features(found: Features) -> Comparison:

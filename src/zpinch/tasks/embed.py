@@ -17,6 +17,9 @@ from zpinch.tasks.columns import check_columns, write_columns
 from zpinch.tasks.progress import Report, unheard
 from zpinch.tasks.rows import Batch, Data, Rows, open_rows
 
+BETTER_RECIPE = "autoencoder"
+BETTER = f"neighbours are told apart a little better by a model of --recipe {BETTER_RECIPE}: docs/embed.md"
+
 
 class Embedding(NamedTuple):
     """A row an image."""
@@ -26,7 +29,7 @@ class Embedding(NamedTuple):
     labels: Labels | None  # (n,), indices into class_names
     class_names: tuple[str, ...]
     is_from_codes: bool  # of an archive, so rounded to its step
-    notes: tuple[str, ...] = ()  # on how the images were read
+    notes: tuple[str, ...] = ()  # on how the images were read, and what does better
 
 
 def embed(
@@ -64,7 +67,7 @@ def embed(
             labels=np.concatenate(labels) if labels else None,
             class_names=rows.class_names,
             is_from_codes=rows.step is not None,
-            notes=rows.notes,
+            notes=rows.notes if rows.model.config.recipe == BETTER_RECIPE else (*rows.notes, BETTER),
         )
     if out is not None:
         write_columns(Path(out), columns_of(found), force=force)

@@ -16,6 +16,7 @@ from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
 from zpinch.evaluation.report import PriorRow, render
 from zpinch.images import ImageCollection
+from zpinch.images.opening import Size
 from zpinch.images.writers.atomic import check_free, new_file
 from zpinch.model.bottleneck import quantise
 from zpinch.model.model import Model, needed
@@ -28,7 +29,7 @@ from zpinch.tasks.figures import Archive, Evaluation
 from zpinch.tasks.report import report_of
 from zpinch.tasks.source import open_images, splits_of
 from zpinch.tasks.tradeoffs import known_labels, tradeoffs
-from zpinch.tasks.verbs import augmentation, completion, features, oddness
+from zpinch.tasks.verbs import augmentation, completion, features, generation, oddness
 
 Phase = Callable[[str], None]
 
@@ -38,6 +39,8 @@ def evaluate(
     model: Model | str | Path,
     out: str | Path | None = None,
     *,
+    size: "Size | None" = None,
+    skip_bad: bool = False,
     seed: int = 0,
     command: str = "zpinch.evaluate",
     force: bool = False,
@@ -46,7 +49,8 @@ def evaluate(
     """Measure a model on the test split of `data` and write a self-contained HTML report to `out`.
 
     data: a source as `open_images` takes it, or (training, test) collections. A source without splits is cut in two
-    halves, and the report says so: then some test images may have been trained on. `phase` hears what is measured now.
+    halves, and the report says so: then some test images may have been trained on. size, skip_bad: as `open_images`
+    takes them. `phase` hears what is measured now.
 
     Raises ImageError for images of another shape than the model's, ModelError for a model that is unfinished,
     UsageError when `out` is taken and not `force`.
@@ -56,7 +60,7 @@ def evaluate(
     if out is not None:
         check_free(out, is_folder=False, force=force)
     phase("reading images")
-    training, test, notes = both_splits(data)
+    training, test, notes = both_splits(data, size=size, skip_bad=skip_bad)
     model.check_shape(test.shape)
     result, rebuilt = measured(model, training, test, seed=seed, phase=phase)
     if out is not None:
@@ -82,7 +86,8 @@ def measured(
     phase("generating")
     label = np.zeros(len(test), np.int64) if test.labels is None else test.labels
     label = label if model.config.class_names == test.class_names else np.full(len(test), model.config.labels)
-    samples = score_samples(reference, model.sample(label, seed=seed)) if model.can_sample else None
+    made = model.sample(label, seed=seed) if model.can_sample else None
+    samples = None if made is None else score_samples(reference, made)
     priors = prior_rows(model, test, reference, seed=seed) if model.encoder is not None else ()
     phase("compressing with PNG, WebP and xz")
     sizes = lossless_sizes(test.pixels)
@@ -90,7 +95,7 @@ def measured(
         sizes += lossy_anchor(test.pixels, archive.reconstruction.mse)
     phase("comparing with PCA")
     pca = pca_score(reference, test.pixels, int(np.prod(model.config.code))) if archive else None
-    phase("embedding, detecting, completing and augmenting")
+    phase("sampling, embedding, detecting, completing and augmenting, beside others")
     result = Evaluation(
         images=len(test),
         floor=reference.floor,
@@ -104,6 +109,7 @@ def measured(
         pca=pca,
         rates=rates,
         realisms=realisms,
+        generation=generation(training, reference, made, seed=seed),
         features=features(model, training, test),
         oddness=oddness(model, training, test, seed=seed),
         completion=completion(model, training, test, seed=seed),
@@ -113,13 +119,14 @@ def measured(
 
 
 def both_splits(
-    data: str | Path | tuple[ImageCollection, ImageCollection],
+    data: str | Path | tuple[ImageCollection, ImageCollection], *, size: "Size | None" = None, skip_bad: bool = False
 ) -> tuple[ImageCollection, ImageCollection, tuple[str, ...]]:
     if isinstance(data, tuple):
         return *data, ()
     if splits_of(data):
-        return open_images(data, split="train"), open_images(data, split="test"), ()
-    images = open_images(data)
+        training, test = (open_images(data, split=name, size=size, skip_bad=skip_bad) for name in ("train", "test"))
+        return training, test, (*training.notes, *test.notes)
+    images = open_images(data, size=size, skip_bad=skip_bad)
     if len(images) < 10:
         raise ImageError(
             f"{images.source} has {len(images)} images; an evaluation compares sets and needs at least 10."
@@ -131,7 +138,7 @@ def both_splits(
         "tested, so the model may have been trained on images it is tested on. Put train/ and test/ folders inside for "
         "a fair test."
     )
-    return images[np.sort(order[half:])], images[np.sort(order[:half])], (note,)
+    return images[np.sort(order[half:])], images[np.sort(order[:half])], (*images.notes, note)
 
 
 def through_archive(model: Model, test: ImageCollection, reference: Reference) -> tuple[Archive, np.ndarray]:

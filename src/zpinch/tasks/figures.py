@@ -1,5 +1,6 @@
 """The figures of an evaluation, typed, and as plain data for machines."""
 
+import math
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ class Evaluation(NamedTuple):
     pca: ReconstructionScore | None
     rates: tuple[RatePoint, ...] = ()  # a point for each quality
     realisms: tuple[RealismPoint, ...] = ()
+    generation: "Generation | None" = None
     features: "Features | None" = None
     oddness: "Oddness | None" = None
     completion: "Completion | None" = None
@@ -35,9 +37,10 @@ class Evaluation(NamedTuple):
         return {**plain(self), **verdicts}
 
     @property
-    def verbs(self) -> "dict[str, Features | Oddness | Completion | Augmentation]":
-        """Further verbs that were measured, by the name of their field."""
+    def verbs(self) -> "dict[str, Generation | Features | Oddness | Completion | Augmentation]":
+        """Verbs that were measured beside others, by the name of their field."""
         verbs = {
+            "generation": self.generation,
             "features": self.features,
             "oddness": self.oddness,
             "completion": self.completion,
@@ -91,7 +94,7 @@ class Archive(NamedTuple):
     decompress_images_per_second: float
 
 
-# --- Further verbs, each beside what else there is for it -------------------------------------------------------------
+# --- Verbs, each beside what else there is for it ---------------------------------------------------------------------
 
 
 class Score(NamedTuple):
@@ -120,6 +123,31 @@ class Contest(NamedTuple):
         if abs(lead) <= self.chance:
             return "ties"
         return "wins" if (lead > 0) == self.more_is_better else "loses"
+
+
+class Generation(NamedTuple):
+    """Frechet distances of samples to the test images, in multiples of the floor; the mean over parts of them."""
+
+    images: int
+    training: int  # images that the other was fitted to
+    dimensions: int  # of its principal components
+    distance: Contest
+
+    @property
+    def has_lost(self) -> bool:
+        return self.distance.outcome == "loses"
+
+    @property
+    def verdict(self) -> str:
+        ours, other = self.distance.ours.value, self.distance.best_other
+        figures = (
+            f"its samples lie {ours:.1f} times the floor from the test images, those of {other.name} {other.value:.1f}"
+        )
+        return {
+            "wins": f"The model wins: {figures}.",
+            "loses": f"The model loses: {figures}.",
+            "ties": f"Nobody wins: {figures}, which {self.images:,} samples cannot tell from chance.",
+        }[self.distance.outcome]
 
 
 class Features(NamedTuple):
@@ -253,11 +281,12 @@ def outcomes(contests: tuple[Contest, ...]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Typed results as JSON types."""
+    """Typed results as JSON types, which know no infinity: None where a figure has none."""
     if hasattr(value, "_asdict"):
         return {key: plain(v) for key, v in value._asdict().items()}
     if hasattr(value, "__dataclass_fields__"):
         return {key: plain(getattr(value, key)) for key in value.__dataclass_fields__}
     if isinstance(value, tuple | list):
         return [plain(v) for v in value]
-    return value.item() if isinstance(value, np.generic) else value
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

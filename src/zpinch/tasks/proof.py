@@ -30,6 +30,7 @@ ARMS = {
 }
 RATES = (6e-3, 1.2e-2)  # in so few steps lower ones lose a point and more, and few held-out images would choose them
 SHARES = (0.25, 0.5)  # of made images in a batch
+FEWEST = 2  # test images, that their accuracies have a spread
 FOLDS = 2  # times that a quarter of each class is held out to choose by
 
 
@@ -104,8 +105,9 @@ def test_images(
             )
         test = open_images(data, split="test")
     held = test if isinstance(test, ImageCollection) else open_images(test, split="test" if splits_of(test) else "all")
-    if not len(held) or held.labels is None:
-        raise ImageError(f"{held.source} has no {'labels' if len(held) else 'images'} to prove anything on.")
+    if len(held) < FEWEST or held.labels is None:
+        lacks = "labels" if held.labels is None else f"{FEWEST} images"
+        raise ImageError(f"{held.source} has no {lacks} to prove anything on.")
     if held.shape != real.shape:
         raise ImageError(f"{held.source} has images of shape {held.shape}, {real.source} of {real.shape}.")
     if unknown := set(held.class_names) - set(real.class_names):

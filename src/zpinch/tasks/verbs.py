@@ -1,4 +1,4 @@
-"""Further verbs of one model, each beside what a person would use otherwise: embed, detect, complete, augment.
+"""Verbs of one model, each beside what a person would use otherwise: generate, embed, detect, complete, augment.
 
 Every method gives each image a value whose mean is its figure, so that two methods are told apart by their difference
 on the same images. Subsets keep this to seconds; how many images were used is part of every result. What a model or a
@@ -12,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import betabinom, rankdata
 from sklearn.decomposition import PCA
-from sklearn.neighbors import NearestNeighbors
+from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 
 from zpinch.evaluation.classifier import Learning
+from zpinch.evaluation.fidelity import Reference
+from zpinch.evaluation.metrics import frechet_distance, moments
 from zpinch.evaluation.oddness import score
 from zpinch.evaluation.sampling import draw
 from zpinch.images import ImageCollection
@@ -23,12 +26,16 @@ from zpinch.model.model import Model
 from zpinch.tasks.augment import augment
 from zpinch.tasks.complete import complete
 from zpinch.tasks.embed import embed
-from zpinch.tasks.figures import Augmentation, Completion, Contest, Features, Oddness, Promise, Score
+from zpinch.tasks.figures import Augmentation, Completion, Contest, Features, Generation, Oddness, Promise, Score
 from zpinch.tasks.masking import WORDS
 from zpinch.tasks.proof import named_right
 
+PARTS = 5  # that samples are judged in, so that chance can be told
+MIXED, AXES, GAUSSIANS = 10_000, 32, 10  # training images, principal components and components of a mixture of those
+ROWS_AN_AXIS = 4  # that a Gaussian of a mixture needs
 NEIGHBOURS = 3
-QUERIES, GALLERY = 2_000, 5_000  # test and training images of features
+QUERIES, GALLERY = 2_000, 5_000  # test and training images whose neighbours are sought
+LOF_NEIGHBOURS = 20
 JUDGED, SPOILT = 2_000, 500  # test images of the promise; of them, those that are spoilt too
 FITTED = 20_000  # training images that other methods are fitted to
 COMPLETED = 500
@@ -72,6 +79,38 @@ def contest(measured: str, values: Mapping[str, Doubles], *, more_is_better: boo
     return found._replace(chance=float(1.96 * apart.std(ddof=1) / len(apart) ** 0.5))
 
 
+# --- generate ---------------------------------------------------------------------------------------------------------
+
+
+def generation(training: ImageCollection, reference: Reference, made: Pixels | None, *, seed: int) -> Generation | None:
+    """How far samples lie from the test images: the model's, and as many of a mixture of principal components."""
+    if made is None or len(made) < 2 * PARTS or len(training) < 2 * ROWS_AN_AXIS:
+        return None
+    seen = some(training, MIXED).pixels
+    pca, drawn = mixture_samples(seen, len(made), seed=seed)
+    kinds = {"the model": made, "a mixture of Gaussians over principal components": drawn}
+    distances = {name: in_parts(reference, pixels) for name, pixels in kinds.items()}
+    return Generation(len(made), len(seen), int(pca.n_components_), contest("distance", distances))
+
+
+def mixture_samples(pixels: Pixels, count: int, *, seed: int) -> tuple[PCA, Pixels]:
+    """What scikit-learn alone draws: images from a mixture of Gaussians that is fitted to principal components."""
+    pca = pca_of(pixels, min(AXES, len(pixels) // ROWS_AN_AXIS))
+    codes = np.asarray(pca.transform(flat(pixels)), np.float64)
+    components = max(1, min(GAUSSIANS, len(codes) // (ROWS_AN_AXIS * codes.shape[1])))
+    mixture = GaussianMixture(components, reg_covar=1e-4, random_state=seed).fit(codes)
+    drawn = np.random.default_rng(seed).permutation(mixture.sample(count)[0])  # they come component after component
+    unit = np.asarray(pca.inverse_transform(drawn)).clip(0, 1)
+    return pca, (255 * unit).round().astype(np.uint8).reshape(-1, *pixels.shape[1:])
+
+
+def in_parts(reference: Reference, pixels: Pixels) -> Doubles:
+    """The Frechet distance of every fifth of them to the test images, in multiples of the floor, (PARTS,)."""
+    features = reference.extractor.features(pixels)
+    found = [frechet_distance(moments(features[i::PARTS]), reference.test_moments) for i in range(PARTS)]
+    return np.array(found) / max(reference.floor, 1e-12)
+
+
 # --- embed ------------------------------------------------------------------------------------------------------------
 
 
@@ -111,7 +150,7 @@ def classes_wrong(gallery: Rows, queries: Rows, labels: Labels, truth: Labels) -
 
 
 def oddness(model: Model, training: ImageCollection, test: ImageCollection, *, seed: int) -> Oddness | None:
-    """False alarms on test images beside the promise, and spoilt ones told from them, beside PCA's error."""
+    """False alarms on test images beside the promise, and spoilt ones told from them, beside PCA's error and LOF."""
     calibration = model.calibration
     if calibration is None:
         return None
@@ -127,12 +166,16 @@ def oddness(model: Model, training: ImageCollection, test: ImageCollection, *, s
     chosen = draw(len(normal), SPOILT)
     usual, clean = calibration.oddness(scores[chosen]), normal[chosen]
     pca = pca_of(some(training, FITTED).pixels, int(np.prod(model.config.code)))
+    known = flat(some(training, GALLERY).pixels)
+    lof = LocalOutlierFactor(min(LOF_NEIGHBOURS, len(known) - 1), novelty=True).fit(known)
+    usual_lof = -lof.score_samples(flat(clean))
     contests = [
         contest(
             name,
             {
                 "the model": told_apart(calibration.oddness(ours(odd)), usual),
                 "PCA's error": told_apart(pca_error(pca, odd), pca_error(pca, clean)),
+                "neighbours among pixels (LOF)": told_apart(-lof.score_samples(flat(odd)), usual_lof),
             },
             more_is_better=True,
         )

@@ -73,6 +73,9 @@ def rate_chart(rows: Sequence[RatePoint]) -> Markup:
 
 def realism_chart(rows: Sequence[RealismPoint]) -> Markup:
     """Feature distance over error, a line for each quality from realism 0 to 1. Towards the origin is better."""
+    rows = [row for row in rows if math.isfinite(row.rfcd_ratio)]
+    if not rows:
+        return Markup("")
     x = _Scale([row.mse for row in rows], LEFT, RIGHT, may_be_log=False)
     y = _Scale([0, *(row.rfcd_ratio for row in rows)], BOTTOM, TOP, may_be_log=False)
     parts = [_axes(x, y, "mse", "rFCD, multiples of real")]

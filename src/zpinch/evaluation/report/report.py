@@ -5,14 +5,15 @@ What is shown is ReportData; how it looks is report.html.j2, which escapes every
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import jinja2
 import numpy as np
 
 from zpinch.evaluation.report.charts import line_chart, prior_chart, rate_chart, readable, realism_chart
-from zpinch.evaluation.report.data import Pairs, ReportData, Samples, SizeComparison
+from zpinch.evaluation.report.data import Pairs, PriorRow, ReportData, Samples, SizeComparison
 from zpinch.evaluation.report.glossary import GLOSSARY
 from zpinch.evaluation.report.pictures import affordable, data_uri, error_uri, shown_width
 
@@ -44,11 +45,24 @@ def render(data: ReportData) -> str:
         sample_width=shown_width(data.samples.pixels.shape[3], 56) if data.samples else 0,
         size_rows=_size_rows(data.sizes) if data.sizes else [],
         charts=[(curve.name, line_chart(curve, data.kept_step)) for curve in data.curves],
+        prior_finding=prior_finding(data.priors) if len(data.priors) > 1 else "",
         prior_chart=prior_chart(data.priors) if len(data.priors) > 1 else "",
         rate_chart=rate_chart(data.rates) if len(data.rates) > 1 else "",
         realism_chart=realism_chart(data.realisms) if data.realisms else "",
         glossary=GLOSSARY,
     )
+
+
+def prior_finding(priors: Sequence[PriorRow]) -> str:
+    """Whether the priors that spend fewer bits draw nearer samples, here."""
+    ordered = sorted(priors, key=lambda row: row.bits_per_image)
+    for better, worse in pairwise(ordered):
+        if better.fcd_ratio > worse.fcd_ratio:
+            return (
+                f"Not so for all of these: “{better.name}” spends fewer bits than “{worse.name}”, and its samples lie "
+                "farther from real images."
+            )
+    return "So it is here: the fewer bits a prior spends, the nearer its samples lie to real images."
 
 
 def _readable(value: float | str) -> str:
