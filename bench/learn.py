@@ -1,5 +1,6 @@
 """Learning beside every library a person would pick: the same images, the same minutes, the same judge.
 
+    python bench/learn.py all --minutes 5 30 --seeds 0 1 2    everything, two days of it
     python bench/learn.py mnist --data PATH/TO/THE/FOUR/FILES --minutes 5
     python bench/learn.py fashion-mnist --minutes 5 --methods "pythae VAE" "zpinch fusion"
     python bench/learn.py mnist --minutes 2 --methods "zpinch fusion"    when it is there already
@@ -8,7 +9,8 @@ All methods get the unlabelled training images, less a few that are held out to 
 Each trains in a process of its own with all cores, one after another, so the machine must be idle. What counts is the
 clock on the wall while it trains; tuning a peer's batch and rate, and measuring, do not. Peers whose codes are taught
 to be N(0, I) are sampled from that and from a mixture, and keep what is nearer to held-out images. A row is kept as
-soon as it is there, and a later call goes on from what is missing (`--again` replaces what is there).
+soon as it is there, and a later call goes on from what is missing (`--again` replaces what is there; on another machine
+all begins anew).
 Results: bench/results/learn-NAME-MINUTES.json; sheets of reconstructions and samples: runs/learn/.
 """
 
@@ -18,6 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,8 +29,8 @@ import numpy as np
 
 import zpinch
 from judging import MIXED, Ground, Made, Pixels, mixture_samples, pca_mixture
-from markdown_table import at, result
-from record import record
+from markdown_table import SETS, at, result
+from record import processor, record
 from zpinch.evaluation.fidelity import Reference, score_samples
 from zpinch.images import ImageCollection, contact_sheet
 from zpinch.images.memory import peak_mib
@@ -191,43 +195,55 @@ def lines_of(method: str) -> int:
     return sum(bool(line.strip()) for line in (USER_CODE / f"{name}.py").read_text().splitlines())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Learning beside every library a person would pick, in equal minutes.")
-    parser.add_argument("name", choices=["mnist", "fashion-mnist"])
-    parser.add_argument("--data", help="where the data lies, when not known by its name")
-    parser.add_argument("--minutes", type=float, default=5)
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--again", action="store_true", help="measure again what is there, and keep the new rows")
-    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    source = asked.data or asked.name
-    if asked.child:
-        (method,) = asked.methods
-        print(json.dumps(child(method, source, asked.minutes, asked.seed, asked.child)))
-        return
-    title = f"learn-{asked.name}-{asked.minutes:g}"
-    rows: list[dict[str, Any]] = at(result(title), "rows") or []
+def bench(name: str, source: str, minutes: float, seed: int, methods: Sequence[str], *, again: bool) -> None:
+    """Measure what is missing of one table, and keep each row as soon as it is there."""
+    title = f"learn-{name}-{minutes:g}"
+    kept = result(title) or {}
+    if kept and at(kept, "machine", "processor") != processor():
+        print(f"{title}: its rows are of another machine ({at(kept, 'machine', 'processor')}); begun anew", flush=True)
+        kept = {}
+    rows: list[dict[str, Any]] = kept.get("rows", [])
     judge = None
-    for method in asked.methods:
-        others = [row for row in rows if (row["method"], row["seed"]) != (method, asked.seed)]
-        if len(others) < len(rows) and not asked.again:
+    for method in methods:
+        others = [row for row in rows if (row["method"], row["seed"]) != (method, seed)]
+        if len(others) < len(rows) and not again:
             continue
-        judge = judge or Judge(source, asked.seed)
+        judge = judge or Judge(source, seed)
         print(method, flush=True)
         with tempfile.TemporaryDirectory() as place:
-            options = ["--minutes", f"{asked.minutes}", "--methods", method, "--seed", f"{asked.seed}"]
-            command = [sys.executable, __file__, asked.name, "--data", source, *options, "--child", place]
+            options = ["--minutes", f"{minutes}", "--methods", method, "--seeds", f"{seed}"]
+            command = [sys.executable, __file__, name, "--data", source, *options, "--child", place]
             ran = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
             with np.load(Path(place) / "made.npz") as arrays:
                 made = dict(arrays)
         said = Trained(*json.loads(ran.stdout.splitlines()[-1]))
-        rows = [*others, {"seed": asked.seed, **judge.row(method, said, made)}]
+        rows = [*others, {"seed": seed, **judge.row(method, said, made)}]
         print(json.dumps(rows[-1]), flush=True)
         judge.sheet(made, Path("runs/learn") / f"{title}-{method.replace(' ', '-').replace(',', '')}.png")
-        command_line = f"python bench/learn.py {asked.name} --minutes {asked.minutes:g}"
+        command_line = f"python bench/learn.py {name} --minutes {minutes:g}"
         seeds = sorted({row["seed"] for row in rows})
-        record(title, command_line, data=asked.name, minutes=asked.minutes, seeds=seeds, rows=rows)
+        record(title, command_line, data=name, minutes=minutes, seeds=seeds, rows=rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Learning beside every library a person would pick, in equal minutes.")
+    parser.add_argument("name", choices=["all", *SETS])
+    parser.add_argument("--data", help="where the data lies, when not known by its name")
+    parser.add_argument("--minutes", type=float, nargs="+", default=[5.0])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--again", action="store_true", help="measure again what is there, and keep the new rows")
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.child:
+        (method,), (minutes,), (seed,) = asked.methods, asked.minutes, asked.seeds
+        print(json.dumps(child(method, asked.data, minutes, seed, asked.child)))
+        return
+    names = list(SETS) if asked.name == "all" else [asked.name]
+    if asked.data and len(names) > 1:
+        parser.error("--data is where one of the sets lies: name it")
+    for minutes, name, seed in product(asked.minutes, names, asked.seeds):
+        bench(name, asked.data or name, minutes, seed, asked.methods, again=asked.again)
 
 
 if __name__ == "__main__":

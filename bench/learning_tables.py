@@ -34,6 +34,7 @@ def ablation(name: str = "ablation") -> str:
 
 FUSING = FIGURES | {
     "fcd": ("sample FCD", ".2f"),
+    "nearest": ("nearest", ".2f"),
     "probe": ("linear error", ".1%"),
     "noise 0.1": ("under noise 0.1", ".1%"),
     "noise 0.3": ("under noise 0.3", ".1%"),
@@ -163,6 +164,23 @@ def learn() -> str:
             rows.append([title, row["method"], shown(row["seeds"], "d"), *figures(row, columns)])
     heads = ["", "", "seeds", *titles(columns)]
     return table(heads, rows or [[NONE] * len(heads)]) + foot(file for file in files if result(file) or "-5" in file)
+
+
+def soonest() -> str:
+    """How soon zpinch's samples are as near as the best peer's in the end: of whole runs of fewer and fewer minutes."""
+    rows: list[Sequence[str]] = []
+    for name, title in SETS.items():
+        runs = [row for minutes in (1, 2, 5, 30) for row in at(result(f"learn-{name}-{minutes}"), "rows") or []]
+        peers = [row for row in at(result(f"learn-{name}-5"), "rows") or [] if not row["method"].startswith("zpinch")]
+        best = min(peers, key=lambda row: row["fcd"], default=None)
+        ours = [row for row in runs if best and row["method"] == "zpinch fusion" and row["fcd"] <= best["fcd"]]
+        if best and ours:
+            first = min(ours, key=lambda row: row["seconds"])
+            told = [f"{best['method']}, {best['fcd']:.1f}", f"{best['seconds']:.0f}"]
+            mine = [f"{first['fcd']:.1f}", f"{first['seconds']:.0f}", f"{first['seconds'] / best['seconds']:.2f}"]
+            rows.append([title, *told, *mine])
+    heads = ["", "best peer, sample FCD", "its seconds", "zpinch fusion, sample FCD", "its seconds", "ratio, at most"]
+    return table(heads, rows or [[NONE] * len(heads)])
 
 
 def over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

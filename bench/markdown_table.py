@@ -119,7 +119,7 @@ def foot(names: Iterable[str]) -> str:
             "data": data if not isinstance(data, dict) else f"{data['name']}, {data['images']:,} images",
             "seed": found.get("seed"),
             "seeds": found.get("seeds"),
-            "steps": found.get("steps"),
+            "steps": found.get("steps") or at(found, "model", "steps"),
             "machine": machine(found.get("machine")),
             "versions": ", ".join(f"{key} {value}" for key, value in (found.get("versions") or {}).items()),
             "date": str(found.get("date"))[:10],

@@ -258,6 +258,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "detect_promise": tasks_tables.detect_promise,
     "small": learning_tables.small,
     "learn": learning_tables.learn,
+    "soonest": learning_tables.soonest,
 }
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import zpinch
 from markdown_table import result
 from record import record, typed
-from tasks_models import trained
+from tasks_models import add_length, length, provenance, trained
 
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "augment.png"
 PER_CLASS = (10, 30, 100, 1000)
@@ -64,19 +64,19 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--cases", default=",".join([*map(str, PER_CLASS), RARE]), help="images a class, or rare")
     parser.add_argument("--protocols", default="own,unlabelled")
     parser.add_argument("--kinds", default="samples", help="both, mixes or samples")
-    parser.add_argument("--minutes", type=float, default=5, help="training of each model")
+    add_length(parser, minutes=5)
     parser.add_argument("--model", type=Path, help="a model of all training images without labels, instead")
     parser.add_argument("--picture", action="store_true", help="draw docs/pictures/augment.png of --model, and no more")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args(arguments)
     train, test = (zpinch.open_images(asked.data, split=split) for split in ("train", "test"))
-    name, how = Path(asked.data).name, {"minutes": asked.minutes, "seed": asked.seed}
+    name, how = Path(asked.data).name, {**length(asked), "seed": asked.seed}
     how["settings"] = ("schedule.exact_share=0", "schedule.quality_share=0")
     if asked.picture:
         picture(chosen(train, str(PER_CLASS[0]), seed=asked.seed), zpinch.load(asked.model))
         return
-    settings = {"seed": asked.seed, "repeats": asked.repeats, "kinds": asked.kinds, "minutes": asked.minutes}
+    settings = {"seed": asked.seed, "repeats": asked.repeats, "kinds": asked.kinds, **length(asked)}
     kept = result("tasks-augment") or {}
     is_same = all(kept.get(key) == value for key, value in {"data": name, **settings}.items())
     rows: list[dict[str, Any]] = kept["rows"] if is_same else []
@@ -91,7 +91,7 @@ def main(arguments: list[str]) -> None:
                 model = zpinch.load(asked.model) if asked.model else trained(f"tasks-{name}-augment", train, **how)
             model.facts["data"] = name  # its set by name, not by where it lies on this machine
             rows.append(
-                {"protocol": protocol, "case": case}
+                {"protocol": protocol, "case": case, "model": provenance(model)}
                 | row(real, test, model, kinds=asked.kinds, repeats=asked.repeats, seed=asked.seed)
             )
             record("tasks-augment", typed(asked.data), data=name, **settings, rows=rows)

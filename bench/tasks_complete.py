@@ -20,7 +20,7 @@ from torch import nn
 
 import zpinch
 from record import record, typed
-from tasks_models import trained
+from tasks_models import add_length, length, provenance, trained
 from zpinch.tasks.masking import masks_of
 
 MASKS = ("half", "center", "lines", "random:0.5")
@@ -159,7 +159,7 @@ def of_model(model: zpinch.Model, *, steps: int) -> Fill:
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="bench/tasks.py complete", description=__doc__)
     parser.add_argument("--data", default="mnist", help="a labelled grey source with a train and a test split")
-    parser.add_argument("--minutes", type=float, default=15, help="training of the model")
+    add_length(parser)
     parser.add_argument("--model", type=Path, help="a model of the training images, instead")
     parser.add_argument("--images", type=int, help="only so many test images, for a try")
     parser.add_argument("--validate", action="store_true", help="held-out training images instead of the test split")
@@ -170,7 +170,7 @@ def main(arguments: list[str]) -> None:
     if asked.validate:
         train, test = train[:-VALIDATION], train[-VALIDATION:]
     test, name = test[: asked.images], Path(asked.data).name
-    how = {"minutes": asked.minutes, "seed": asked.seed, "with_labels": True, "settings": SETTINGS}
+    how = {**length(asked), "seed": asked.seed, "with_labels": True, "settings": SETTINGS}
     model = zpinch.load(asked.model) if asked.model else trained(f"tasks-{name}-labelled", train, **how)
     whole = classifier(train, None, asked.seed)
     baselines: dict[str, Fill] = {
@@ -200,4 +200,4 @@ def main(arguments: list[str]) -> None:
             row["methods"].append(said)
         result["masks"][mask] = row
     zpinch.complete(test[:12], model, "half", answers=4, picture=PICTURE, force=True)
-    record("tasks-complete", typed(asked.data), data=name, seed=asked.seed, minutes=asked.minutes, **result)
+    record("tasks-complete", typed(asked.data), data=name, seed=asked.seed, model=provenance(model), **result)

@@ -26,7 +26,7 @@ import zpinch
 from peers.pyod_autoencoder import pyod_autoencoder
 from record import record, typed
 from side_by_side import side_by_side
-from tasks_models import add_length, length, trained
+from tasks_models import add_length, length, provenance, trained
 from zpinch.model.calibration import SCORES
 from zpinch.tasks.detect import Detection
 
@@ -177,4 +177,11 @@ def main(arguments: list[str]) -> None:
         how = {**length(asked), "latent": DIMENSIONS, "seed": asked.seed}
         model = zpinch.load(asked.model) if asked.model else trained(f"tasks-{name}", train, **how)
         found = {"foreign": foreign(model, train, test, other), "hidden": hidden(model, train, test, other)}
-        record("tasks-detect-all", typed(asked.data, asked.other), data=name, **how, **found)
+        record(
+            "tasks-detect-all",
+            typed(asked.data, asked.other),
+            data=name,
+            seed=asked.seed,
+            model=provenance(model),
+            **found,
+        )

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 import zpinch
 from record import record, typed
-from tasks_models import add_length, length, trained
+from tasks_models import add_length, length, provenance, trained
 
 DIMENSIONS = 32
 NEIGHBOURS = (1, 3, 5, 9)
@@ -141,4 +141,5 @@ def main(arguments: list[str]) -> None:
     }
     rows = [row(title, embed, train, test) for title, embed in kinds.items()]
     command = typed(asked.data)
-    record("tasks-embed", command, data=name, seed=asked.seed, **length(asked), images=len(train), rows=rows)
+    came = {title: provenance(model) for title, model in models.items()}
+    record("tasks-embed", command, data=name, seed=asked.seed, models=came, images=len(train), rows=rows)

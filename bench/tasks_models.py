@@ -12,14 +12,20 @@ RUNS = Path(__file__).parents[1] / "runs"
 WITHOUT = ("schedule.exact_share=0",)  # lossless archives are not in question
 
 
-def add_length(parser: argparse.ArgumentParser) -> None:
+def add_length(parser: argparse.ArgumentParser, minutes: float = 15) -> None:
     """Options that say how long the models of all training images are trained; `length` reads them."""
-    parser.add_argument("--minutes", type=float, default=15, help="training of each model")
+    parser.add_argument("--minutes", type=float, default=minutes, help="training of each model")
     parser.add_argument("--steps", type=int, help="so many instead, as on a GPU")
 
 
 def length(asked: argparse.Namespace) -> dict[str, float | int]:
     return {"steps": asked.steps} if asked.steps else {"minutes": asked.minutes}
+
+
+def provenance(model: zpinch.Model) -> dict[str, object]:
+    """How a model came about, in its own words: what was asked for may not be what an earlier call trained."""
+    said = ("steps", "training minutes", "training images", "objective", "precision", "machine", "date")
+    return {"model": model.name, "recipe": model.config.recipe, **{key: model.facts.get(key) for key in said}}
 
 
 def unlabelled(images: zpinch.ImageCollection, count: int | None = None) -> zpinch.ImageCollection:

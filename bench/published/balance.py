@@ -22,7 +22,7 @@ WIDTHS = np.geomspace(0.1, 0.5, 9)  # of the Parzen window; the held-out images 
 class Settings(NamedTuple):
     rate: float = 1e-3
     epochs: float = 8
-    games: str = "non-saturating,relativistic"
+    games: str = "minimax,non-saturating,relativistic"
 
 
 def measure(sets: Sets, settings: Settings, *, seed: int) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,7 @@
 import zpinch
 
-images = zpinch.open_images("mnist", split="train")
+images = zpinch.open_images("mnist.npy")
 model = zpinch.train(images, minutes=5, out="model")
-zpinch.compress("mnist", model, "mnist.zpn")
+zpinch.compress("mnist.npy", model, "mnist.zpn")
 zpinch.decompress("mnist.zpn", "rebuilt.npz", model=model)
-zpinch.generate(model, "samples.npz", count=10_000)
+zpinch.generate(model, 10_000, out="samples.npz")
