@@ -156,10 +156,7 @@ def learn() -> str:
     files = [f"learn-{name}-{minutes}" for name in SETS for minutes in (1, 2, 5, 30)]
     for file in (file for file in files if result(file)):
         found = result(file)
-        of_method: dict[str, list[dict[str, Any]]] = {}
-        for row in at(found, "rows"):
-            of_method.setdefault(row["method"], []).append(row)
-        for row in sorted((over_seeds(runs) for runs in of_method.values()), key=lambda row: row["fcd"]):
+        for row in sorted(by_method(file), key=lambda row: row["fcd"]):
             title = f"{SETS[at(found, 'data')]}, {at(found, 'minutes'):g} minutes"
             rows.append([title, row["method"], shown(row["seeds"], "d"), *figures(row, columns)])
     heads = ["", "", "seeds", *titles(columns)]
@@ -170,10 +167,11 @@ def soonest() -> str:
     """How soon zpinch's samples are as near as the best peer's in the end: of whole runs of fewer and fewer minutes."""
     rows: list[Sequence[str]] = []
     for name, title in SETS.items():
-        runs = [row for minutes in (1, 2, 5, 30) for row in at(result(f"learn-{name}-{minutes}"), "rows") or []]
-        peers = [row for row in at(result(f"learn-{name}-5"), "rows") or [] if not row["method"].startswith("zpinch")]
+        found = {minutes: by_method(f"learn-{name}-{minutes}") for minutes in (1, 2, 5, 30)}
+        peers = [row for row in found[5] if not row["method"].startswith("zpinch")]
         best = min(peers, key=lambda row: row["fcd"], default=None)
-        ours = [row for row in runs if best and row["method"] == "zpinch fusion" and row["fcd"] <= best["fcd"]]
+        runs = [row for rows in found.values() for row in rows if row["method"] == "zpinch fusion"]
+        ours = [row for row in runs if best and row["fcd"] <= best["fcd"]]
         if best and ours:
             first = min(ours, key=lambda row: row["seconds"])
             told = [f"{best['method']}, {best['fcd']:.1f}", f"{best['seconds']:.0f}"]
@@ -181,6 +179,14 @@ def soonest() -> str:
             rows.append([title, *told, *mine])
     heads = ["", "best peer, sample FCD", "its seconds", "zpinch fusion, sample FCD", "its seconds", "ratio, at most"]
     return table(heads, rows or [[NONE] * len(heads)])
+
+
+def by_method(file: str) -> list[dict[str, Any]]:
+    """A row a method of bench/learn.py, means over its seeds."""
+    of_method: dict[str, list[dict[str, Any]]] = {}
+    for row in at(result(file), "rows") or []:
+        of_method.setdefault(row["method"], []).append(row)
+    return [over_seeds(runs) for runs in of_method.values()]
 
 
 def over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

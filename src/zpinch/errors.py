@@ -79,3 +79,8 @@ class LimitError(ZpinchError):
 
 class QualityError(ZpinchError):
     exit_code = 5
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """PyTorch says so in words, each of its allocators in its own."""
+    return any(words in str(error) for words in ("out of memory", "can't allocate memory", "not enough memory"))

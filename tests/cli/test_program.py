@@ -183,7 +183,8 @@ def test_memory_and_disk_end_in_words(zpinch: Zpinch, archive: Path, monkeypatch
     for error, code, word in (
         (MemoryError(), 4, "memory"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), 4, "out of memory"),
-        (torch.OutOfMemoryError("CUDA out of memory"), 4, "out of memory"),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate"), 4, "out of memory"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), 4, "out of memory"),
         (OSError(28, "No space left on device", "disk"), 1, "No space left"),
     ):
         with monkeypatch.context() as patch:

@@ -78,6 +78,8 @@ def test_the_page_says_whether_the_better_prior_draws_nearer_samples(distances: 
     rows = [PriorRow(*row) for row in zip(("none", "tables", "net"), (93, 80, 68), distances, strict=True)]
     for order in permutations(rows):
         assert said in render(replace(a_report(), priors=order))
+    nothing = tuple(PriorRow(name, bits, math.inf) for name, bits in (("none", 93), ("tables", 80)))
+    assert "So it is here" not in render(replace(a_report(), priors=nothing))
 
 
 @pytest.mark.parametrize(("side", "channels"), [(28, 1), (200, 3)])

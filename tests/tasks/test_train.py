@@ -345,6 +345,9 @@ def test_a_run_goes_on_as_it_was_planned(tmp_path: Path):
     for option, other in others.items():
         with pytest.raises(UsageError, match=f"leave --{option} out"):
             quick(out=tmp_path / "m", resume=True, **{option: other})
+    same = {"settings": (*SETTINGS, "objective.distortion=2", "objective.distortion=3")}
+    quick(out=tmp_path / "n", steps=10, listener=StopsAt(5), **same)
+    assert quick(out=tmp_path / "n", resume=True, **same).facts["steps"] > 0
     with pytest.raises(UsageError, match=r"--set objective.distortion=2 would change it"):
         quick(out=tmp_path / "m", resume=True, settings=(*SETTINGS, "objective.distortion=2"))
     with pytest.raises(UsageError, match="no such setting"):

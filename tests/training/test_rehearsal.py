@@ -46,8 +46,8 @@ def test_a_machine_that_is_slower_than_rehearsed_takes_fewer_steps_in_the_same_m
 
 @given(slower=st.floats(0.67, 1.49))
 def test_a_plan_stands_unless_the_machine_is_another(slower: float) -> None:
-    pace = slower * SLOWER * 0.1
-    assert COST.steps_again(60, Plan(10**4, PLAIN, Schedule()), 500, elapsed=600, pace=pace) == 10**4
+    plan = Plan(COST.steps_in(60, PLAIN), PLAIN, Schedule())
+    assert COST.steps_again(60, plan, 500, elapsed=600, pace=slower * SLOWER * 0.1) == plan.steps
 
 
 def test_what_was_lost_at_the_start_is_not_lost_again() -> None:
@@ -57,4 +57,22 @@ def test_what_was_lost_at_the_start_is_not_lost_again() -> None:
 
 
 def test_steps_that_are_taken_stay_taken() -> None:
-    assert COST.steps_again(1, Plan(10**4, PLAIN, Schedule()), 900, elapsed=500, pace=0.5) == 900
+    """The rates fall over the second half, the critic plays from its start on: neither may have begun."""
+    assert COST.steps_again(1, Plan(10**4, PLAIN, Schedule()), 900, elapsed=500, pace=0.5) == 1802
+    late = Objective(adversarial=True, critic_start=0.3)
+    least = COST.steps_again(1, Plan(10**4, late, Schedule()), 900, elapsed=500, pace=0.5)
+    assert not Plan(least, late, Schedule()).critic_plays(900)
+
+
+def test_a_machine_that_was_busy_for_a_while_gives_the_steps_back() -> None:
+    """1.6 times as slow for a tenth of the steps, then as rehearsed."""
+    rehearsed = SLOWER * 0.1
+    plan = Plan(COST.steps_in(30, PLAIN), PLAIN, Schedule())
+    first = plan.steps // 10
+    late = first * 1.6 * rehearsed
+    cut = plan._replace(steps=COST.steps_again(30, plan, first, elapsed=late, pace=1.6 * rehearsed))
+    assert cut.steps < 0.75 * plan.steps
+    second = 2 * cut.steps // 10
+    elapsed = late + (second - first) * rehearsed
+    again = COST.steps_again(30, cut, second, elapsed=elapsed, pace=elapsed / second)
+    assert elapsed + (again - second) * rehearsed + again * 0.04 + 90 == pytest.approx(1800, abs=2)

@@ -57,7 +57,7 @@ def augment(
         if reading.labels is not None:
             raise UsageError("--labels are those of the training images: pass --test with labelled test images.")
         held = open_images(data, **replace(reading, split="test").options("test"))
-    tell(console, images.notes)
+    tell(console, (*images.notes, *(() if held is None else held.notes)))
     with console.status("making images") as status:
         found = augment_images(
             images,

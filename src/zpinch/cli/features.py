@@ -75,13 +75,15 @@ def detect(
 
     console = common.console()
     source = opened_source(data, **reading.options("all"))
+    usual = None if normal is None else open_images(normal, split="all", **reading.decoding)
+    tell(console, () if usual is None else usual.notes)
     with progress_bar(console, "looking") as report:
         found = detect_odd(
             source,
             model,
             out,
             false_alarms=false_alarms,
-            normal=None if normal is None else open_images(normal, split="all", **reading.decoding),
+            normal=usual,
             picture=picture,
             force=common.force,
             progress=report,

@@ -43,7 +43,7 @@ def train(
         int | None, Parameter(converter=whole, help="Integers an image becomes; the default follows its size.")
     ] = None,
     minutes: Annotated[
-        float | None, Parameter(help="Train about this long; becomes a number of steps at the start.")
+        float | None, Parameter(help="Train about this long, in steps that are counted at the start.")
     ] = None,
     epochs: Annotated[float | None, Parameter(help="Train for this many passes over the images.")] = None,
     steps: Annotated[int | None, Parameter(converter=whole, help="Train for this many steps.")] = None,

@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError, Parameter, Token
 from cyclopts.validators import Number
 from rich.console import Console
 
-from zpinch.errors import ZpinchError
+from zpinch.errors import ZpinchError, is_out_of_memory
 
 EXIT_INTERRUPTED = 130
 OUT_OF_MEMORY = (
@@ -148,12 +148,6 @@ def main() -> None:
         fail(OUT_OF_MEMORY, 4)
     except OSError as error:
         fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 1)
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Of a processor's memory PyTorch says so in words alone."""
-    torch = sys.modules.get("torch")
-    return "can't allocate memory" in str(error) or (torch is not None and isinstance(error, torch.OutOfMemoryError))
 
 
 def fail(message: str, code: int) -> None:

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from zpinch.errors import CorruptModel, LimitError, ModelError, UsageError, ZpinchError
+from zpinch.errors import CorruptModel, LimitError, ModelError, UsageError, ZpinchError, is_out_of_memory
 from zpinch.images.naming import readable
 from zpinch.model.card import METRICS, card_files
 from zpinch.model.completer import CompleterConfig
@@ -182,6 +182,8 @@ def checked(stored: StoredConfig, flat: Mapping[str, Tensor], name: str) -> Mode
         found = identities(model)
     except (RuntimeError, LookupError, TypeError, ArithmeticError, ZpinchError, ValueError) as error:
         # Sizes from outside break in many ways.
+        if is_out_of_memory(error):
+            raise
         raise CorruptModel(f"{name} does not fit {CONFIG}: {error}. Restore both from one copy.") from error
     for part, identity in stored.identities.items():
         if found.get(part) != identity:

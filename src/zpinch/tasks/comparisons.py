@@ -21,7 +21,7 @@ def of_generation(found: Generation) -> Comparison:
     return Comparison(
         "Sampling",
         found.verdict,
-        f"zpinch generate: {found.images:,} samples of each. The other is scikit-learn alone: a mixture of Gaussians "
+        f"zpinch generate: {found.images:,} samples of each. The other needs no network: a mixture of Gaussians "
         f"over {found.dimensions} principal components of {found.training:,} training images, told no labels. Figures "
         "are means over fifths of the samples, in multiples of the floor: of fewer at a time than above, so larger.",
         (table((found.distance,), "{:.1f}".format),),

@@ -110,7 +110,7 @@ class Contest(NamedTuple):
     measured: str
     ours: Score
     others: tuple[Score, ...]
-    chance: float  # a difference to the best of the others that chance can make: 1.96 of its standard errors
+    chance: float  # a difference to the best of the others that chance can make, in 95 of 100 cases (Student's t)
     more_is_better: bool = False
 
     @property
@@ -215,7 +215,8 @@ class Oddness(NamedTuple):
             if all(row.is_kept for row in self.promises)
             else f"The promise of false alarms is broken ({shares}): these test images are not like those of training"
         )
-        return f"{promise}; beside {self.spoilt[0].best_other.name}, the model {outcomes(self.spoilt)}."
+        others = " and ".join(score.name for score in self.spoilt[0].others)
+        return f"{promise}; beside {others}, whichever is better, the model {outcomes(self.spoilt)}."
 
 
 class Completion(NamedTuple):

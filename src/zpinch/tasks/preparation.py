@@ -98,14 +98,14 @@ def build(
             f"{config.labels:,} classes with {config.code[0]:,} channels need larger code tables than archives have "
             "room for. Take a smaller --latent."
         )
+    config = kept = config_from(start.config, config, latent=latent) if start else config
     if chosen.has_encoder and config.labels * math.prod(config.code) ** 2 > MOST_COVARIANCES:
-        most = math.isqrt(MOST_COVARIANCES // config.labels)
+        grid = math.prod(config.code[1:])
+        most = math.isqrt(MOST_COVARIANCES // config.labels) // grid * grid
         raise UsageError(
             f"{config.labels:,} classes with codes of {math.prod(config.code):,} integers need more memory than a "
-            f"model may take, to draw new images by class. Take a --latent of {most:,} or less, or no "
-            "labels."
+            f"model may take, to draw new images by class. Take a --latent of {most} or less, or no labels."
         )
-    config = kept = config_from(start.config, config, latent=latent) if start else config
     adapted = settings_for(len(training), chosen, is_conv=config.backbone == "conv", is_new=start is None)
     config, objective, schedule = settled(config, chosen.objective, chosen.schedule, (*adapted, *settings))
     check_objective(objective, chosen)

@@ -168,7 +168,9 @@ def check_place(folder: Path | None, *, resume: bool, force: bool) -> None:
     if not there.is_dir():
         raise UsageError(f"{there} is a file; a model is stored as a folder. Choose another -o.")
     if readable(str(folder.absolute())).encode() != os.fsencode(folder.absolute()):
-        raise UsageError(f"{readable(str(folder))} has a name that weights cannot be stored under. Choose another -o.")
+        raise UsageError(
+            f"{readable(str(folder.absolute()))} has a name that weights cannot be stored under. Choose another -o."
+        )
     if not os.access(there, os.W_OK | os.X_OK):
         raise UsageError(f"{there} cannot be written to. Choose another -o.")
 
@@ -210,14 +212,13 @@ def check_same_run(
             f"the run in {folder} has --{wrong[0]} {planned[wrong[0]]}, and --resume goes on with it: leave "
             f"--{wrong[0]} out, or begin a new one without --resume."
         )
-    for setting in settings:
-        config, objective, schedule = settled(learner.live.config, plan.objective, plan.schedule, (setting,))
-        schedule = schedule.model_copy(update={"batch": min(schedule.batch, images)})  # as when it began
-        if (config, objective, schedule) != (learner.live.config, plan.objective, plan.schedule):
-            raise UsageError(
-                f"the run in {folder} goes on as it began, and --set {setting} would change it: leave it out, or begin "
-                "a new one without --resume."
-            )
+    config, objective, schedule = settled(learner.live.config, plan.objective, plan.schedule, settings)
+    schedule = schedule.model_copy(update={"batch": min(schedule.batch, images)})  # as when it began
+    if (config, objective, schedule) != (learner.live.config, plan.objective, plan.schedule):
+        raise UsageError(
+            f"the run in {folder} goes on as it began, and --set {' --set '.join(settings)} would change it: leave "
+            "that out, or begin a new one without --resume."
+        )
 
 
 def estimate(

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.stats import betabinom, rankdata
+from scipy.stats import betabinom, rankdata, t
 from sklearn.decomposition import PCA
-from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 
 from zpinch.evaluation.classifier import Learning
@@ -23,6 +23,7 @@ from zpinch.evaluation.sampling import draw
 from zpinch.images import ImageCollection
 from zpinch.images.collection import Labels, Pixels
 from zpinch.model.model import Model
+from zpinch.model.prior.sampler import fit_mixture
 from zpinch.tasks.augment import augment
 from zpinch.tasks.complete import complete
 from zpinch.tasks.embed import embed
@@ -32,7 +33,7 @@ from zpinch.tasks.proof import named_right
 
 PARTS = 5  # that samples are judged in, so that chance can be told
 MIXED, AXES, GAUSSIANS = 10_000, 32, 10  # training images, principal components and components of a mixture of those
-ROWS_AN_AXIS = 4  # that a Gaussian of a mixture needs
+AT_ONCE = 1_000  # samples of it
 NEIGHBOURS = 3
 QUERIES, GALLERY = 2_000, 5_000  # test and training images whose neighbours are sought
 LOF_NEIGHBOURS = 20
@@ -76,7 +77,7 @@ def contest(measured: str, values: Mapping[str, Doubles], *, more_is_better: boo
     apart = values[ours.name] - values[found.best_other.name]
     if len(apart) < 2:
         return found
-    return found._replace(chance=float(1.96 * apart.std(ddof=1) / len(apart) ** 0.5))
+    return found._replace(chance=float(t.ppf(0.975, len(apart) - 1) * apart.std(ddof=1) / len(apart) ** 0.5))
 
 
 # --- generate ---------------------------------------------------------------------------------------------------------
@@ -84,7 +85,7 @@ def contest(measured: str, values: Mapping[str, Doubles], *, more_is_better: boo
 
 def generation(training: ImageCollection, reference: Reference, made: Pixels | None, *, seed: int) -> Generation | None:
     """How far samples lie from the test images: the model's, and as many of a mixture of principal components."""
-    if made is None or len(made) < 2 * PARTS or len(training) < 2 * ROWS_AN_AXIS:
+    if made is None or len(made) < 2 * PARTS or len(training) < 2 * NEIGHBOURS:
         return None
     seen = some(training, MIXED).pixels
     pca, drawn = mixture_samples(seen, len(made), seed=seed)
@@ -94,14 +95,18 @@ def generation(training: ImageCollection, reference: Reference, made: Pixels | N
 
 
 def mixture_samples(pixels: Pixels, count: int, *, seed: int) -> tuple[PCA, Pixels]:
-    """What scikit-learn alone draws: images from a mixture of Gaussians that is fitted to principal components."""
-    pca = pca_of(pixels, min(AXES, len(pixels) // ROWS_AN_AXIS))
-    codes = np.asarray(pca.transform(flat(pixels)), np.float64)
-    components = max(1, min(GAUSSIANS, len(codes) // (ROWS_AN_AXIS * codes.shape[1])))
-    mixture = GaussianMixture(components, reg_covar=1e-4, random_state=seed).fit(codes)
-    drawn = np.random.default_rng(seed).permutation(mixture.sample(count)[0])  # they come component after component
-    unit = np.asarray(pca.inverse_transform(drawn)).clip(0, 1)
-    return pca, (255 * unit).round().astype(np.uint8).reshape(-1, *pixels.shape[1:])
+    """What needs no network: images from a mixture of Gaussians that is fitted to principal components."""
+    pca = pca_of(pixels, AXES)
+    codes = np.asarray(pca.transform(flat(pixels)), np.float32)[:, :, None, None]
+    mixture = fit_mixture(codes, None, labels=0, candidates=(GAUSSIANS,), seed=seed)
+    drawn = (
+        mixture.sample(torch.zeros(count, dtype=torch.int64), torch.Generator().manual_seed(seed)).flatten(1).numpy()
+    )
+    made = np.empty((count, *pixels.shape[1:]), np.uint8)
+    for start in range(0, count, AT_ONCE):
+        unit = np.asarray(pca.inverse_transform(drawn[start : start + AT_ONCE])).clip(0, 1)
+        made[start : start + AT_ONCE] = (255 * unit).round().reshape(-1, *made.shape[1:])
+    return pca, made
 
 
 def in_parts(reference: Reference, pixels: Pixels) -> Doubles:

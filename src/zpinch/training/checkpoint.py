@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zpinch.errors import CorruptModel, ModelError
+from zpinch.errors import CorruptModel, ModelError, is_out_of_memory
 from zpinch.images.writers.atomic import publish_file
 from zpinch.model.frozen import Frozen
 from zpinch.model.model import Model, ModelConfig
@@ -218,6 +218,8 @@ def load_run(
         newest.put_back(learner)
         history = tuple(Check(**row) for row in look.history)
     except (OSError, SafetensorError, ValidationError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        if is_out_of_memory(error):
+            raise
         raise CorruptModel(f"{place} is damaged: {error}. Train again without --resume.") from error
     best = _part(tensors, "best") if look.has_best else None
     return look, learner, Past(history, tuple(look.alarms), best, look.kept_step, seconds, good, means)

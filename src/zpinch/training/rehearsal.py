@@ -4,6 +4,7 @@
 machine may have been busy then; after that schedules depend on the step alone.
 """
 
+import math
 import time
 from copy import deepcopy
 from typing import NamedTuple
@@ -52,16 +53,18 @@ class Cost(NamedTuple):
         return max(20, int(left / self.step_seconds(objective)))
 
     def steps_again(self, minutes: float, plan: Plan, taken: int, elapsed: float, pace: float) -> int:
-        """How many steps `minutes` are by the clock of the run itself, and never fewer than are taken.
+        """How many steps `minutes` are by the clock of the run itself; at least so many that those taken stay right.
 
-        elapsed: seconds since it began, for the `taken` steps and all beside them. pace: seconds of a step so far. The
-        plan stands unless the machine is another than it was: then all that is to come is as much slower or quicker
-        than rehearsed as a step is. What a step is off by otherwise says nothing of the rest.
+        elapsed: seconds since it began, for the `taken` steps and all beside them. pace: seconds of a step so far. What
+        was rehearsed stands unless the machine is another than it was: then all that is to come is as much slower or
+        quicker as a step is. What a step is off by otherwise says nothing of the rest.
         """
         rehearsed = SLOWER * (self.playing_seconds if plan.critic_plays(taken - 1) else self.quiet_seconds)
         ratio = pace / rehearsed
         if 1 / ANOTHER <= ratio <= ANOTHER:
-            return plan.steps
+            if plan.steps == self.steps_in(minutes, plan.objective):
+                return plan.steps
+            ratio, pace = 1.0, rehearsed  # changed at an earlier look, and the machine is itself again
         today = self._replace(
             quiet_seconds=ratio * self.quiet_seconds,
             playing_seconds=ratio * self.playing_seconds,
@@ -69,7 +72,9 @@ class Cost(NamedTuple):
             fixed_seconds=ratio * self.fixed_seconds,
         )
         lost = elapsed - taken * pace  # looks, and what the steps took more than they would by now
-        return max(taken, today.steps_in(minutes - lost / 60, plan.objective))
+        start = plan.objective.critic_start if plan.objective.adversarial else 0.0
+        least = math.ceil((taken + 1) / min(start or 0.5, 0.5))  # the critic did not play yet, nor did rates fall
+        return max(least, today.steps_in(minutes - lost / 60, plan.objective))
 
     def minutes_of(self, steps: int, objective: Objective) -> float:
         return (steps * self.step_seconds(objective) + self.fixed_seconds) / 60

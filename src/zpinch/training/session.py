@@ -139,7 +139,7 @@ def between_looks(plan: Plan) -> int:
 
 
 def may_replan(plan: Plan, step: int) -> bool:
-    """Whether another number of steps would change nothing of those that are taken."""
+    """Whether another number of steps, not much smaller, would change nothing of those that are taken."""
     return step < REPLANNED_SHARE * plan.steps and plan.critic_plays(step) == plan.critic_plays(0)
 
 

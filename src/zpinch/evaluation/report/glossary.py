@@ -62,7 +62,7 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
     (
         "wins, loses, no different",
-        "Two methods differ where the difference on the same images is above 1.96 of its standard errors, which chance "
-        "alone would exceed in 5 of 100 cases.",
+        "Two methods differ where the difference on the same images is above what chance alone would exceed in 5 of "
+        "100 cases (Student's t).",
     ),
 )

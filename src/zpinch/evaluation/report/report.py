@@ -45,7 +45,7 @@ def render(data: ReportData) -> str:
         sample_width=shown_width(data.samples.pixels.shape[3], 56) if data.samples else 0,
         size_rows=_size_rows(data.sizes) if data.sizes else [],
         charts=[(curve.name, line_chart(curve, data.kept_step)) for curve in data.curves],
-        prior_finding=prior_finding(data.priors) if len(data.priors) > 1 else "",
+        prior_finding=prior_finding(data.priors),
         prior_chart=prior_chart(data.priors) if len(data.priors) > 1 else "",
         rate_chart=rate_chart(data.rates) if len(data.rates) > 1 else "",
         realism_chart=realism_chart(data.realisms) if data.realisms else "",
@@ -55,7 +55,9 @@ def render(data: ReportData) -> str:
 
 def prior_finding(priors: Sequence[PriorRow]) -> str:
     """Whether the priors that spend fewer bits draw nearer samples, here."""
-    ordered = sorted(priors, key=lambda row: row.bits_per_image)
+    ordered = sorted((row for row in priors if math.isfinite(row.fcd_ratio)), key=lambda row: row.bits_per_image)
+    if len(ordered) < 2:
+        return ""
     for better, worse in pairwise(ordered):
         if better.fcd_ratio > worse.fcd_ratio:
             return (
