@@ -23,6 +23,7 @@ from zpinch.training.progress import ProgressLine
 
 HERE = Path(__file__).parent
 COLUMNS, ROWS = 20, 6
+SMALL = 32  # pixels a side, up to which a picture shows them twice as large
 USUAL = 15.0
 
 
@@ -34,7 +35,8 @@ def picture(model: zpinch.Model, test: zpinch.ImageCollection, path: Path) -> No
     rows = np.arange(model.config.labels) if model.config.labels else np.zeros(ROWS, np.int64)
     samples = model.sample(np.repeat(rows, COLUMNS), seed=0)
     path.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(np.concatenate([*pairs, samples]), columns=COLUMNS, scale=2).save(path, optimize=True)
+    scale = 2 if test.shape[-1] <= SMALL else 1
+    contact_sheet(np.concatenate([*pairs, samples]), columns=COLUMNS, scale=scale).save(path, optimize=True)
 
 
 def main() -> None:
