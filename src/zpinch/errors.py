@@ -83,4 +83,6 @@ class QualityError(ZpinchError):
 
 def is_out_of_memory(error: BaseException) -> bool:
     """PyTorch says so in words, each of its allocators in its own."""
-    return any(words in str(error) for words in ("out of memory", "can't allocate memory", "not enough memory"))
+    return isinstance(error, MemoryError) or any(
+        words in str(error) for words in ("out of memory", "can't allocate memory", "not enough memory")
+    )

@@ -46,13 +46,13 @@ def augment(
     """
     from zpinch.errors import QualityError, UsageError
     from zpinch.tasks.augment import augment as augment_images
-    from zpinch.tasks.source import open_images, splits_of
+    from zpinch.tasks.source import open_images, splits_of, tested_split
 
     console = common.console()
     images = open_images(data, **reading.options("train"))
     held = None
     if test is not None:
-        held = open_images(test, split="test" if splits_of(test) else "all", **reading.decoding)
+        held = open_images(test, split=tested_split(test), **reading.decoding)
     elif prove and splits_of(data):
         if reading.labels is not None:
             raise UsageError("--labels are those of the training images: pass --test with labelled test images.")

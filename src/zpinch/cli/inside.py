@@ -61,12 +61,12 @@ def explore(
     DATA: images to look at, the test split where there is one; without it samples of the model stand in for images.
     """
     from zpinch.tasks.explore import explore as explore_model
-    from zpinch.tasks.source import open_images, splits_of
+    from zpinch.tasks.source import open_images, tested_split
 
     console = common.console()
     images = None
     if data is not None:
-        images = open_images(data, **reading.options("test" if splits_of(data) else "all"))
+        images = open_images(data, **reading.options(tested_split(data)))
         tell(console, images.notes)
     with console.status("reading the model") as status:
         found = explore_model(

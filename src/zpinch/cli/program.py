@@ -140,9 +140,7 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: `zpinch list | head`
         sys.exit(0)
-    except MemoryError:
-        fail(OUT_OF_MEMORY, 4)
-    except RuntimeError as error:
+    except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         fail(OUT_OF_MEMORY, 4)

@@ -24,7 +24,7 @@ def readable(name: str) -> str:
     >>> readable("caf\\udce9\\n.png")
     'caf%E9%0A.png'
     """
-    if name.isascii() and name.isprintable():  # nearly always
+    if can_be_shown(name):
         return name
     return "".join(_printable(char) for char in name)
 

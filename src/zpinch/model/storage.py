@@ -100,9 +100,8 @@ def save(model: Model, folder: str | Path, *, force: bool = False) -> Path:
         for part, tensors in part_tensors(model).items()
         for key, tensor in tensors.items()
     }
-    partial = (
-        folder.resolve() / ".partial"
-    )  # inside, for it may be a mounted disk; what a kill leaves, the next save replaces
+    # Inside, for the folder may be a mounted disk; one name, so that the next save replaces what a kill leaves.
+    partial = folder.resolve() / ".partial"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)

@@ -13,7 +13,7 @@ import torch
 
 from zpinch.errors import ModelError, UsageError
 from zpinch.images import ImageCollection, ImageStream, ImageWriter, contact_sheet, open_alpha, open_writer
-from zpinch.images.collection import Pixels
+from zpinch.images.collection import Labels, Pixels
 from zpinch.images.memory import require_memory
 from zpinch.images.naming import safe_name
 from zpinch.images.writers.atomic import new_file
@@ -76,13 +76,11 @@ def complete(
     shown: Pixels | None = None
     with opened(out, rows, answers, force=force) as writer:
         for batch, missing in zip(rows.batches, masks, strict=False):
-            for some in portions(batch, answers):
-                few, hole = part_of(batch, some), missing[some]
-                assert few.pixels is not None
-                made = completed(model, completer, few.pixels, hole, count=answers, steps=steps, rng=rng)
-                parts.append(collection_of(made, few, rows))
+            for names, labels, pixels, hole in pieces(batch, missing, answers):
+                made = completed(model, completer, pixels, hole, count=answers, steps=steps, rng=rng)
+                parts.append(collection_of(made, names, labels, rows))
                 if shown is None and picture is not None:
-                    shown = board(few.pixels, hole, made, is_whole=not isinstance(opacity, ImageStream))
+                    shown = board(pixels, hole, made, is_whole=not isinstance(opacity, ImageStream))
                 if writer is not None:
                     writer.write(parts[-1])
                 progress(sum(map(len, parts)) // answers, rows.images)
@@ -117,16 +115,14 @@ def opened(
     return open_writer(Path(out), shape=shape, class_names=rows.class_names, count_hint=count, force=force)
 
 
-def portions(batch: Batch, answers: int) -> Iterator[slice]:
-    """A batch in pieces of about as many answers as it has images, though a picture's worth of images at least."""
-    count = max(SHOWN, BATCH // answers)
-    return (slice(start, start + count) for start in range(0, len(batch.names), count))
-
-
-def part_of(batch: Batch, some: slice) -> Batch:
+def pieces(batch: Batch, missing: Bools, answers: int) -> Iterator[tuple[list[str], Labels | None, Pixels, Bools]]:
+    """Names, labels, pixels and masks of so few images that their answers make a batch, but a picture's worth."""
     assert batch.pixels is not None
-    labels = None if batch.labels is None else batch.labels[some]
-    return Batch(batch.names[some], labels, batch.pixels[some], None)
+    count = max(SHOWN, BATCH // answers)
+    for start in range(0, len(batch.names), count):
+        some = slice(start, start + count)
+        labels = None if batch.labels is None else batch.labels[some]
+        yield batch.names[some], labels, batch.pixels[some], missing[some]
 
 
 def completed(
@@ -144,14 +140,13 @@ def completed(
     return np.where(missing[:, None, None], found, pixels[:, None])
 
 
-def collection_of(made: Pixels, batch: Batch, rows: Rows) -> ImageCollection:
+def collection_of(made: Pixels, names: list[str], labels: Labels | None, rows: Rows) -> ImageCollection:
     """Answers as images of their own, the k-th to a.png called a-k.png where there are several."""
     count = made.shape[1]
-    names = batch.names
     if count > 1:
         paths = [PurePosixPath(safe_name(name)) for name in names]
         names = [str(path.with_name(f"{path.stem}-{k}{path.suffix}")) for path in paths for k in range(1, count + 1)]
-    labels = None if batch.labels is None else np.repeat(batch.labels, count)
+    labels = None if labels is None else np.repeat(labels, count)
     pixels, source = made.reshape(-1, *made.shape[2:]), f"completions by {rows.model.name}"
     return ImageCollection(pixels, labels, rows.class_names, tuple(names), source, rows.notes)
 

@@ -143,11 +143,7 @@ class Generation(NamedTuple):
         figures = (
             f"its samples lie {ours:.1f} times the floor from the test images, those of {other.name} {other.value:.1f}"
         )
-        return {
-            "wins": f"The model wins: {figures}.",
-            "loses": f"The model loses: {figures}.",
-            "ties": f"Nobody wins: {figures}, which {self.images:,} samples cannot tell from chance.",
-        }[self.distance.outcome]
+        return won(self.distance, figures, f"{self.images:,} samples")
 
 
 class Features(NamedTuple):
@@ -170,11 +166,7 @@ class Features(NamedTuple):
             f"{percent(ours, 2)} of classes are wrong by the model's features, "
             f"{percent(other.value, 2)} by {other.name}"
         )
-        return {
-            "wins": f"The model wins: {figures}.",
-            "loses": f"The model loses: {figures}.",
-            "ties": f"Nobody wins: {figures}, which {self.images:,} images cannot tell from chance.",
-        }[self.error.outcome]
+        return won(self.error, figures, f"{self.images:,} images")
 
 
 class Promise(NamedTuple):
@@ -265,6 +257,15 @@ class Augmentation(NamedTuple):
             "loses": f"Made images mislead: {figures}.",
             "ties": f"Made images make no difference: {figures}, which {self.images:,} images cannot tell from chance.",
         }[self.right.outcome]
+
+
+def won(contest: Contest, figures: str, measured_on: str) -> str:
+    """Who wins, by which figures, as a sentence."""
+    return {
+        "wins": f"The model wins: {figures}.",
+        "loses": f"The model loses: {figures}.",
+        "ties": f"Nobody wins: {figures}, which {measured_on} cannot tell from chance.",
+    }[contest.outcome]
 
 
 def percent(share: float, digits: int = 0) -> str:

@@ -18,7 +18,7 @@ from zpinch.evaluation.classifier import STEPS, Examples, Learning, learn
 from zpinch.evaluation.confidence import CONFIDENCE, of_runs
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
-from zpinch.tasks.source import open_images, splits_of
+from zpinch.tasks.source import open_images, splits_of, tested_split
 
 Verdict = Literal["gain", "none", "harm"]
 
@@ -104,7 +104,7 @@ def test_images(
                 "classes that the model was not trained on."
             )
         test = open_images(data, split="test")
-    held = test if isinstance(test, ImageCollection) else open_images(test, split="test" if splits_of(test) else "all")
+    held = test if isinstance(test, ImageCollection) else open_images(test, split=tested_split(test))
     if len(held) < FEWEST or held.labels is None:
         lacks = "labels" if held.labels is None else f"{FEWEST} images"
         raise ImageError(f"{held.source} has no {lacks} to prove anything on.")

@@ -78,6 +78,11 @@ def splits_of(source: Source) -> tuple[str, ...]:
     return () if is_archive(source) else images.splits_of(source)
 
 
+def tested_split(source: Source) -> str:
+    """What of a source is tested on: "test", or "all" where it has no splits."""
+    return "test" if splits_of(source) else "all"
+
+
 def is_archive(source: Source) -> bool:
     return not isinstance(source, np.ndarray) and Path(source).suffix.lower() == ".zpn"
 
