@@ -156,22 +156,25 @@ def learn() -> str:
     files = [f"learn-{name}-{minutes}" for name in SETS for minutes in (1, 2, 5, 30)]
     for file in (file for file in files if result(file)):
         found = result(file)
-        for row in sorted(by_method(file), key=lambda row: row["fcd"]):
-            title = f"{SETS[at(found, 'data')]}, {at(found, 'minutes'):g} minutes"
+        for row in sorted(by_method(file), key=lambda row: (row["machine"], row["fcd"])):
+            title = f"{SETS[at(found, 'data')]}, {at(found, 'minutes'):g} minutes, {row['machine']}"
             rows.append([title, row["method"], shown(row["seeds"], "d"), *figures(row, columns)])
     heads = ["", "", "seeds", *titles(columns)]
     return table(heads, rows or [[NONE] * len(heads)]) + foot(file for file in files if result(file) or "-5" in file)
 
 
 def soonest() -> str:
-    """How soon zpinch's samples are as near as the best peer's in the end: of whole runs of fewer and fewer minutes."""
+    """How soon our samples are as near as the best peer's in the end, each beside what the same machine made of ours.
+
+    Of whole runs of fewer and fewer minutes.
+    """
     rows: list[Sequence[str]] = []
     for name, title in SETS.items():
         found = {minutes: by_method(f"learn-{name}-{minutes}") for minutes in (1, 2, 5, 30)}
         peers = [row for row in found[5] if not row["method"].startswith("zpinch")]
         best = min(peers, key=lambda row: row["fcd"], default=None)
         runs = [row for rows in found.values() for row in rows if row["method"] == "zpinch fusion"]
-        ours = [row for row in runs if best and row["fcd"] <= best["fcd"]]
+        ours = [row for row in runs if best and row["machine"] == best["machine"] and row["fcd"] <= best["fcd"]]
         if best and ours:
             first = min(ours, key=lambda row: row["seconds"])
             told = [f"{best['method']}, {best['fcd']:.1f}", f"{best['seconds']:.0f}"]
@@ -182,11 +185,16 @@ def soonest() -> str:
 
 
 def by_method(file: str) -> list[dict[str, Any]]:
-    """A row a method of bench/learn.py, means over its seeds."""
-    of_method: dict[str, list[dict[str, Any]]] = {}
+    """A row a machine and method of bench/learn.py, means over its seeds."""
+    of_method: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in at(result(file), "rows") or []:
-        of_method.setdefault(row["method"], []).append(row)
-    return [over_seeds(runs) for runs in of_method.values()]
+        of_method.setdefault((processor(row["machine"]), row["method"]), []).append(row)
+    return [over_seeds(runs) | {"machine": where} for (where, _), runs in of_method.items()]
+
+
+def processor(machine: Mapping[str, Any]) -> str:
+    """Its maker and vector units: how quick it is, in few words."""
+    return f"{machine['processor'].split('(')[0].removesuffix(' EPYC')}, {machine['vectors']}"
 
 
 def over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

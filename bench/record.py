@@ -14,25 +14,33 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def record(name: str, command: str, **figures: Any) -> Path:
+    """Figures whose rows are of several machines say so in their own `machine`, and tell each row's there."""
     import torch
 
     path = RESULTS / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
     row = {
         "command": command,
+        "machine": machine(),
         **figures,
-        "machine": {
-            "processor": processor(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "vectors": vectors(torch.backends.cpu.get_cpu_capability()),
-            **({"device": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
-        },
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "versions": {"zpinch": version("zpinch"), "torch": str(torch.__version__), "python": platform.python_version()},
     }
     path.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def machine() -> dict[str, Any]:
+    """What timings depend on here."""
+    import torch
+
+    return {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "vectors": vectors(torch.backends.cpu.get_cpu_capability()),
+        **({"device": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
+    }
 
 
 def typed(*sources: str) -> str:
