@@ -9,8 +9,8 @@ All methods get the unlabelled training images, less a few that are held out to 
 Each trains in a process of its own with all cores, one after another, so the machine must be idle. What counts is the
 clock on the wall while it trains; tuning a peer's batch and rate, and measuring, do not. Peers whose codes are taught
 to be N(0, I) are sampled from that and from a mixture, and keep what is nearer to held-out images. A row is kept as
-soon as it is there, and a later call goes on from what is missing (`--again` replaces what is there), on another machine
-too: ours is measured once more there, for methods to be compared on one machine.
+soon as it is there, and a later call goes on from what is missing (`--again` replaces what is there), elsewhere too:
+ours is measured once more there, for methods to be compared on one machine.
 Results: bench/results/learn-NAME-MINUTES.json; sheets of reconstructions and samples: runs/learn/.
 """
 

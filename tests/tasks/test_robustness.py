@@ -1,5 +1,6 @@
 """What a stranger breaks: full disks, places not to be written, objectives that run away, Ctrl-C at a bad moment."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -198,11 +199,21 @@ def test_very_few_images_train(count: int, recipe: str):
         assert model.sample(np.array([0, 0]), seed=0).shape == (2, *images.shape)
 
 
-def test_a_folder_with_spaces_is_a_folder(tmp_path: Path):
-    model = tmp_path / "my digits, second try"
+@pytest.mark.parametrize("name", ["my digits, second try", "字 ä", "tab\tand\u202eturned"])
+def test_a_folder_of_any_name_is_a_folder(tmp_path: Path, name: str):
+    if os.name == "nt" and "\t" in name:
+        pytest.skip("no name on Windows")
+    model = tmp_path / name
     quick(out=model, recipe="fusion", steps=2)
     made = compress(IMAGES, model, tmp_path / "an archive.zpn")
     assert decompress(made.path, tmp_path / "the images", model=model).images == 40
+
+
+def test_a_folder_that_weights_cannot_be_stored_under_is_refused_before_training(tmp_path: Path):
+    watch = Hears()
+    with pytest.raises(UsageError, match="caf%E9 is not UTF-8"):
+        quick(out=tmp_path / "caf\udce9", listener=watch)
+    assert not watch.steps
 
 
 def test_colours_are_refused_by_a_grey_model_in_words(tmp_path: Path):

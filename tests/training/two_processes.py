@@ -26,17 +26,19 @@ def main(out: Path) -> None:
         plan = plan._replace(schedule=plan.schedule.model_copy(update={"shift": 0.2}))
         start = learner_of(recipe, backbone, plan, images)
         learner = Learner(start.live, plan, processes)
+        begun = [weight.detach().clone() for weight in learner.live.parameters()]
         for progress in training_steps(learner, images, plan):
             where = f"{recipe} {backbone} step {progress.step}"
             for name, weight in learner.live.named_parameters():
+                found[f"{where} weight {name}"] = weight.detach().contiguous().clone()
                 if weight.grad is not None:
                     found[f"{where} gradient of {name}"] = weight.grad.contiguous().clone()
             if progress.step == STEPS:
                 break
-        found |= {
-            f"{recipe} {backbone} weight {name}": weight.detach().contiguous().clone()
-            for name, weight in learner.live.named_parameters()
-        }
+            # Adam without momentum takes the sign of what is nearly 0: weights soon differ. Each batch meets the same.
+            with torch.no_grad():
+                for weight, first in zip(learner.live.parameters(), begun, strict=True):
+                    weight.copy_(first)
     save_file(found, out / f"{processes.count}-{processes.index}.safetensors")
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from zpinch.codec.canonical import from_json, to_json
 from zpinch.codec.layout import BLOCKS, CRC, END, END_MAGIC, FOOTER, FOOTER_SYNC, INDEX_ENTRY, JSON_BYTES
 from zpinch.codec.source import ByteSource
+from zpinch.codec.text import can_be_shown
 from zpinch.errors import LimitError, UsageError
 
 Statistic = float | int | str
@@ -92,7 +93,7 @@ def check_statistics(statistics: Mapping[str, object]) -> Mapping[str, Statistic
     for name, value in statistics.items():
         if not isinstance(value, int | float | str) or (isinstance(value, float) and not math.isfinite(value)):
             raise UsageError(f"the statistic {name!r} must be a finite number or a text, not {value!r}")
-        if not name.isprintable() or (isinstance(value, str) and not value.isprintable()):
-            raise UsageError(f"the statistic {name!r} is not printable text")
+        if not can_be_shown(name) or (isinstance(value, str) and not can_be_shown(value)):
+            raise UsageError(f"the statistic {name!r} has characters that steer a terminal")
         checked[name] = value
     return checked

@@ -167,10 +167,11 @@ def check_place(folder: Path | None, *, resume: bool, force: bool) -> None:
     there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     if not there.is_dir():
         raise UsageError(f"{there} is a file; a model is stored as a folder. Choose another -o.")
-    if readable(str(folder.absolute())).encode() != os.fsencode(folder.absolute()):
-        raise UsageError(
-            f"{readable(str(folder.absolute()))} has a name that weights cannot be stored under. Choose another -o."
-        )
+    try:
+        str(folder.absolute()).encode()
+    except UnicodeEncodeError as error:
+        name = readable(str(folder.absolute()))
+        raise UsageError(f"{name} is not UTF-8: weights cannot be stored under it. Choose another -o.") from error
     if not os.access(there, os.W_OK | os.X_OK):
         raise UsageError(f"{there} cannot be written to. Choose another -o.")
 
