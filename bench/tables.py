@@ -262,10 +262,8 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Fill the tables of README.md and docs/ from bench/results/.")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a table is out of date")
-    asked = parser.parse_args()
+def fill(*, is_check: bool = False) -> list[str]:
+    """Write the tables of all pages. Returns the pages that were out of date; a check leaves them so."""
     stale: list[str] = []
     for page in PAGES:
         text = page.read_text("utf-8")
@@ -274,8 +272,16 @@ def main() -> None:
         filled = REGION.sub(lambda region: region[1] + TABLES[region[2]]() + region[3], text)
         if filled != text:
             stale.append(str(page.relative_to(ROOT)))
-            if not asked.check:
+            if not is_check:
                 page.write_text(filled, "utf-8")
+    return stale
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Fill the tables of README.md and docs/ from bench/results/.")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a table is out of date")
+    asked = parser.parse_args()
+    stale = fill(is_check=asked.check)
     for name, command in HOW.items():
         if not (RESULTS / f"{name}.json").is_file():
             print(f"missing: bench/results/{name}.json   ({command})")

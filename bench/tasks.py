@@ -6,13 +6,14 @@
     python bench/tasks.py embed --data PATH/TO/MNIST --minutes 15
     python bench/tasks.py detect --data PATH/TO/MNIST --minutes 15
 
-`all` is one after the other, hours of it. Models that are there already (`--model`, or runs/tasks-... of an earlier
+`all` is one after the other, hours of it. The tables of docs/ follow. Models that are there already (`--model`, or runs/tasks-... of an earlier
 call) are not trained again.
 """
 
 import sys
 from collections.abc import Callable
 
+import tables
 import tasks_augment
 import tasks_complete
 import tasks_detect
@@ -32,6 +33,7 @@ def main() -> None:
         sys.exit(f"python bench/tasks.py {{all, {', '.join(VERBS)}}} [options]; --help after a verb shows its own")
     for each in VERBS if verb == "all" else [verb]:
         VERBS[each](sys.argv[2:])
+    tables.fill()
 
 
 if __name__ == "__main__":

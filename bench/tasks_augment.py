@@ -91,7 +91,7 @@ def main(arguments: list[str]) -> None:
                 model = zpinch.load(asked.model) if asked.model else trained(f"tasks-{name}-augment", train, **how)
             model.facts["data"] = name  # its set by name, not by where it lies on this machine
             rows.append(
-                {"protocol": protocol, "case": case, "model": provenance(model)}
+                {"protocol": protocol, "case": case, "weights": provenance(model)}
                 | row(real, test, model, kinds=asked.kinds, repeats=asked.repeats, seed=asked.seed)
             )
             record("tasks-augment", typed(asked.data), data=name, **settings, rows=rows)

@@ -102,6 +102,17 @@ def test_copies_of_an_image_are_not_images():
     assert fit_mixture(latent, None, labels=0, candidates=(1, 2, 4), copies=20).config.components == 1
 
 
+def test_copies_are_held_out_with_their_image():
+    """Else every component that sits on an image finds its copies among what it is judged by."""
+    rng = np.random.default_rng(0)
+    once = gaussian(12 * D)
+    moved = [once + rng.normal(scale=0.01, size=once.shape).astype(np.float32) for _ in range(9)]
+    many = np.concatenate([once, *moved])
+    assert fit_mixture(once, None, labels=0, candidates=(1, 2, 4)).config.components == 1
+    assert fit_mixture(many, None, labels=0, candidates=(1, 2, 4)).config.components > 1
+    assert fit_mixture(many, None, labels=0, candidates=(1, 2, 4), copies=10).config.components == 1
+
+
 def test_a_grid_is_sampled_as_one_vector():
     rng = np.random.default_rng(0)
     latent = np.repeat(rng.normal(size=(800, 1, 1, 1)), 6, axis=2).astype(np.float32)[:, :, :, :]

@@ -14,6 +14,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from model_cases import blobs, finished_model, new_model, same_weights, small_config
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from zpinch.errors import CorruptModel, LimitError, ModelError, UsageError, ZpinchError
@@ -108,6 +109,13 @@ def nudge(model: Model, part: str) -> None:
         return
     tensor = next(iter(getattr(model, "prior" if part == "density" else part).state_dict().values()))
     tensor.view(-1)[0] += 1e-3
+
+
+def test_a_sheet_of_very_many_classes_shows_the_first_of_them(tmp_path: Path):
+    """1,024 classes can be trained on; eight samples of each are more than a sheet holds."""
+    new_model(small_config(classes=1_024, recipe="gan")).save(tmp_path / "m")
+    with Image.open(tmp_path / "m" / "samples.png") as sheet:
+        assert sheet.size == (100 * 17 - 1, 8 * 17 - 1)
 
 
 @pytest.mark.parametrize("part", ["encoder", "generator", "critic", "density", "sampler", "prior"])

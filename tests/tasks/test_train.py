@@ -401,9 +401,40 @@ def test_the_model_kept_is_one_that_meets_the_conditions(monkeypatch: pytest.Mon
     rows = iter([{"mse": 0.1, "bits": 200.0}, {"mse": 0.2, "bits": 90.0}])
     monkeypatch.setattr(
         "zpinch.training.session.measure",
-        lambda model, yardstick, *, step, seconds, terms, seed: Check(step, seconds, terms, **next(rows)),
+        lambda model, yardstick, *, step, seconds, terms, seed, has_rate: Check(step, seconds, terms, **next(rows)),
     )
-    assert quick(until="bits<100", steps=10).facts["held-out bits"] < 100
+    assert quick(until="bits<100", steps=10).facts["held-out mse"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("recipe", "measure", "known"),
+    [
+        ("autoencoder", "bits", "mse, rfcd"),
+        ("autoencoder", "fcd", "mse, rfcd"),
+        ("gan", "mse", "fcd, precision, recall, nearest"),
+        ("vae", "bits", "mse, rfcd, fcd, precision, recall, nearest"),
+    ],
+)
+def test_a_condition_that_no_look_measures_is_refused_before_training(recipe: str, measure: str, known: str):
+    watch = Watches()
+    with pytest.raises(UsageError, match=f"never measures {measure}; it measures {known}\\."):
+        quick(recipe=recipe, until=f"{measure}<1", listener=watch)
+    assert not watch.phases
+    with pytest.raises(UsageError, match=r"on 12 images .* it measures mse, bits\."):
+        quick(blobs(12), recipe="fusion", until="rfcd<1", listener=watch)
+
+
+@pytest.mark.parametrize("recipe", ["fusion", "autoencoder"])
+def test_the_facts_say_what_a_held_out_image_takes_in_an_archive(recipe: str, tmp_path: Path):
+    """Whether or not the density learned with the rest: compress warns of images that take twice as much."""
+    model = quick(recipe=recipe, steps=30)
+    _, held_out = split_held_out(IMAGES)
+    codes = model.encode(held_out.pixels)
+    assert model.facts["held-out bits"] == pytest.approx(
+        model.require_codes("compress").bits(codes, held_out.labels).mean()
+    )
+    assert zpinch.compress(held_out, model, tmp_path / "a.zpn").warnings == ()
+    assert all((row["bits"] is None) == (recipe == "autoencoder") for row in model.history)
 
 
 def test_the_facts_say_what_a_held_out_byte_takes_lossless(tmp_path: Path):

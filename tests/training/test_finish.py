@@ -43,6 +43,14 @@ def chosen(recipe: str, distances: dict[str, float], monkeypatch: pytest.MonkeyP
     return model, asked
 
 
+def test_large_codes_are_fewer(monkeypatch: pytest.MonkeyPatch):
+    """Priors are fitted to at most so many integers: codes of a million large images take more memory than there is."""
+    model = finished("fusion")
+    assert finish.coded_images(model) == finish.CODED_IMAGES
+    monkeypatch.setattr(finish, "CODED_INTEGERS", 100 * 4)
+    assert finish.coded_images(model) == 100
+
+
 @pytest.mark.parametrize("nearest", ["gaussian", "prior", "mixture"])
 def test_a_variational_model_keeps_what_draws_nearest(nearest: str, monkeypatch: pytest.MonkeyPatch):
     model, asked = chosen("vae", {"gaussian": 3.0, "prior": 3.0, "mixture": 3.0} | {nearest: 2.0}, monkeypatch)

@@ -3,11 +3,13 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from model_cases import blobs, new_model, small_config
 
 from zpinch.training.learner import Plan
 from zpinch.training.recipes import Objective, Schedule
-from zpinch.training.rehearsal import SLOWER, Cost, usual
+from zpinch.training.rehearsal import SLOWER, Cost, rehearse, usual
 
+IMAGES = blobs(64)
 PLAIN = Objective(adversarial=False)
 COST = Cost(0.1, 0.2, 0.04, "float32", 100.0, fixed_seconds=90.0)
 
@@ -15,6 +17,14 @@ COST = Cost(0.1, 0.2, 0.04, "float32", 100.0, fixed_seconds=90.0)
 @given(steps=st.integers(2_000, 10**6))
 def test_minutes_of_steps_are_that_many_steps(steps: int) -> None:
     assert COST.steps_in(COST.minutes_of(steps, PLAIN), PLAIN) == pytest.approx(steps, abs=1)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_stopwatch_is_asked_only_where_the_precision_is_not_given(precision: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("zpinch.training.rehearsal.faster_precision", lambda model: "by a stopwatch")
+    model = new_model(small_config())
+    schedule = Schedule(precision=precision, prior_share=0, exact_share=0, completer_share=0)
+    assert rehearse(model, IMAGES, PLAIN, schedule).precision == precision
 
 
 def test_time_is_what_steps_take_and_what_any_run_takes() -> None:

@@ -69,7 +69,7 @@ def compress(
         Parameter(
             negative="",
             help="Put what decoding needs of the model into the archive, so that it needs no folder: megabytes for "
-            "codes, some 50 kB for --lossless and --max-error.",
+            "codes, some 60 kB for --lossless and --max-error.",
         ),
     ] = False,
     no_check: Annotated[

@@ -6,6 +6,7 @@ whenever it is drawn, as a person would augment by hand.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -88,25 +89,35 @@ def learn(
     rng, noise = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     share = how.made if made is not None and len(made.labels) else 0.0
     sources = (real,) if made is None or not share else (real, made)
-    pixels = torch.from_numpy(np.concatenate([source.pixels for source in sources]))
     labels = np.concatenate([source.labels for source in sources])
     is_made = np.arange(len(labels)) >= len(real.labels)
     pools = [[np.flatnonzero((labels == c) & (is_made == kind)) for c in range(classes)] for kind in (False, True)]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        channels, height, width = pixels.shape[1:]
+        channels, height, width = real.pixels.shape[1:]
         net = reference_net(ExtractorConfig((channels, height, width), classes, seed))
     optimiser = torch.optim.Adam(net.parameters(), weight_decay=1e-4)
     for step in range(steps):
         done = (step + 0.5) / steps
         optimiser.param_groups[0]["lr"] = how.rate * min(done / 0.2, (1 - done) / 0.8)
         which = drawn(pools, rng, share)
-        x = pixels[torch.from_numpy(which)].float()
+        x = torch.from_numpy(taken(sources, which)).float()
         optimiser.zero_grad()
         x = moved(x, noise, flips=how.flips) if how.moves else x
         F.cross_entropy(net(scaled(x)), torch.from_numpy(labels[which])).backward()
         optimiser.step()
     return Classifier(net)
+
+
+def taken(sources: Sequence[Examples], which: NDArray[np.intp]) -> NDArray[np.uint8]:
+    """Images of several sources, numbered through; a source may be larger than memory."""
+    found = np.empty((len(which), *sources[0].pixels.shape[1:]), np.uint8)
+    first = 0
+    for source in sources:
+        is_own = (which >= first) & (which < first + len(source.pixels))
+        found[is_own] = source.pixels[which[is_own] - first]
+        first += len(source.pixels)
+    return found
 
 
 def scaled(x: Tensor) -> Tensor:

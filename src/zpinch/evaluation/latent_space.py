@@ -55,7 +55,9 @@ def nearest(points: NDArray[np.number], queries: NDArray[np.integer], count: int
 def flat_map(points: Floats, *, seed: int) -> NDArray[np.float64]:
     """Points (n, d) in the plane, (n, 2) in [0, 1]: by t-SNE (van der Maaten & Hinton 2008)."""
     perplexity = min(30.0, (len(points) - 1) / 3)
-    placed = TSNE(init="pca", perplexity=perplexity, random_state=seed).fit_transform(points).astype(np.float64)
+    has_plane = points.shape[1] > 1 and points.std(0).any()  # principal components to begin with
+    space = TSNE(init="pca" if has_plane else "random", perplexity=perplexity, random_state=seed)
+    placed = space.fit_transform(points).astype(np.float64)
     low, high = placed.min(0), placed.max(0)
     return (placed - low) / np.where(high > low, high - low, 1)
 

@@ -10,6 +10,7 @@ from zpinch.images import contact_sheet
 from zpinch.model.model import Model, described
 
 CARD, METRICS, SAMPLES = "README.md", "metrics.jsonl", "samples.png"
+ROWS, MOST_COLUMNS = 8, 100  # of the sheet: the first so many classes
 
 
 def card_files(model: Model, identities: Mapping[str, str]) -> dict[str, bytes]:
@@ -18,9 +19,8 @@ def card_files(model: Model, identities: Mapping[str, str]) -> dict[str, bytes]:
         METRICS: "".join(json.dumps(row) + "\n" for row in model.history).encode(),
     }
     if model.can_sample:
-        classes = model.config.labels
-        columns = classes or 10
-        label = np.arange(8 * columns) % classes if classes else np.zeros(8 * columns, np.int64)
+        columns = min(model.config.labels or 10, MOST_COLUMNS)
+        label = np.tile(np.arange(columns) if model.config.labels else np.zeros(columns, np.int64), ROWS)
         buffer = io.BytesIO()
         contact_sheet(model.sample(label, seed=0), columns=columns, scale=2).save(buffer, format="PNG")
         files[SAMPLES] = buffer.getvalue()

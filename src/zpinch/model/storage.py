@@ -112,7 +112,7 @@ def save(model: Model, folder: str | Path, *, force: bool = False) -> Path:
         (partial / CONFIG).write_text(stored.model_dump_json(indent=1) + "\n", encoding="utf-8")
         names = [WEIGHTS, *for_people, CONFIG]
         for name in names:
-            with (partial / name).open("rb") as file:
+            with (partial / name).open("rb+") as file:
                 os.fsync(file.fileno())
         if (folder / PREVIOUS).exists() and fits(folder):  # of a save that was cut off at its very end
             (folder / PREVIOUS).unlink()

@@ -5,6 +5,7 @@ The new ones are samples, or mixes of two real images (mixing.py); what is off-c
 turned, is measured on request (proof.py): often it is not.
 """
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from zpinch.errors import ImageError, UsageError
 from zpinch.images import ImageCollection, contact_sheet, save_images
 from zpinch.images.collection import Labels
+from zpinch.images.memory import require_memory
 from zpinch.images.writers.atomic import new_file
 from zpinch.images.writers.sheet import check_picture
 from zpinch.images.writers.writer import check_output
@@ -265,6 +267,7 @@ def put_together(
     order = np.argsort(made.labels, kind="stable")
     made, kinds = made[order], np.array(origin)[order]
     names = real.names or tuple(f"{i:06d}" for i in range(len(real)))
+    require_memory((len(real) + len(made.pixels)) * math.prod(real.shape), "what is real and what was made")
     images = ImageCollection(
         np.concatenate([real.pixels, made.pixels]),
         np.concatenate([real.labels, made.labels]),

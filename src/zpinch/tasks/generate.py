@@ -1,11 +1,13 @@
 """New images: prior -> codes -> generator."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 
 from zpinch.errors import UsageError
 from zpinch.images import ImageCollection, save_images
+from zpinch.images.memory import require_memory
 from zpinch.images.writers.sheet import check_sheet
 from zpinch.images.writers.writer import check_output
 from zpinch.model.model import Model
@@ -58,6 +60,7 @@ def generate(
         labels = np.full(count, classes.index(label))
     else:
         labels = np.arange(count) % len(classes)
+    require_memory(count * math.prod(model.config.image), f"{count:,} images")
     pixels = np.empty((count, *model.config.image), np.uint8)
     for start in range(0, count, CHUNK):
         chunk = slice(start, min(start + CHUNK, count))

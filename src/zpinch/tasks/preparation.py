@@ -20,9 +20,11 @@ from zpinch.model.frozen import Frozen
 from zpinch.model.model import Model, ModelConfig, needed
 from zpinch.tasks.start import check_unchanged, config_from, take_weights
 from zpinch.training.learner import Plan
+from zpinch.training.measure import held_out_of
 from zpinch.training.processes import ALONE, Processes
 from zpinch.training.recipes import RECIPES, Objective, Recipe, Schedule, settings_for
 from zpinch.training.rehearsal import Cost, rehearse
+from zpinch.training.stopping import Condition
 
 DEFAULT_RECIPE = "fusion"
 DEFAULT_EPOCHS = 20
@@ -196,6 +198,25 @@ def check_budget(budget: Budget) -> None:
         raise UsageError("--minutes, --epochs and --steps each say how long to train: give one of them.")
     if any(value is not None and not 0 < value < math.inf for value in budget):
         raise UsageError("--minutes, --epochs and --steps must be above 0, and finite.")
+
+
+def check_until(until: Sequence[Condition], model: Model, objective: Objective, *, images: int) -> None:
+    """Refuse conditions that no look at a run on so many images can measure. Raises UsageError."""
+    is_set = held_out_of(images) > 0
+    rebuilds, draws = model.encoder is not None, model.sampler is not None or objective.adversarial > 0
+    measured = {
+        "mse": rebuilds,
+        "bits": objective.rate > 0,
+        "rfcd": rebuilds and is_set,
+        **dict.fromkeys(("fcd", "precision", "recall", "nearest"), draws and is_set),
+    }
+    for condition in until:
+        if not measured[condition.measure]:
+            known = ", ".join(name for name, is_known in measured.items() if is_known)
+            raise UsageError(
+                f"--until {condition}: a run of the recipe '{model.config.recipe}' on {images:,} images never measures "
+                f"{condition.measure}; it measures {known or 'nothing'}."
+            )
 
 
 def make_plan(

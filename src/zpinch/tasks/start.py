@@ -88,7 +88,7 @@ def origin_of(start: Model, digits: int = 64) -> str:
 
 def said_of(start: Model, images: ImageCollection) -> tuple[str, ...]:
     """What a person should know before a run from a model, in a line or two."""
-    said = [f"from {origin_of(start, 8)}: its weights, the rest fitted anew; worth it where its images are like these"]
+    said = [f"from {origin_of(start, 8)}: its weights, the rest fitted anew; meant for images like its own"]
     if new := [name for name in images.class_names if name not in start.config.class_names]:
         said.append(
             f"classes that it did not know begin as any class: {', '.join(new[:10])}{', ...' * (len(new) > 10)}"

@@ -19,7 +19,16 @@ from zpinch.model.design import Backbone
 from zpinch.model.model import Model, ModelConfig
 from zpinch.model.storage import CONFIG, load
 from zpinch.tasks.cost import TRAINING_EXACT_BITS
-from zpinch.tasks.preparation import Budget, build, check_budget, learnable, make_plan, pick_device, settled
+from zpinch.tasks.preparation import (
+    Budget,
+    build,
+    check_budget,
+    check_until,
+    learnable,
+    make_plan,
+    pick_device,
+    settled,
+)
 from zpinch.tasks.prospects import prospects
 from zpinch.tasks.start import origin_of
 from zpinch.training.checkpoint import LOOK, NO_PAST, RUN, Past, drop_run, load_run
@@ -120,11 +129,13 @@ def train(
         learner, plan, past = taken_up(folder, training, processes.device or pick_device(device), processes)
         given = {"recipe": recipe, "backbone": backbone, "latent": latent, "steps": steps, "seed": seed or None}
         check_same_run(folder, learner, plan, given, settings, images=len(training))
+        check_until(conditions, learner.live, plan.objective, images=len(images))
         yardstick = measured(training, held_out, processes, listener)
     else:
         model, objective, schedule = build(
             training, recipe, backbone, latent, settings, seed=seed, device=device, start=begun
         )
+        check_until(conditions, model, objective, images=len(images))
         processes.check_batch(schedule.batch)
         yardstick = measured(training, held_out, processes, listener)
         listener.entered("rehearsing")
@@ -269,11 +280,8 @@ def facts_of(
     outcome: Outcome, images: ImageCollection, training: ImageCollection, plan: Plan, command: str
 ) -> dict[str, Any]:
     kept = next((check for check in reversed(outcome.history) if check.step == outcome.kept_step), None)
-    measured = (
-        {}
-        if kept is None
-        else {called(name, kept): value for name in MEASURES if (value := getattr(kept, name)) is not None}
-    )
+    values = {} if kept is None else {name: getattr(kept, name) for name in MEASURES} | {"bits": outcome.code_bits}
+    measured = {called(name, kept): value for name, value in values.items() if kept and value is not None}
     return {
         "command": command,
         "data": images.source,

@@ -3,6 +3,7 @@
 Priors for each quality, the exact layer, the completer, the sampler, and what is normal.
 """
 
+import math
 from itertools import product
 
 import numpy as np
@@ -27,6 +28,7 @@ from zpinch.training.processes import Noise
 from zpinch.training.recipes import FEW, Schedule
 
 CODED_IMAGES = 1_000_000  # that the priors are fitted to, at most
+CODED_INTEGERS = 1 << 25  # of all of them: some forty bytes each while the priors are fitted
 AT_ONCE = 1 << 16  # images copied out of the training set
 MOVED_COPIES = 8  # of each training image, that the priors are fitted to as well
 PRIOR_EPOCHS = 40  # at most: by then it has stopped learning
@@ -44,7 +46,7 @@ def finish(
     if model.encoder is None or model.prior is None:
         return
     listener.entered("encoding the training images")
-    coded = draw(len(training), CODED_IMAGES)
+    coded = draw(len(training), coded_images(model))
     copies = 1 + (MOVED_COPIES if plan.schedule.shift and len(coded) < FEW else 0)
     latents = torch.from_numpy(encoded(model, training.pixels, coded, plan, copies))
     labels = np.tile(training.labels[coded], copies) if model.config.labels and training.labels is not None else None
@@ -90,6 +92,11 @@ def finish(
     if yardstick.held_out is not training:  # with too few images to hold any out there is nothing to compare with
         listener.entered("scoring normal images")
         model.calibration = calibrate(model, mixture, training.pixels, yardstick.held_out.pixels)
+
+
+def coded_images(model: Model) -> int:
+    """To the codes of how many images at most the priors are fitted: large images have large codes."""
+    return min(CODED_IMAGES, CODED_INTEGERS // math.prod(model.config.code))
 
 
 def encoded(

@@ -34,5 +34,6 @@ class Outcome(NamedTuple):
     reason: str  # a sentence: why it stopped
     is_met: bool  # the --until conditions, true without any
     is_interrupted: bool
+    code_bits: float | None  # of a held-out image in an archive, or of a training image where none are held out
     exact_bits: float | None  # of a byte of held-out images, lossless; None without an exact layer
     seconds: float

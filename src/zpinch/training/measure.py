@@ -90,11 +90,11 @@ class Yardstick(NamedTuple):
 
 
 def make_yardstick(training: ImageCollection, held_out: ImageCollection) -> Yardstick:
-    if len(held_out) < FEWEST:
+    """No reference where none are held out: real images beside themselves are no distance apart."""
+    if held_out is training or len(held_out) < FEWEST:
         return Yardstick(held_out, None, is_trained_on=held_out is training)
     reference = Reference.fit(Extractor.fit(training), training.pixels, held_out.pixels)
-    seen = np.asarray(training.pixels[draw(len(training), len(held_out))])
-    return Yardstick(held_out, reference, seen, is_trained_on=held_out is training)
+    return Yardstick(held_out, reference, np.asarray(training.pixels[draw(len(training), len(held_out))]))
 
 
 def held_out_of(images: int) -> int:
@@ -112,9 +112,19 @@ def split_held_out(images: ImageCollection) -> tuple[ImageCollection, ImageColle
 
 
 def measure(
-    model: Model, yardstick: Yardstick, *, step: int, seconds: float, terms: dict[str, float], seed: int
+    model: Model,
+    yardstick: Yardstick,
+    *,
+    step: int,
+    seconds: float,
+    terms: dict[str, float],
+    seed: int,
+    has_rate: bool = True,
 ) -> Check:
-    """Look at a model: reconstructions at its default realism, and as many samples, if it has a sampler yet."""
+    """Look at a model: reconstructions at its default realism, and as many samples, if it has a sampler yet.
+
+    has_rate: its density learns with it, and knows what codes cost.
+    """
     held_out, reference, seen, is_trained_on = yardstick
     found: dict[str, Measured] = {}
     drawn = draws(len(held_out), seed=0)
@@ -123,8 +133,8 @@ def measure(
         codes = model.encode(held_out.pixels)
         made = model.decode(codes)
         found["mse"] = Measured.mean(squared_errors(held_out.pixels, made), drawn)
-        if (bits := density_bits(model, codes, held_out)) is not None:
-            found["bits"] = Measured.mean(bits, drawn)
+        if has_rate:
+            found["bits"] = Measured.mean(density_bits(model, codes, held_out), drawn)
         if seen is not None:
             found["gap"] = found["mse"].over(
                 Measured.mean(squared_errors(seen, model.decode(model.encode(seen))), draws(len(seen), seed=1))
@@ -232,8 +242,10 @@ def critic_wins(
 
 
 def labels_to_draw(model: Model, held_out: ImageCollection) -> np.ndarray:
-    """As many of each class as were held out."""
-    return np.full(len(held_out), model.config.labels) if held_out.labels is None else held_out.labels
+    """As many of each class as were held out, where the model draws classes."""
+    if held_out.labels is None or not model.draws_classes:
+        return np.full(len(held_out), model.config.labels)
+    return held_out.labels
 
 
 def sample_distance(model: Model, yardstick: Yardstick, *, seed: int) -> float:
@@ -252,12 +264,18 @@ def exact_bits(net: ExactNet, images: ImageCollection) -> float:
         return float(exact.bits(net, some).sum()) / some.size
 
 
-@torch.inference_mode()
-def density_bits(model: Model, codes: np.ndarray, images: ImageCollection) -> NDArray[np.float64] | None:
-    """Bits of each image's code under the prior's density, the labels given, (n,)."""
-    if model.prior is None:
+def code_bits(model: Model, images: ImageCollection) -> float | None:
+    """Mean bits of an image's code, and of its label, in an archive; None where the model makes no codes."""
+    if not model.coders:
         return None
+    labels = images.labels if model.config.labels else None
+    return float(model.require_codes("measure").bits(model.encode(images.pixels), labels).mean())
+
+
+@torch.inference_mode()
+def density_bits(model: Model, codes: np.ndarray, images: ImageCollection) -> NDArray[np.float64]:
+    """Bits of each image's code under the prior's density, the labels given, (n,)."""
     none = model.config.labels
     label = np.full(len(codes), none) if images.labels is None or not none else images.labels
     y = torch.from_numpy(codes).to(model.device).float()
-    return model.prior.bits(y, torch.from_numpy(label).to(model.device)).cpu().double().numpy()
+    return needed(model.prior, "prior").bits(y, torch.from_numpy(label).to(model.device)).cpu().double().numpy()

@@ -49,6 +49,7 @@ class Schedule(Frozen):
     quality_share: NonNegativeFloat = 0.1  # of those steps, for the prior of each quality but the default
     warm_up: PositiveInt = 100
     average: Annotated[float, Field(ge=0, lt=1)] = 0.998  # decay of the averaged weights that are kept
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # on a processor; auto: the quicker one, by a stopwatch
     shift: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # of a side, that training images are moved by at most
 
 

@@ -16,7 +16,7 @@ from zpinch.images import ImageCollection
 from zpinch.images.memory import peak_mib
 from zpinch.model.model import Model
 from zpinch.model.prior.autoregressive import fit_autoregressive
-from zpinch.training.finish import CODED_IMAGES
+from zpinch.training.finish import coded_images
 from zpinch.training.fit_completer import fit_completer
 from zpinch.training.fit_exact import fit_exact
 from zpinch.training.learner import Learner, Plan
@@ -93,7 +93,7 @@ def rehearse(
     processes: Processes = ALONE,
 ) -> Cost:
     """Time a few steps of each kind on a copy of the model; the model itself is untouched."""
-    precision = processes.tell(faster_precision(model))
+    precision = processes.tell(faster_precision(model) if schedule.precision == "auto" else schedule.precision)
 
     def seconds(critic_start: float) -> float:
         changed = objective.model_copy(update={"critic_start": critic_start})
@@ -131,7 +131,7 @@ def fixed_seconds(model: Model, images: ImageCollection) -> float:
         model.decode(codes)
         took = [(middle - start) / TIMED_IMAGES, (now(model.device) - middle) / TIMED_IMAGES]
     encoding, decoding = took
-    finish = FINISH * encoding * min(len(images), CODED_IMAGES)
+    finish = FINISH * encoding * min(len(images), coded_images(model))
     return finish + CHECKS * LOOK * held_out_of(len(images)) * (encoding + decoding)
 
 

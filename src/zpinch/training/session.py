@@ -24,7 +24,7 @@ from zpinch.training.finish import finish
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.listener import Listener, Outcome
 from zpinch.training.loop import training_steps
-from zpinch.training.measure import NO_MEANS, Check, Means, Yardstick, exact_bits, measure
+from zpinch.training.measure import NO_MEANS, Check, Means, Yardstick, code_bits, exact_bits, measure
 
 CHECKS = 10  # a run looks at itself about this often
 GLANCE_STEPS = 50  # between two looks, whether the objective is still finite
@@ -122,14 +122,15 @@ def run(
             "Learn more slowly: --set schedule.learning_rate=0.0003"
         )
     is_met = not until or (bool(history) and stopping.are_met(until, history[-1]))
-    exact = None
+    bits = exact = None
     if learner.processes.is_first:
         finish(model, training, yardstick, plan, steps=learner.step, listener=listener)
+        bits = code_bits(model, yardstick.held_out)
         if model.exact is not None and not yardstick.is_trained_on:
             exact = exact_bits(model.exact, yardstick.held_out)
     seconds = time.monotonic() - began
     return Outcome(
-        model, tuple(history), kept_step, tuple(alarms), reason, is_met, is_interrupted, exact, seconds=seconds
+        model, tuple(history), kept_step, tuple(alarms), reason, is_met, is_interrupted, bits, exact, seconds=seconds
     )
 
 
@@ -148,7 +149,15 @@ def look(learner: Learner, plan: Plan, yardstick: Yardstick, terms: dict[str, fl
     learner.average.sampler = deepcopy(learner.live.sampler)
     check = Check(learner.step, seconds, terms)
     if learner.processes.is_first:
-        check = measure(learner.average, yardstick, step=learner.step, seconds=seconds, terms=terms, seed=plan.seed)
+        check = measure(
+            learner.average,
+            yardstick,
+            step=learner.step,
+            seconds=seconds,
+            terms=terms,
+            seed=plan.seed,
+            has_rate=plan.objective.rate > 0,
+        )
     return Check(**json.loads(learner.processes.tell(json.dumps(check._asdict()))))
 
 

@@ -158,17 +158,19 @@ def fit_mixture(
 
     latent: (n, *code) float, dequantised codes; label: (n,) in [0, labels) or None. At most `limit` latents are used. A
     tenth is held out to choose by, so that a mixture cannot win by playing the training set back. copies: how often
-    each image is there, moved a little; only images count as images.
+    each image is there, moved a little (all images, then all again); only images count as images, and one is
+    held out in all its copies.
     """
     code: Shape = (latent.shape[1], latent.shape[2], latent.shape[3])
     rng = np.random.default_rng(seed)
-    chosen = rng.permutation(len(latent))[:limit]
+    images = len(latent) // copies
+    chosen = (rng.permutation(images)[: limit // copies, None] + images * np.arange(copies)).ravel()
     flat = latent[chosen].reshape(len(chosen), -1).astype(np.float64)
     owner = np.zeros(len(chosen), np.int64) if label is None or not labels else label[chosen]
     classes = max(labels, 1)
     within = _within(flat, owner)
     classes_of = [flat[owner == c] if (owner == c).any() else flat for c in range(classes)]
-    fits = [_fit_class(own, candidates, within, few=FEW_PER_DIMENSION * copies, seed=seed) for own in classes_of]
+    fits = [_fit_class(own, candidates, within, copies=copies, seed=seed) for own in classes_of]
     most = max(len(f.weight) for f in fits)
     bits = float(np.average([f.held_out_bits for f in fits], weights=np.bincount(owner, minlength=classes) + 1e-9))
     mixture = MixtureSampler(MixtureSamplerConfig(code=code, labels=labels, components=most, held_out_bits=bits))
@@ -207,12 +209,14 @@ def _within(x: Doubles, owner: NDArray[np.int64]) -> Doubles:
     return shrunk + REGULAR * np.eye(x.shape[1])
 
 
-def _fit_class(x: Doubles, candidates: tuple[int, ...], within: Doubles, *, few: int, seed: int) -> _Fit:
-    held = max(1, len(x) // 10)
-    test, train = x[:held], x[held:] if len(x) > 1 else x
-    if len(train) < few * x.shape[1]:
+def _fit_class(x: Doubles, candidates: tuple[int, ...], within: Doubles, *, copies: int, seed: int) -> _Fit:
+    images = len(x) // copies
+    held = copies * max(1, images // 10)
+    test, train = x[:held], x[held:] if images > 1 else x
+    components = len(train) // (copies * FEW_PER_DIMENSION * x.shape[1])
+    if not components:
         return _fit_few(train, test, within)
-    return _fit_many(train, test, candidates, seed=seed)
+    return _fit_many(train, test, candidates, most=components, seed=seed)
 
 
 def _fit_few(train: Doubles, test: Doubles, within: Doubles) -> _Fit:
@@ -226,7 +230,7 @@ def _fit_few(train: Doubles, test: Doubles, within: Doubles) -> _Fit:
     return _Fit(np.ones(1), mean[None], factor[None], float(-density.mean() / np.log(2)))
 
 
-def _fit_many(train: Doubles, test: Doubles, candidates: tuple[int, ...], *, seed: int) -> _Fit:
+def _fit_many(train: Doubles, test: Doubles, candidates: tuple[int, ...], *, most: int, seed: int) -> _Fit:
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning
@@ -235,7 +239,7 @@ def _fit_many(train: Doubles, test: Doubles, candidates: tuple[int, ...], *, see
 
     best: _Fit | None = None
     for k in candidates:
-        if k > 1 and len(train) < k * FEW_PER_DIMENSION * train.shape[1]:
+        if k > most:
             break
         mixture: Any = GaussianMixture(k, reg_covar=REGULAR, max_iter=60, tol=1e-2, random_state=seed)
         with warnings.catch_warnings(), threadpool_limits(limits=torch.get_num_threads()):
@@ -245,4 +249,4 @@ def _fit_many(train: Doubles, test: Doubles, candidates: tuple[int, ...], *, see
         if best is not None and bits >= best.held_out_bits:
             break
         best = _Fit(mixture.weights_, mixture.means_, np.linalg.cholesky(mixture.covariances_), bits)
-    return best or _fit_many(train, test, (1,), seed=seed)  # too few for any of the candidates: one Gaussian
+    return best or _fit_many(train, test, (1,), most=1, seed=seed)  # too few for any of the candidates: one Gaussian
