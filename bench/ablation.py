@@ -43,8 +43,8 @@ TABLES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     },
     "ablation-critic": {  # what the field adds to a critic's game
-        "as by default: a penalty every 8 steps": (),
-        "a penalty at every step, an eighth as large": ("objective.penalty_every=1",),
+        "as by default: a penalty at every step": (),
+        "a penalty every 8 steps, 8 times as large": ("objective.penalty_every=8",),
         "without penalty": ("objective.penalty=0",),
         "with feature matching": ("objective.features=0.1",),
         "critic sees images disturbed (DiffAugment)": ("objective.disturbed=true",),

@@ -6,8 +6,8 @@
     python bench/tasks.py embed --data PATH/TO/MNIST --minutes 15
     python bench/tasks.py detect --data PATH/TO/MNIST --minutes 15
 
-`all` is one after the other, hours of it. The tables of docs/ follow. Models that are there already (`--model`, or runs/tasks-... of an earlier
-call) are not trained again.
+`all` is one after the other, hours of it. The tables of docs/ follow. Models that are there already (`--model`, or
+runs/tasks-... of an earlier call) are not trained again.
 """
 
 import sys

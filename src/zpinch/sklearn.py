@@ -24,12 +24,14 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 from zpinch.images import ImageCollection
 from zpinch.images.collection import Pixels, Shape
 from zpinch.model.design import Backbone
-from zpinch.model.model import Model
+from zpinch.model.model import Model, check_encodes
 from zpinch.model.storage import load
 from zpinch.tasks.detect import FEWEST, calibration_for, check_promise, detect
 from zpinch.tasks.embed import embed
 from zpinch.tasks.generate import generate
+from zpinch.tasks.progress import unheard
 from zpinch.tasks.train import train
+from zpinch.training.recipes import RECIPES
 
 __all__ = ["ImageDetector", "ImageEmbedder", "ImageSampler"]
 
@@ -68,8 +70,11 @@ class ImageEstimator(BaseEstimator):
         self.settings = settings
         self.random_state = random_state
 
-    def _fit(self, X: ArrayLike, y: ArrayLike | None = None, *, fewest: int = 2) -> None:  # noqa: N803
-        """Learn what numbers X holds, and train a model on its images, with the classes of y where it has any."""
+    def _fit(self, X: ArrayLike, y: ArrayLike | None = None, *, verb: str = "", fewest: int = 2) -> None:  # noqa: N803
+        """Learn what numbers X holds, and train a model on its images, with the classes of y where it has any.
+
+        verb: what the estimator does that takes an encoder. Raises ModelError where there will be none.
+        """
         rows = self._numbers(X, ensure_min_samples=min(fewest, 2))
         if len(rows) < fewest:
             raise ValueError(f"X has {len(rows)} images, a minimum of {fewest} is needed: some of them are held out")
@@ -86,6 +91,8 @@ class ImageEstimator(BaseEstimator):
         elif self.model is not None:
             self.model_ = load(self.model)
         else:
+            if verb and self.recipe in RECIPES:  # before, not after the training
+                check_encodes(self.recipe, RECIPES[self.recipe].has_encoder, verb)
             self.model_ = train(
                 images,
                 recipe=self.recipe,
@@ -96,6 +103,8 @@ class ImageEstimator(BaseEstimator):
                 seed=int(check_random_state(self.random_state).randint(2**31)),
                 device="cpu",
             )
+        if verb:
+            self.model_.check_encodes(verb)
         self.model_.check_shape(self.image_shape_)
 
     def _numbers(self, X: Any, **how: Any) -> NDArray[Any]:  # noqa: N803
@@ -143,7 +152,7 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImageEsti
     """
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:  # noqa: N803
-        self._fit(X)
+        self._fit(X, verb="embed")
         self._n_features_out = int(np.prod(self.model_.config.code))
         return self
 
@@ -154,7 +163,7 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImageEsti
         return tags
 
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:  # noqa: N803
-        return embed(self._images(X), self.model_).features
+        return embed(self._images(X), self.model_, progress=unheard).features
 
 
 class ImageDetector(OutlierMixin, ImageEstimator):
@@ -191,7 +200,7 @@ class ImageDetector(OutlierMixin, ImageEstimator):
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:  # noqa: N803
         """Raises UsageError when so few false alarms cannot be promised from the images that are held out."""
-        self._fit(X, fewest=FEWEST if self.model is None else 1)
+        self._fit(X, verb="detect", fewest=FEWEST if self.model is None else 1)
         calibration = calibration_for(self.model_, None)
         check_promise(calibration, self.false_alarms)
         self.offset_ = -calibration.threshold(self.false_alarms)
@@ -199,7 +208,7 @@ class ImageDetector(OutlierMixin, ImageEstimator):
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
         """(n,): the lower, the odder."""
-        return -detect(self._images(X), self.model_, false_alarms=self.false_alarms).oddness
+        return -detect(self._images(X), self.model_, false_alarms=self.false_alarms, progress=unheard).oddness
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
         """(n,): below 0 for odd images."""
@@ -220,7 +229,9 @@ class ImageSampler(ImageEstimator):
         """(n, pixels), in the numbers of the training data; `label` is one of y's, None is all of them in turn."""
         check_is_fitted(self, "model_")
         seed = int(check_random_state(random_state).randint(2**31))
-        made = generate(self.model_, n_samples, label=None if label is None else str(label), seed=seed)
+        made = generate(
+            self.model_, n_samples, label=None if label is None else str(label), seed=seed, progress=unheard
+        )
         return self._rows(made.pixels)
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803

@@ -177,7 +177,7 @@ def test_a_source_without_splits_is_halved_and_says_so(held_digits: ImageCollect
     assert len(np.unique(together, axis=0)) == len(np.unique(held_digits.pixels.reshape(60, -1), axis=0))
     assert "no test split" in notes[0]
     save_images(held_digits[:9], tmp_path / "few.npz")
-    with pytest.raises(ImageError, match="at least 10"):
+    with pytest.raises(ImageError, match="at least 5 of each"):
         both_splits(tmp_path / "few.npz")
 
 

@@ -5,6 +5,7 @@ import io
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import numpy as np
@@ -14,12 +15,13 @@ from PIL import Image
 import zpinch
 from trained_models import Spots
 from zpinch.images.notebook import SHOWN, as_html
-from zpinch.training.progress import NotebookLine
+from zpinch.training.progress import NotebookProgress
 
 CELLS = (
     "import zpinch\nimages = zpinch.ImageCollection(zpinch.open_images('digits')[:300].pixels)\nimages",
     "model = zpinch.train(images, backbone='mlp', steps=25, out='model')\nmodel",
     "zpinch.compress(images, model, 'digits.zpn')\nzpinch.open_archive('digits.zpn')",
+    "zpinch.embed(images, model).features.shape",
 )
 
 
@@ -27,6 +29,10 @@ def picture_in(html: str) -> Image.Image:
     found = re.search(r'src="data:image/png;base64,([^"]+)"', html)
     assert found, html[:200]
     return Image.open(io.BytesIO(base64.b64decode(found[1])))
+
+
+def lines_of(outputs: list[dict[str, Any]]) -> str:
+    return " ".join(output["data"]["text/plain"] for output in outputs if output["output_type"] == "display_data")
 
 
 def test_the_first_images_are_drawn_row_by_row() -> None:
@@ -56,17 +62,18 @@ def test_a_model_says_in_a_line_what_it_is(trained: Path) -> None:
 def test_a_notebook_shows_images_models_archives_and_how_far_a_run_is(tmp_path: Path) -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    images, model, archive = (cell["outputs"] for cell in notebook.cells)
+    images, model, archive, features = (cell["outputs"] for cell in notebook.cells)
     for outputs in (images, model, archive):
         picture_in(outputs[-1]["data"]["text/html"])
-    shown = " ".join(output["data"]["text/plain"] for output in model if output["output_type"] == "display_data")
-    assert "kept step 25" in shown
+    assert "kept step 25" in lines_of(model)
+    assert re.match(r"300 of 300, about 0:00:00 left, 0:00:\d\d gone", lines_of(archive))
+    assert lines_of(features).startswith("300 of 300")
     printed = " ".join(output["text"] for output in model if output["output_type"] == "stream")
     assert re.search(r"step 25 · mse 0\.\d+", printed)
 
 
 def test_a_run_that_goes_back_counts_its_time_anew() -> None:
-    line, said = object.__new__(NotebookLine), []
+    line, said = object.__new__(NotebookProgress), []
     line.say, line.phase, line.first = said.append, "training", 0  # pyright: ignore
     for step in (50, 51, 60, 40, 50, 60):  # resumed at 50, back to 40
         line.advanced(step, 100)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from model_cases import blobs
+from model_cases import blobs, new_model, small_config
 from run_cases import BACKBONES, IMAGES, learner_of, plan_of, same_run, walk
 
 from zpinch.images import ImageCollection
 from zpinch.training.learner import Plan
-from zpinch.training.loop import training_steps
+from zpinch.training.loop import critic_penalty, training_steps
 from zpinch.training.objective import perceived_error
 from zpinch.training.recipes import RECIPES, Schedule
 
@@ -96,6 +96,28 @@ def test_the_critic_waits():
     assert all("critic" not in step.terms for step in quiet)
     assert all(torch.equal(p, critic[name]) for name, p in learner.live.critic.named_parameters())
     assert "critic" in walk(learner, plan, 1)[0].terms
+
+
+def test_the_penalty_is_of_a_few_images_of_each_kind():
+    """Four of 64 real images, of 32 rebuilt ones and of 32 samples: no other makes a difference."""
+    model, images = new_model(small_config(classes=2)), blobs(128, classes=2)
+    x = torch.from_numpy(images.pixels).float() / 255
+    real, fake, label = x[:64], x[64:], torch.from_numpy(images.labels[:64])
+    before = critic_penalty(model, real, fake, label)
+    counted = {("real", i) for i in range(4)} | {("fake", i) for i in (*range(4), *range(32, 36))}
+    for name, images in (("real", real), ("fake", fake)):
+        for i in range(64):
+            changed = images.clone()
+            changed[i] = 1 - changed[i]
+            given = (changed, fake) if name == "real" else (real, changed)
+            assert (critic_penalty(model, *given, label) != before) == ((name, i) in counted)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
+def test_the_penalty_of_few_images_is_finite(count: int):
+    model, images = new_model(small_config(classes=2)), blobs(count, classes=2)
+    x = torch.from_numpy(images.pixels).float() / 255
+    assert critic_penalty(model, x, x, torch.from_numpy(images.labels)).isfinite()
 
 
 @pytest.mark.parametrize("game", ["relativistic", "minimax", "non-saturating"])

@@ -19,11 +19,11 @@ CASES = [("fusion", "mlp"), ("fusion", "conv"), ("gan", "mlp")]
 def main(out: Path) -> None:
     processes = processes_here("cpu")
     assert processes.tell(f"hello {processes.index}") == "hello 0"
-    images, found = blobs(40, classes=2), dict[str, torch.Tensor]()
+    images, found = blobs(80, classes=2), dict[str, torch.Tensor]()
     for recipe, backbone in CASES:
         # Contraction and both penalties in every step, images moved, and disturbed for the critic.
         plan = plan_of(recipe, steps=10, critic_start=0.0, penalty_every=1, contraction_every=1, disturbed=True)
-        plan = plan._replace(schedule=plan.schedule.model_copy(update={"shift": 0.2}))
+        plan = plan._replace(schedule=plan.schedule.model_copy(update={"shift": 0.2, "batch": 64}))
         start = learner_of(recipe, backbone, plan, images)
         learner = Learner(start.live, plan, processes)
         begun = [weight.detach().clone() for weight in learner.live.parameters()]

@@ -1,7 +1,8 @@
-"""What a notebook shows of images, an archive or a model: words, and a sheet of pictures below them."""
+"""What a notebook shows: of images, an archive or a model words and a sheet of pictures below them; of work, a line."""
 
 import base64
 import io
+import sys
 from html import escape
 
 from PIL import Image
@@ -27,3 +28,23 @@ def png_uri(image: Image.Image) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def is_notebook() -> bool:
+    """Whether this is a cell of one."""
+    python = sys.modules.get("IPython")
+    return hasattr(python and python.get_ipython(), "kernel")
+
+
+class NotebookLine:
+    """A line below the cell, written over; it appears with the first word."""
+
+    def __init__(self) -> None:
+        from IPython.display import DisplayHandle  # pyright: ignore[reportMissingImports]: a notebook has it
+
+        self._handle, self._is_there = DisplayHandle(), False
+
+    def say(self, text: str) -> None:
+        show = self._handle.update if self._is_there else self._handle.display
+        show({"text/plain": text}, raw=True)
+        self._is_there = True

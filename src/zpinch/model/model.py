@@ -205,11 +205,7 @@ class Model(nn.Module):
 
     def check_encodes(self, verb: str) -> None:
         """Refuse a model without an encoder. Raises ModelError that says which recipes can do `verb`."""
-        if self.encoder is None:
-            raise ModelError(
-                f"a model of the recipe '{self.config.recipe}' has no encoder and cannot {verb}. "
-                "Train one that has: --recipe fusion, autoencoder, contractive, vae or vae-gan."
-            )
+        check_encodes(self.config.recipe, self.encoder is not None, verb)
 
     def require_codes(self, verb: str, coder: str | None = None, quality: int = DEFAULT_QUALITY) -> CodePrior:
         """The prior that codes this model's codes, or a ModelError that says which recipes can do `verb`.
@@ -319,9 +315,18 @@ class Model(nn.Module):
             return
         said = f"the model was trained on {described(wanted)} images, these are {described(found)}."
         if found[0] != wanted[0]:
-            raise ImageError(f"{said} Convert their colours, or train a model on images like them.")
+            raise ImageError(f"{said} Convert them with an image program, or train a model on images like them.")
         resize = f"Pass --size {wanted[1]}, or" if wanted[1] == wanted[2] else "Resize them, or take"
         raise ImageError(f"{said} {resize} another model.")
+
+
+def check_encodes(recipe: str, has_encoder: bool, verb: str) -> None:
+    """Raises ModelError where there is no encoder to do `verb` with."""
+    if not has_encoder:
+        raise ModelError(
+            f"a model of the recipe '{recipe}' has no encoder and cannot {verb}. "
+            "Train one that has: --recipe fusion, autoencoder, contractive, vae or vae-gan."
+        )
 
 
 def described(shape: tuple[int, ...]) -> str:

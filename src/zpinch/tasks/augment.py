@@ -23,11 +23,11 @@ from zpinch.images.writers.writer import check_output
 from zpinch.model.model import Model
 from zpinch.model.storage import identities, load
 from zpinch.tasks.mixing import NONE, Made, Mixer, joined
+from zpinch.tasks.progress import Phase, unasked_phase
 from zpinch.tasks.proof import Proof, prove_worth, test_images
 from zpinch.tasks.sieve import Sieve
 from zpinch.tasks.source import open_images
 
-Phase = Callable[[str], None]
 Kinds = Literal["samples", "mixes", "both"]
 
 ROUNDS = 8  # of making and sieving; a class that is not full then stays short, and a note says so
@@ -111,7 +111,7 @@ def augment(
     picture: str | Path | None = None,
     seed: int = 0,
     force: bool = False,
-    phase: Phase = lambda name: None,
+    phase: Phase | None = None,
 ) -> Augmented:
     """The images of `data`, and new ones until each class has `per_class`; also written where `out` says, if it does.
 
@@ -129,6 +129,7 @@ def augment(
     """
     check_asked(per_class, kinds, out, picture, prove=prove, test=test, repeats=repeats, force=force)
     model = model if isinstance(model, Model) else load(model)
+    phase = phase or unasked_phase()
     phase("reading images")
     real = data if isinstance(data, ImageCollection) else open_images(data)
     check_images(real, model, per_class)

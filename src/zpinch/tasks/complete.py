@@ -23,7 +23,7 @@ from zpinch.model.model import Model, as_pixels, needed
 from zpinch.model.storage import load
 from zpinch.tasks.completing import answers as answers_to
 from zpinch.tasks.masking import Bools, Mask, masks_of
-from zpinch.tasks.progress import Report, unheard
+from zpinch.tasks.progress import Report, unasked
 from zpinch.tasks.rows import BATCH, Batch, Data, Rows, image_rows
 
 ANSWERS = (1, 100)
@@ -44,7 +44,7 @@ def complete(
     seed: int = 0,
     picture: str | Path | None = None,
     force: bool = False,
-    progress: Report = unheard,
+    progress: Report | None = None,
 ) -> ImageCollection:
     """Images whose missing pixels are filled in, `answers` to each, those of an image in a row.
 
@@ -59,6 +59,7 @@ def complete(
     or of another shape than the model's, or a mask is of another size, covers everything or nothing, UsageError for a
     mask that is none, and when an output is taken and not `force`; LimitError for more than memory holds.
     """
+    progress = progress or unasked()
     if not ANSWERS[0] <= answers <= ANSWERS[1]:
         raise UsageError(f"--answers must be {ANSWERS[0]} to {ANSWERS[1]}, not {answers}.")
     if steps < 0:

@@ -26,7 +26,7 @@ from zpinch.model.storage import identities, load
 from zpinch.tasks.cost import watch_codes, watch_pixels
 from zpinch.tasks.locate import parts_of
 from zpinch.tasks.lossless import asked_error, check_unconverted, pixel_header, threads_for
-from zpinch.tasks.progress import Report, unheard
+from zpinch.tasks.progress import Report, unasked
 from zpinch.tasks.removal import compare_and_remove, plan_removal
 from zpinch.tasks.restoring import Errors, pixels_of, stored_labels
 from zpinch.tasks.source import open_stream
@@ -70,7 +70,7 @@ def compress(
     remove: str | Path | None = None,
     remove_lossy: bool = False,
     force: bool = False,
-    progress: Report = unheard,
+    progress: Report | None = None,
 ) -> Compressed:
     """Write an archive of images.
 
@@ -87,6 +87,7 @@ def compress(
     Raises ImageError when the model was trained on another shape, ModelError when it has no encoder or does not know
     the quality, UsageError when `out` is taken and not `force`, or cannot be written.
     """
+    progress = progress or unasked()
     model = model if isinstance(model, Model) else load(model)
     allowed = asked_error(lossless=lossless, max_error=max_error)
     if allowed is not None and quality != DEFAULT_QUALITY:

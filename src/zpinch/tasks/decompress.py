@@ -13,7 +13,7 @@ from zpinch.images import ImageCollection, open_writer
 from zpinch.model.model import Model
 from zpinch.tasks.lossless import threads_for
 from zpinch.tasks.opening import ArchiveSource, opened, ready
-from zpinch.tasks.progress import Report, unheard
+from zpinch.tasks.progress import Report, unasked
 from zpinch.tasks.restoring import check_realism, pixels_of
 from zpinch.tasks.salvage import Lost, Rescue
 from zpinch.tasks.selecting import Piece, Selection, parse_range
@@ -40,7 +40,7 @@ def decompress(
     realism: float | None = None,
     salvage: bool = False,
     force: bool = False,
-    progress: Report = unheard,
+    progress: Report | None = None,
 ) -> Decompressed:
     """Write the images of an archive to `out`: a folder, .npz, .parquet, .zip or one .png sheet, chosen by its ending.
 
@@ -52,6 +52,7 @@ def decompress(
     Every block is verified before it is decoded, and nothing stands under the final name before all are. Raises
     CorruptArchive, WrongModel, ModelError, UsageError.
     """
+    progress = progress or unasked()
     first, stop = (0, None) if images is None else parse_range(images)
     selection = Selection(first, stop, names)
     if salvage and not selection.is_everything:
@@ -104,9 +105,10 @@ class Tested(NamedTuple):
 
 
 def test_archive(
-    archive: ArchiveSource, *, model: Model | str | Path | None = None, progress: Report = unheard
+    archive: ArchiveSource, *, model: Model | str | Path | None = None, progress: Report | None = None
 ) -> Tested:
     """Check every byte of an archive. With the model, which is sought like everywhere, every code is decoded too."""
+    progress = progress or unasked()
     with opened(archive) as reader:
         try:
             ready(archive, reader, model, "test")

@@ -21,7 +21,7 @@ from zpinch.model.calibration import SCORES, Calibration
 from zpinch.model.model import Model, needed
 from zpinch.model.prior.sampler import CANDIDATES, fit_mixture
 from zpinch.tasks.columns import check_columns, write_columns
-from zpinch.tasks.progress import Report, unheard
+from zpinch.tasks.progress import Report, unasked
 from zpinch.tasks.rows import Batch, Data, Rows, open_rows
 from zpinch.tasks.source import open_images
 
@@ -82,7 +82,7 @@ def detect(
     normal: ImageCollection | str | Path | None = None,
     picture: str | Path | None = None,
     force: bool = False,
-    progress: Report = unheard,
+    progress: Report | None = None,
 ) -> Detection:
     """Which images are odd, at most a share `false_alarms` of normal ones among them on average.
 
@@ -94,6 +94,7 @@ def detect(
     Raises UsageError when so few false alarms cannot be promised, ModelError when the model has no encoder (recipe gan)
     or no normal images to compare with, ImageError when there are no images or of another shape than the model's.
     """
+    progress = progress or unasked()
     if not 0 < false_alarms < 1:
         raise UsageError(f"--false-alarms is a share of the normal images, above 0 and below 1, not {false_alarms:g}.")
     if out is not None:

@@ -14,7 +14,7 @@ from zpinch.errors import CorruptArchive
 from zpinch.images.collection import Labels
 from zpinch.model.model import Model
 from zpinch.tasks.columns import check_columns, write_columns
-from zpinch.tasks.progress import Report, unheard
+from zpinch.tasks.progress import Report, unasked
 from zpinch.tasks.rows import Batch, Data, Rows, open_rows
 
 BETTER_RECIPE = "autoencoder"
@@ -38,7 +38,7 @@ def embed(
     out: str | Path | None = None,
     *,
     force: bool = False,
-    progress: Report = unheard,
+    progress: Report | None = None,
 ) -> Embedding:
     """The latents of images, (n, d) float32; also written where `out` says, if it does.
 
@@ -50,6 +50,7 @@ def embed(
     Raises ImageError when there are no images or of another shape than the model's, ModelError when it has no encoder
     (recipe gan), UsageError when `out` is taken and not `force`, or ends in no kind of table.
     """
+    progress = progress or unasked()
     if out is not None:
         check_columns(Path(out), force=force)
     with open_rows(data, model, "embed") as rows:

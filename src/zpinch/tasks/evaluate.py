@@ -4,7 +4,6 @@ mse, rFCD and bits come from one archive that is written, read back by a fresh r
 """
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +25,13 @@ from zpinch.model.storage import load
 from zpinch.tasks.compress import compress
 from zpinch.tasks.decompress import decompress
 from zpinch.tasks.figures import Archive, Evaluation
+from zpinch.tasks.progress import Phase, unasked_phase, unheard
 from zpinch.tasks.report import report_of
 from zpinch.tasks.source import open_images, splits_of
 from zpinch.tasks.tradeoffs import known_labels, tradeoffs
 from zpinch.tasks.verbs import augmentation, completion, features, generation, oddness
 
-Phase = Callable[[str], None]
+FEWEST = 5  # images of a split
 
 
 def evaluate(
@@ -44,7 +44,7 @@ def evaluate(
     seed: int = 0,
     command: str = "zpinch.evaluate",
     force: bool = False,
-    phase: Phase = lambda name: None,
+    phase: Phase | None = None,
 ) -> Evaluation:
     """Measure a model on the test split of `data` and write a self-contained HTML report to `out`.
 
@@ -59,9 +59,16 @@ def evaluate(
     out = Path(out) if out is not None else None
     if out is not None:
         check_free(out, is_folder=False, force=force)
+    phase = phase or unasked_phase()
     phase("reading images")
     training, test, notes = both_splits(data, size=size, skip_bad=skip_bad)
-    model.check_shape(test.shape)
+    for part, images in (("training", training), ("test", test)):
+        if len(images) < FEWEST:
+            raise ImageError(
+                f"{images.source} has {len(images)} {part} images; an evaluation compares sets and needs at least "
+                f"{FEWEST} of each."
+            )
+        model.check_shape(images.shape)
     result, rebuilt = measured(model, training, test, seed=seed, phase=phase)
     if out is not None:
         phase("writing the report")
@@ -127,10 +134,6 @@ def both_splits(
         training, test = (open_images(data, split=name, size=size, skip_bad=skip_bad) for name in ("train", "test"))
         return training, test, (*training.notes, *test.notes)
     images = open_images(data, size=size, skip_bad=skip_bad)
-    if len(images) < 10:
-        raise ImageError(
-            f"{images.source} has {len(images)} images; an evaluation compares sets and needs at least 10."
-        )
     order = np.random.default_rng(0).permutation(len(images))
     half = len(images) // 2
     note = (
@@ -144,8 +147,8 @@ def both_splits(
 def through_archive(model: Model, test: ImageCollection, reference: Reference) -> tuple[Archive, np.ndarray]:
     """Write the test images to a real archive, read it back from the file, and score what comes out."""
     with tempfile.TemporaryDirectory() as place:
-        written = compress(test, model, Path(place) / "test.zpn")
-        read = decompress(written.path, Path(place) / "test.npz", model=model)
+        written = compress(test, model, Path(place) / "test.zpn", progress=unheard)
+        read = decompress(written.path, Path(place) / "test.npz", model=model, progress=unheard)
         rebuilt = open_images(read.path).pixels
     score = score_reconstructions(reference, test.pixels, rebuilt)
     return Archive(written.bits_per_image, score, written.images_per_second, read.images_per_second), rebuilt

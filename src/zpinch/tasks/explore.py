@@ -24,7 +24,7 @@ from zpinch.model.storage import load
 from zpinch.tasks.findings import IN_USE_BITS, Explored, Shown, page_of
 from zpinch.tasks.gallery import PICTURES, agreement
 from zpinch.tasks.generate import generate
-from zpinch.tasks.progress import Report, unheard
+from zpinch.tasks.progress import Report, unasked, unheard
 from zpinch.tasks.source import Source, open_images, splits_of
 from zpinch.tasks.subject import Subject
 
@@ -42,7 +42,7 @@ def explore(
     seed: int = 0,
     force: bool = False,
     command: str = "zpinch.explore",
-    progress: Report = unheard,
+    progress: Report | None = None,
 ) -> Explored:
     """Write pictures of what a model has learned to a folder: PNG, `explore.html` that shows them all, and figures.
 
@@ -52,6 +52,7 @@ def explore(
 
     Raises ImageError for images of another shape, UsageError for an `out` that is taken.
     """
+    progress = progress or unasked()
     out = Path(out)
     atomic.check_free(out, is_folder=True, force=force)
     model = model if isinstance(model, Model) else load(model)
@@ -86,7 +87,7 @@ def subject_of(
     """What to look at, the images it came from, and what must be said about them."""
     notes: tuple[str, ...] = ()
     if data is None:
-        images = generate(model, MOST_IMAGES, seed=seed)
+        images = generate(model, MOST_IMAGES, seed=seed, progress=unheard)
         notes = ("No images were given: samples of the model stand in for them.",)
     else:
         images = data if isinstance(data, ImageCollection) else opened(data)

@@ -27,7 +27,7 @@ from zpinch.images.writers import atomic
 from zpinch.model.model import Model, needed
 from zpinch.model.parts import part_tensors
 from zpinch.model.storage import identities, load
-from zpinch.tasks.progress import Report, unheard
+from zpinch.tasks.progress import Report, unasked
 
 Network = Literal["encoder", "generator", "critic"]
 NETWORKS: tuple[Network, ...] = ("encoder", "generator", "critic")
@@ -62,7 +62,7 @@ def export(
     part: Network | None = None,
     seed: int = 0,
     force: bool = False,
-    progress: Report = unheard,
+    progress: Report | None = None,
 ) -> tuple[Exported, ...]:
     """Write networks of a model as ONNX with a free batch size.
 
@@ -72,6 +72,7 @@ def export(
     Raises MissingExtra without onnx, ModelError for a part that the model has not, QualityError (exit 5) where outputs
     differ by more than 1e-4, UsageError for an `out` that is taken.
     """
+    progress = progress or unasked()
     out = Path(out)
     if part is not None and part not in NETWORKS:
         raise UsageError(f"--part is {', '.join(NETWORKS)}, not {part!r}.")

@@ -16,7 +16,7 @@ from zpinch.images.writers.writer import check_output
 from zpinch.model.model import Model, needed
 from zpinch.tasks.locate import quality_of
 from zpinch.tasks.opening import ArchiveSource, opened, ready
-from zpinch.tasks.progress import Report, unheard
+from zpinch.tasks.progress import Report, unasked
 from zpinch.tasks.restoring import pixels_of
 
 
@@ -45,7 +45,7 @@ def find(
     size: int | None = None,
     out: str | Path | None = None,
     force: bool = False,
-    progress: Report = unheard,
+    progress: Report | None = None,
 ) -> tuple[Neighbour, ...]:
     """The `k` images of an archive nearest to one image, the nearest first; of equals the first in the archive.
 
@@ -56,6 +56,7 @@ def find(
     Raises UsageError for an archive of pixels and when `out` is taken and not `force`, ImageError for an image of
     another shape, WrongModel or ModelError where its model is not found, CorruptArchive.
     """
+    progress = progress or unasked()
     if k < 1:
         raise UsageError(f"-k must be at least 1, not {k}.")
     if out is not None:

@@ -12,7 +12,7 @@ from zpinch.images.writers.sheet import check_sheet
 from zpinch.images.writers.writer import check_output
 from zpinch.model.model import Model
 from zpinch.model.storage import load
-from zpinch.tasks.progress import Report, unheard
+from zpinch.tasks.progress import Report, unasked
 
 CHUNK = 4096
 
@@ -26,7 +26,7 @@ def generate(
     seed: int = 0,
     out: str | Path | None = None,
     force: bool = False,
-    progress: Report = unheard,
+    progress: Report | None = None,
 ) -> ImageCollection:
     """Draw `count` new images, of one class or of all classes in turn, and save them where `out` says, if it does.
 
@@ -36,6 +36,7 @@ def generate(
     Raises UsageError for a class that the model does not know or cannot draw alone, and when `out` is taken and not
     `force`; ModelError when its training has not finished.
     """
+    progress = progress or unasked()
     model = model if isinstance(model, Model) else load(model)
     if count < 1:
         raise UsageError(f"-n must be at least 1, not {count}.")

@@ -29,6 +29,7 @@ from zpinch.tasks.complete import complete
 from zpinch.tasks.embed import embed
 from zpinch.tasks.figures import Augmentation, Completion, Contest, Features, Generation, Oddness, Promise, Score
 from zpinch.tasks.masking import WORDS
+from zpinch.tasks.progress import unheard
 from zpinch.tasks.proof import named_right
 
 PARTS = 5  # that samples are judged in, so that chance can be told
@@ -124,7 +125,7 @@ def features(model: Model, training: ImageCollection, test: ImageCollection) -> 
     if model.encoder is None or len(training) < NEIGHBOURS or not share_classes(training, test):
         return None
     gallery, queries = some(training, GALLERY), some(test, QUERIES)
-    ours = embed(gallery, model).features, embed(queries, model).features
+    ours = tuple(embed(images, model, progress=unheard).features for images in (gallery, queries))
     pixels = flat(gallery.pixels), flat(queries.pixels)
     pca = pca_of(gallery.pixels, ours[0].shape[1])
     kinds = {
@@ -249,7 +250,7 @@ def completion(model: Model, training: ImageCollection, test: ImageCollection, *
     for mask in MASKS:
         hole = np.tile(WORDS[mask](height, width).ravel(), test.shape[0])
         found = {
-            "the model": flat(complete(ImageCollection(asked.pixels), model, mask, seed=seed).pixels),
+            "the model": flat(complete(ImageCollection(asked.pixels), model, mask, seed=seed, progress=unheard).pixels),
             "the nearest training image": by_nearest(rows, known, hole),
             "PCA": by_pca(rows, known, hole),
         }

@@ -1,6 +1,5 @@
 """What a person sees of a run: a bar with an ETA, the numbers that matter, and curves where TensorBoard is there."""
 
-import sys
 import time
 from datetime import timedelta
 from importlib.util import find_spec
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from zpinch.images.notebook import NotebookLine, is_notebook
 from zpinch.training.listener import Listener, Outcome
 from zpinch.training.loop import Progress as Step
 from zpinch.training.measure import Check
@@ -79,18 +79,12 @@ class ProgressLine(Silent):
         self.console.print(ending(outcome), highlight=False)
 
 
-class NotebookLine(Silent):
+class NotebookProgress(Silent):
     """A line below a notebook's cell that says how far the run is, and a line for each check."""
 
     def __init__(self) -> None:
-        from IPython.display import DisplayHandle  # pyright: ignore[reportMissingImports]: a notebook has it
-
-        self.line = DisplayHandle()
+        self.say = NotebookLine().say
         self.phase, self.began, self.first = "", 0.0, 0
-        self.line.display({"text/plain": "starting"}, raw=True)
-
-    def say(self, text: str) -> None:
-        self.line.update({"text/plain": text}, raw=True)
 
     def entered(self, phase: str) -> None:
         self.phase, self.first = phase, 0
@@ -117,9 +111,7 @@ class NotebookLine(Silent):
 
 def unasked() -> Listener:
     """What listens where nobody was asked to: a line in a notebook, and nobody elsewhere."""
-    python = sys.modules.get("IPython")
-    shell = python and python.get_ipython()
-    return NotebookLine() if hasattr(shell, "kernel") else Silent()
+    return NotebookProgress() if is_notebook() else Silent()
 
 
 class TensorBoard(Silent):

@@ -28,7 +28,7 @@ class Objective(Frozen):
     game: Literal["relativistic", "minimax", "non-saturating"] = "relativistic"
     judges_samples: bool = True  # the critic sees samples too, not only what was rebuilt
     penalty: NonNegativeFloat = 0.5  # R1 and R2 on the critic
-    penalty_every: PositiveInt = 8  # steps between two of them, weighted up in return
+    penalty_every: PositiveInt = 1  # steps between two of them, weighted up in return
     contraction_every: PositiveInt = 8
     critic_start: Annotated[float, Field(ge=0, le=1)] = 0.35  # share of the steps before the critic's gradient counts
     sampler_every: PositiveInt = 500  # steps between two fits of the sampler whose draws the critic sees
