@@ -1,7 +1,5 @@
 """Integer tables: exact sums, largest remainder, code lengths, and what they refuse."""
 
-import hashlib
-import struct
 from fractions import Fraction
 from math import log2
 
@@ -62,27 +60,6 @@ def test_bits_are_those_of_a_plain_loop(case: Case) -> None:
                 inside = 0 <= entry < escape
                 wanted += 24 - log2(tables.weights[row, channel, entry if inside else escape]) + 24 * (not inside)
         assert bits == pytest.approx(wanted)
-
-
-def test_identity_covers_every_number() -> None:
-    tables = make_tables(np.random.default_rng(0), 2, 3, 4, 1.0)
-    again = make_tables(np.random.default_rng(0), 2, 3, 4, 1.0)
-    assert tables.identity() == again.identity()
-    swapped = tables.weights[:, :, ::-1].copy()
-    identities = {
-        tables.identity(),
-        CodeTables(swapped, tables.first, tables.label_weights).identity(),
-        CodeTables(tables.weights, tables.first + 1, tables.label_weights).identity(),
-        CodeTables(tables.weights, tables.first, tables.label_weights[::-1].copy()).identity(),
-        CodeTables(tables.weights[:1], tables.first).identity(),
-    }
-    assert len(identities) == 5
-
-
-def test_identity_is_the_specified_hash() -> None:
-    tables = CodeTables(np.array([[[1 << 23, 1 << 23]]], np.uint32), np.array([-1], np.int32))
-    form = b"zpinch code tables 1\n" + struct.pack("<4I2Ii", 1, 1, 2, 0, 1 << 23, 1 << 23, -1)
-    assert tables.identity() == hashlib.sha256(form).hexdigest()
 
 
 GOOD = make_tables(np.random.default_rng(1), 2, 3, 4, 1.0)

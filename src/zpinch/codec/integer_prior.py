@@ -8,7 +8,6 @@ only differ in how the next symbol is chosen. A prior that predicts codes well m
 It is trained by model/prior/autoregressive.py and given to the bit in docs/format.md.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -101,18 +100,6 @@ class IntegerPrior:
     @property
     def escape(self) -> int:
         return self.entries - 1
-
-    def identity(self) -> str:
-        """SHA-256 of a canonical byte form: shapes, then every integer, little-endian."""
-        digest = hashlib.sha256(b"zpinch autoregressive prior 1\n")
-        digest.update(np.array([*self.code, self.entries, self.labels, len(self.layers)], dtype="<u4").tobytes())
-        digest.update(self.first.astype("<i4").tobytes())
-        if self.label_weights is not None:
-            digest.update(self.label_weights.astype("<u4").tobytes())
-        for layer in self.layers:
-            digest.update(np.array(layer.weight.shape, dtype="<u4").tobytes())
-            digest.update(layer.weight.tobytes() + layer.bias.astype("<i4").tobytes() + layer.shift.tobytes())
-        return digest.hexdigest()
 
     def rows(self, count: int, labels: NDArray[np.integer] | None) -> NDArray[np.intp]:
         """The label each of `count` images is coded with; `self.labels` stands for none."""

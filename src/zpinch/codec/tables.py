@@ -6,7 +6,6 @@ shared over positions, and its last entry is the escape symbol for values outsid
 knows where the numbers came from (zpinch.model.prior) or how they are written as bits (coder.py).
 """
 
-import hashlib
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -94,16 +93,6 @@ class CodeTables:
     def escape(self) -> int:
         """The index of the escape symbol, which is also the number of values in a table."""
         return self.weights.shape[2] - 1
-
-    def identity(self) -> str:
-        """SHA-256 of a canonical byte form: shape and number of labels, then every integer, little-endian."""
-        digest = hashlib.sha256(b"zpinch code tables 1\n")
-        digest.update(np.array([*self.weights.shape, self.labels], dtype="<u4").tobytes())
-        digest.update(self.weights.astype("<u4").tobytes())
-        digest.update(self.first.astype("<i4").tobytes())
-        if self.label_weights is not None:
-            digest.update(self.label_weights.astype("<u4").tobytes())
-        return digest.hexdigest()
 
     def rows(self, count: int, labels: NDArray[np.integer] | None) -> NDArray[np.intp]:
         """The row of tables each of `count` images is coded with."""
