@@ -11,7 +11,7 @@
     ├── ArchiveError        1   an archive that cannot be used as asked
     │   └── CorruptArchive  2   an archive is truncated or altered
     ├── LimitError          4   a limit on memory, size or count was hit
-    └── QualityError        5   a condition on quality (--until) was not met
+    └── QualityError        5   a quality was not reached: --until, --prove, an export that differs, a run that ran away
 
 A message says what was wrong, where (file, byte, row, option), and what to do about it.
 """

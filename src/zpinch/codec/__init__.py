@@ -2,7 +2,8 @@
 
     tables.py     how likely each code value is, in integers
     coder.py      codes to payloads and back
-    container.py  the file .zpn, block by block
+    block.py      images as bytes, framed and verified
+    container.py  everything that reads or writes an archive, by its public name
 
 docs/format.md specifies all of it to the bit.
 """

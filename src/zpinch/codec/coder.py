@@ -3,9 +3,8 @@
 A payload is the number of 32-bit words (4 bytes), the words, then 3 bytes for each escaped value. Labels come
 first because the codes' distributions depend on them. With tables, all symbols of one table go as one array, which
 costs constriction 4 ns a symbol instead of 30; the autoregressive prior has an order of its own (integer_prior.py).
-docs/format.md gives the same coder in integers. Payloads from outside are
-hostile: whatever they hold, decode() returns codes or raises CorruptArchive. Noticing that the codes are
-wrong is not its work (container.py has the checksums).
+docs/format.md gives the same coder in integers. Payloads from outside are hostile: whatever they hold, decode() returns
+codes or raises CorruptArchive. Noticing that the codes are wrong is not its work (block.py has the checksums).
 """
 
 import struct

@@ -28,7 +28,8 @@ Shape: TypeAlias = tuple[int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class ExactNet:
-    """
+    """The networks of the exact layer, in integers.
+
     background  the pixel value that stands for "nothing here", also outside the image
     first       a layer for each channel: (hidden, 2 k) for the k = 84 channels + earlier values it sees
     rows        (height, hidden) int16, added to the first layer by the pixel's row

@@ -34,7 +34,8 @@ UNDERSTOOD = {
 
 @dataclass(frozen=True)
 class ArchiveHeader:
-    """
+    """What an archive says before its first block: of its images, and of the model that wrote it.
+
     parts        identities (SHA-256) of the parts of the model that decoding needs, by name
     model_name   for people: which model to look for
     class_names  by label; empty when the data had none

@@ -34,7 +34,8 @@ Choose = Callable[[NDArray[np.int32], Place], Symbols]  # logits (n, entries) an
 
 @dataclass(frozen=True, eq=False)
 class IntegerPrior:
-    """
+    """The network that predicts each code value from those before it, in integers.
+
     code           channels, height, width
     first          (channels,) int32: the code value of entry 0. The last entry of a table is the escape symbol
     label_weights  (labels,) uint32 that sum to 2^24 and code the labels themselves; None without labels

@@ -1,4 +1,4 @@
-"""Distances between images and between sets of images: pure functions, arrays or tensors in, floats out.
+"""Distances between images and between sets of images: pure functions of arrays or tensors.
 
 Pixels are (n, channels, height, width), uint8 or floats in [0, 1]; results are in units of [0, 1]. Features are
 (n, d) rows of one extractor. Nothing here knows a model, a baseline or a verdict: fidelity.py puts these together.

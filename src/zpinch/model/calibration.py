@@ -99,7 +99,8 @@ class Normals:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """
+    """What images are scored by, and how normal ones scored: what p-values are made of.
+
     normals    what images are scored by
     reference  (n, 4) float64: scores of images the model was trained on. They give each score its scale
     held_out   (m, 4): scores of images it was not trained on. They give the threshold

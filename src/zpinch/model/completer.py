@@ -42,6 +42,8 @@ class Guess(NamedTuple):
 
 
 class Completer(nn.Module):
+    """From a picture with missing pixels to a Guess."""
+
     def __init__(self, config: CompleterConfig) -> None:
         super().__init__()
         self.config = config

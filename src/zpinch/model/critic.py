@@ -28,7 +28,8 @@ class MlpCriticConfig(Frozen):
 
 
 class ConvCritic(nn.Module):
-    """
+    """Real or not, by convolutions: a logit, larger for what looks real.
+
     x (c, H, W) ─ unshuffle, conv ─> (width, H/2, W/2) ─ unshuffle, conv, blocks ─> (deep, H/4, W/4) ─ dense ─> f
     logit = w·f + embedding(label)·f            (projection critic, Miyato & Koyama 2018)
     """

@@ -52,7 +52,8 @@ class Posterior(NamedTuple):
 
 
 class ConvEncoder(nn.Module):
-    """
+    """Images to latents by convolutions.
+
     x (c, H, W) ─ unshuffle ─> (4c, H/2, W/2) ─ conv, block ─> (width, H/2, W/2) ─ unshuffle, conv, blocks ─>
     (deep, H/4, W/4) ─ dense ─> z (d, 1, 1)                      for a vector code
                      ─ unshuffle, conv, blocks ─> z (d, H/8, W/8)   for a grid

@@ -79,6 +79,8 @@ class GridLinear(nn.Module):
 
 
 class ExactNetwork(nn.Module):
+    """ExactNet while it learns: from windows of known pixels to logits of the two nibbles."""
+
     def __init__(self, config: ExactConfig) -> None:
         super().__init__()
         self.config = config

@@ -52,7 +52,8 @@ class MlpGeneratorConfig(Frozen):
 
 
 class ConvGenerator(nn.Module):
-    """
+    """Latents to images by convolutions.
+
     z (d, 1, 1), told ─ dense ─> (deep, H/4, W/4) ─ blocks, conv, shuffle ─> (width, H/2, W/2) ─ block, conv, shuffle ─>
     logits (c, H, W) ─ sigmoid, crop ─> x          (a grid code enters at H/8, W/8 by a convolution)
     """

@@ -198,7 +198,10 @@ class Model(nn.Module):
         return self.coders[DEFAULT_QUALITY].autoregressive if DEFAULT_QUALITY in self.coders else None
 
     def save(self, folder: str | Path, *, force: bool = False) -> Path:
-        """Write the model to a folder of its own (storage.py says what is in it)."""
+        """Write the model to a folder of its own (storage.py says what is in it).
+
+        Raises UsageError where a model is and not `force`, and where nothing can be written.
+        """
         from zpinch.model.storage import save  # storage builds on this file
 
         return save(self, folder, force=force)

@@ -1,4 +1,4 @@
-"""Images, or the codes of an archive, for the verbs that make a row of figures of each: embed and detect.
+"""Images, or the codes of an archive, for the verbs that take them in batches: embed, detect; complete, images alone.
 
 An archive that the model wrote gives its codes, and no pixel is decoded; one of pixels gives those; one of another
 model is decoded by that model first, which is sought beside it.

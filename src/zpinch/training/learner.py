@@ -36,6 +36,8 @@ class Plan(NamedTuple):
 
 
 class Learner:
+    """The live model and its averaged copy, the optimisers, and how many steps they have taken."""
+
     def __init__(self, model: Model, plan: Plan, processes: Processes = ALONE) -> None:
         self.live = model
         self.processes = processes

@@ -45,7 +45,8 @@ class Fit(NamedTuple):
 
 
 class AutoregressivePrior(nn.Module):
-    """
+    """A masked network of dense layers: from the symbols of a position, and what is known beside it, to logits.
+
     symbols of a position (n, channels) ─ thermometers ─┐
     neighbours, label, position ────────────────────────┴─> dense, clip ─> dense, clip ─> logits (n, channels, entries)
 

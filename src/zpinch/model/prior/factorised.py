@@ -1,7 +1,7 @@
 """A density for each coordinate of the code, given the label: trained through its CDF, coding by integer tables.
 
 Coordinates are independent given the label, so it codes fast and simply; correlation between them is what the mixture
-sampler has and what the autoregressive prior will code.
+sampler has and what the autoregressive prior codes.
 """
 
 import numpy as np

@@ -154,10 +154,10 @@ def fit_mixture(
     seed: int = 0,
     copies: int = 1,
 ) -> MixtureSampler:
-    """Fit a mixture a class; the number of components is the candidate with the fewest held-out bits.
+    """Fit a mixture a class; candidates for its number of components are tried until one takes no fewer held-out bits.
 
     latent: (n, *code) float, dequantised codes; label: (n,) in [0, labels) or None. At most `limit` latents are used. A
-    tenth is held out to choose by, so that a mixture cannot win by playing the training set back. copies: how often
+    tenth is held out to judge by, so that a mixture cannot win by playing the training set back. copies: how often
     each image is there, moved a little (all images, then all again); only images count as images, and one is
     held out in all its copies.
     """
