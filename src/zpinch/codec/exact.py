@@ -46,38 +46,34 @@ class Place(NamedTuple):
     column: int
 
 
-def encode(net: ExactNet, pixels: Pixels, *, max_error: int = 0, threads: int = THREADS) -> NDArray[np.uint32]:
+def encode(net: ExactNet, pixels: Pixels, *, max_error: int = 0) -> NDArray[np.uint32]:
     """Images (n, channels, height, width) uint8 as the words of a range coder.
 
     max_error: the most levels by which what comes back may differ. Raises UsageError.
     """
     encoder = RangeEncoder()
-    encode_into(encoder, net, pixels, max_error=max_error, threads=threads)
+    encode_into(encoder, net, pixels, max_error=max_error)
     return encoder.words()
 
 
-def decode(
-    net: ExactNet, words: NDArray[np.uint32], count: int, *, max_error: int = 0, threads: int = THREADS
-) -> Pixels:
+def decode(net: ExactNet, words: NDArray[np.uint32], count: int, *, max_error: int = 0) -> Pixels:
     """The images that `encode` was given, or what it may have changed them to. CorruptArchive."""
     decoder = RangeDecoder(words)
-    pixels = decode_from(decoder, net, count, max_error=max_error, threads=threads)
+    pixels = decode_from(decoder, net, count, max_error=max_error)
     if not decoder.is_exhausted():
         raise CorruptArchive("has data left over after its last pixel")
     return pixels
 
 
-def encode_into(
-    encoder: RangeEncoder, net: ExactNet, pixels: Pixels, *, max_error: int, threads: int = THREADS
-) -> None:
+def encode_into(encoder: RangeEncoder, net: ExactNet, pixels: Pixels, *, max_error: int) -> None:
     def code(symbols: Symbols, weights: Weights) -> Symbols:
         encoder.encode_each(symbols, weights)
         return symbols
 
-    walk_known(net, pixels, code, max_error, threads)
+    walk_known(net, pixels, code, max_error)
 
 
-def bits(net: ExactNet, pixels: Pixels, *, max_error: int = 0, threads: int = THREADS) -> NDArray[np.float64]:
+def bits(net: ExactNet, pixels: Pixels, *, max_error: int = 0) -> NDArray[np.float64]:
     """What each of the images that `encode` takes costs: ideal code lengths, (n,)."""
     costs = np.zeros(len(pixels))
 
@@ -86,22 +82,22 @@ def bits(net: ExactNet, pixels: Pixels, *, max_error: int = 0, threads: int = TH
         costs[:] += (SCALE_BITS - np.log2(shares)).reshape(-1, len(costs)).sum(0)
         return symbols
 
-    walk_known(net, pixels, price, max_error, threads)
+    walk_known(net, pixels, price, max_error)
     return costs
 
 
-def walk_known(net: ExactNet, pixels: Pixels, code: Coder, max_error: int, threads: int) -> None:
+def walk_known(net: ExactNet, pixels: Pixels, code: Coder, max_error: int) -> None:
     if pixels.shape[1:] != net.image_shape:
         raise UsageError(f"an exact layer for images of {net.image_shape} cannot code {pixels.shape[1:]}")
     canvas = Canvas(net, len(pixels))
     canvas.image[:] = np.moveaxis(within(pixels, max_error), 0, -1)
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         walk(net, canvas, code, max_error, pool)
 
 
-def decode_from(decoder: RangeDecoder, net: ExactNet, count: int, *, max_error: int, threads: int = THREADS) -> Pixels:
+def decode_from(decoder: RangeDecoder, net: ExactNet, count: int, *, max_error: int) -> Pixels:
     canvas = Canvas(net, count)
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         walk(net, canvas, lambda _, weights: decoder.decode_each(weights), max_error, pool)
     return np.ascontiguousarray(np.moveaxis(canvas.image, -1, 0))
 
