@@ -2,14 +2,11 @@
 
 A small convolutional classifier when the training images have labels, the same net with seeded random weights when
 they do not; 128 features, standardised on the training split. Architecture, steps and seed are constants: numbers
-from two runs compare only when `identity` is the same.
+compare only within one extractor.
 """
 
-import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -73,10 +70,8 @@ class ExtractorNet(nn.Module):
 
 
 class Extractor:
-    """128 standardised features of an image, and its class when the extractor has learned classes.
-
-    `kind` is "classifier" or "random", `classes` their number (0 when random); `identity` is the SHA-256 of
-    configuration, weights and standardisation.
+    """128 standardised features of an image, and its class when the extractor has learned `classes`, 0 of them when
+    its weights are random.
     """
 
     def __init__(self, config: ExtractorConfig, net: ExtractorNet, sample: Pixels) -> None:
@@ -89,17 +84,13 @@ class Extractor:
         # A feature that never changes stays at zero.
         self._scale = (1 / np.maximum(raw.std(0), 1e-6)).astype(np.float32)
         self.classes = config.classes
-        self.kind: Literal["classifier", "random"] = "classifier" if config.classes else "random"
-        self.identity: str = self._fingerprint()
 
     @staticmethod
-    def fit(
-        images: ImageCollection, *, seed: int = 0, progress: Callable[[int, int], None] | None = None
-    ) -> "Extractor":
+    def fit(images: ImageCollection, *, seed: int = 0) -> "Extractor":
         """Learn the classes of the training images, or draw random weights when there are none to learn.
 
         The same images, seed, machine and thread count give the same extractor; torch's global random state is left
-        as it was. progress: called with steps done and steps in all.
+        as it was.
         """
         chosen = draw(len(images.pixels), LEARN_FROM, seed=seed)
         pixels = np.array(images.pixels[chosen])
@@ -110,7 +101,7 @@ class Extractor:
             torch.manual_seed(seed)
             net = ExtractorNet(config)
             if config.classes and labels is not None:
-                _learn(net, torch.from_numpy(pixels), torch.from_numpy(labels), progress or (lambda done, total: None))
+                _learn(net, torch.from_numpy(pixels), torch.from_numpy(labels))
         return Extractor(config, net, pixels)
 
     def features(self, pixels: Pixels) -> npt.NDArray[np.float32]:
@@ -119,7 +110,7 @@ class Extractor:
 
     def predict(self, pixels: Pixels) -> npt.NDArray[np.int64] | None:
         """The most probable class of each image, (n,); None when the extractor knows no classes."""
-        if self.kind == "random":
+        if not self.classes:
             return None
         return self._apply(lambda chunk: self._net.head(self._net(chunk)), pixels).argmax(1)
 
@@ -133,15 +124,8 @@ class Extractor:
             chunks = (pixels[start : start + ROWS] for start in range(0, pixels.shape[0], ROWS))
             return np.concatenate([function(_tensor(chunk)).numpy() for chunk in chunks])
 
-    def _fingerprint(self) -> str:
-        digest = hashlib.sha256(json.dumps(asdict(self._config), sort_keys=True).encode())
-        for name, value in sorted(self._net.state_dict().items()):
-            digest.update(name.encode() + value.contiguous().numpy().tobytes())
-        digest.update(np.asarray(self._mean).tobytes() + np.asarray(self._scale).tobytes())
-        return digest.hexdigest()
 
-
-def _learn(net: ExtractorNet, pixels: Tensor, labels: Tensor, progress: Callable[[int, int], None]) -> None:
+def _learn(net: ExtractorNet, pixels: Tensor, labels: Tensor) -> None:
     """A fixed number of Adam steps on cross-entropy, the learning rate rising for a fifth of them and then falling."""
     optimiser = torch.optim.Adam(net.parameters())
     order = torch.randperm(len(pixels))
@@ -154,7 +138,6 @@ def _learn(net: ExtractorNet, pixels: Tensor, labels: Tensor, progress: Callable
         optimiser.zero_grad()
         F.cross_entropy(net.head(net(pixels[batch])), labels[batch]).backward()
         optimiser.step()
-        progress(step + 1, STEPS)
 
 
 def _tensor(pixels: Pixels) -> Tensor:

@@ -4,7 +4,6 @@ A distance between finite sets is never zero, not even between two sets of real 
 every score stands over the same measure of as many real training images against the test images, and says its n.
 """
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,6 +22,7 @@ from zpinch.evaluation.metrics import (
     nearest_distances,
     precision_recall,
     psnr_db,
+    ratio,
     structural_similarity,
 )
 from zpinch.evaluation.sampling import draw
@@ -171,9 +171,9 @@ def score_samples(reference: Reference, fake: Pixels | SamplesSeen) -> SampleSco
     real = reference.at(n)
     return SampleScore(
         n=n,
-        fcd_ratio=_ratio(frechet_distance(seen.features, reference.test_moments), real.floor),
-        precision_ratio=_ratio(float(seen.is_precise.mean()), real.precision),
-        recall_ratio=_ratio(float(seen.is_recalled.mean()), real.recall),
+        fcd_ratio=ratio(frechet_distance(seen.features, reference.test_moments), real.floor),
+        precision_ratio=ratio(float(seen.is_precise.mean()), real.precision),
+        recall_ratio=ratio(float(seen.is_recalled.mean()), real.recall),
         kernel_distance=kernel_distance(seen.features, reference.test_features[:n]) if n < FEW else None,
         nearest_ratio=median_ratio(seen.nearest, reference.held_out_nearest),
         class_share=None if seen.predicted is None else _class_shares(seen.predicted, reference.extractor.classes),
@@ -203,14 +203,8 @@ def score_reconstructions(reference: Reference, original: Pixels, reconstructed:
 def distance_ratio(reference: Reference, before: Features, after: Features) -> float:
     """How far features of reconstructions (n, 128) are from those of their originals, as a multiple of the floor."""
     floor = reference.at(min(len(before), reference.most)).floor
-    return _ratio(frechet_distance(after, before), floor)
+    return ratio(frechet_distance(after, before), floor)
 
 
 def _class_shares(predicted: npt.NDArray[np.int64], classes: int) -> tuple[float, ...]:
     return tuple(float(count) / len(predicted) for count in np.bincount(predicted, minlength=classes))
-
-
-def _ratio(value: float, real: float) -> float:
-    if real == 0:
-        return 1.0 if value == 0 else math.inf
-    return value / real

@@ -155,21 +155,20 @@ def nearest_distances(images: Array, train: Array) -> npt.NDArray[np.float64]:
     return (queries - nearest).double().square().mean(1).sqrt().numpy()
 
 
-def nearest_ratio(fake: Array, train: Array, real_held_out: Array) -> float:
-    """Median nearest-training distance of made images over that of real held-out ones, in pixel space.
-
-    About 1 when made images keep the distance real ones keep; below 0.9 the training set is being played back.
-    Infinite when held-out images are copies of training images and the made ones are not. All (n, c, h, w).
-    """
-    return median_ratio(nearest_distances(fake, train), nearest_distances(real_held_out, train))
-
-
 def median_ratio(above: npt.NDArray[np.float64], below: npt.NDArray[np.float64]) -> float:
-    """Median of one set of distances over the median of another; 1 when both are zero."""
-    numerator, denominator = float(np.median(above)), float(np.median(below))
-    if denominator == 0:
-        return 1.0 if numerator == 0 else math.inf
-    return numerator / denominator
+    """Median of one set of distances over the median of another.
+
+    Of `nearest_distances` of made images over those of held-out real ones: about 1 when made images keep the distance
+    that real ones keep; below 0.9 the training set is being played back.
+    """
+    return ratio(float(np.median(above)), float(np.median(below)))
+
+
+def ratio(value: float, real: float) -> float:
+    """A value over what real images reach; where that is nothing, 1 for nothing and infinite for the rest."""
+    if real == 0:
+        return 1.0 if value == 0 else math.inf
+    return value / real
 
 
 def _require_same_shape(a: Array, b: Array) -> None:
