@@ -37,27 +37,19 @@ class Block:
 
 
 class BlockSize(NamedTuple):
-    """Bytes a block takes in the archive."""
+    """Bytes a block takes in the archive, beside its frame."""
 
-    payload: int  # codes + names
     codes: int  # with the labels
     names: int
-    frame: int  # sync word, lengths, hash, checksum
-
-    @property
-    def total(self) -> int:
-        return self.payload + self.frame
 
 
 class BlockSummary(NamedTuple):
     """What a block says without a model."""
 
     number: int
-    offset: int
     images: int
     names: tuple[str, ...] | None
     kind: int  # of its payload, as in layout.py
-    size: BlockSize
 
 
 class PackedBlock(NamedTuple):
@@ -93,7 +85,7 @@ def pack_block(block: Block, number: int, header: ArchiveHeader, seed: int, code
     start = BLOCK.pack(BLOCK_SYNC, number, len(block.codes), kind, *lengths, hash_symbols(symbols))
     data = start + payload + names
     checksum = zlib.crc32(data, seed)
-    return PackedBlock(data + CRC.pack(checksum), checksum, block_size(*lengths))
+    return PackedBlock(data + CRC.pack(checksum), checksum, BlockSize(*lengths))
 
 
 def check_decodes(packed: PackedBlock, header: ArchiveHeader, seed: int, coder: Coder) -> None:
@@ -186,10 +178,6 @@ def unpack_codes(frame: Frame, header: ArchiveHeader, prior: CodePrior) -> tuple
 
 def unpack_frame_names(frame: Frame, header: ArchiveHeader) -> tuple[str, ...] | None:
     return unpack_names(frame.packed_names, frame.images) if header.has_names else None
-
-
-def block_size(codes: int, names: int) -> BlockSize:
-    return BlockSize(codes + names, codes, names, BLOCK.size + CRC.size)
 
 
 def symbol_count(images: int, header: ArchiveHeader) -> int:

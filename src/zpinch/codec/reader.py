@@ -15,7 +15,6 @@ from zpinch.codec.block import (
     BlockSummary,
     Coder,
     Frame,
-    block_size,
     read_frame,
     read_packed_names,
     unpack_block,
@@ -239,8 +238,7 @@ class ArchiveReader:
             names = unpack_frame_names(frame, self.header)
         except CorruptArchive as error:
             raise self._source.damage(f"block {frame.number:,}", frame.offset, str(error)) from error
-        size = block_size(len(frame.payload), len(frame.packed_names))
-        return BlockSummary(frame.number, frame.offset, frame.images, names, frame.kind, size)
+        return BlockSummary(frame.number, frame.images, names, frame.kind)
 
 
 def entry_of(frame: Frame) -> IndexEntry:
