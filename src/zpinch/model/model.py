@@ -44,6 +44,7 @@ from zpinch.model.prior.sampler import (
 
 ENCODE_BATCH = 256  # part of the format: encoding runs in padded batches of this size, so bytes repeat on one machine
 DECODE_BATCH = 256
+TRAINED = ("encoder", "generator", "critic", "prior")  # parts that steps of training teach, and their configurations
 
 Part = TypeVar("Part")
 

@@ -17,7 +17,7 @@ from zpinch.errors import ImageError, UsageError
 from zpinch.images import ImageCollection
 from zpinch.model.design import Backbone, design
 from zpinch.model.frozen import Frozen
-from zpinch.model.model import Model, ModelConfig, needed
+from zpinch.model.model import TRAINED, Model, ModelConfig, needed
 from zpinch.tasks.start import check_unchanged, config_from, take_weights
 from zpinch.training.learner import Plan
 from zpinch.training.measure import held_out_of
@@ -35,7 +35,6 @@ MOST_CLASSES, MOST_NAME_BYTES = 1_024, 32_768  # tables for more, and names of m
 MOST_COVARIANCES = 1 << 27  # numbers: 512 MiB in a model's file, and several times that while it is fitted
 ENTRIES = 128  # of a table, at its usual largest
 
-PARTS = ("encoder", "generator", "critic", "prior")
 SEEDS = 2**32  # what NumPy and scikit-learn take
 GIVEN = {
     "kind",
@@ -139,7 +138,7 @@ def settled(
 ) -> tuple[ModelConfig, Objective, Schedule]:
     """What the settings make of the configuration of a model and of what it is trained by."""
     tree: dict[str, Frozen] = {"objective": objective, "schedule": schedule}
-    tree |= {part: found for part in PARTS if (found := getattr(config, part)) is not None}
+    tree |= {part: found for part in TRAINED if (found := getattr(config, part)) is not None}
     for setting in settings:
         apply_setting(tree, setting)
     set_objective, set_schedule = tree.pop("objective"), tree.pop("schedule")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zpinch.errors import UsageError
 from zpinch.images import ImageCollection
-from zpinch.model.model import Model, ModelConfig, described
+from zpinch.model.model import TRAINED, Model, ModelConfig, described
 from zpinch.model.storage import identities
 
 PER_CLASS = {"critic": ("embedding.weight",), "prior": ("mean", "log_scale", "log_weight")}  # (labels + 1, ...) each
@@ -61,7 +61,7 @@ def config_from(start: ModelConfig, fresh: ModelConfig, *, latent: int | None) -
 
 def check_unchanged(kept: ModelConfig, settled: ModelConfig, start: ModelConfig) -> None:
     """Refuse settings that change nets whose weights are taken over. Raises UsageError."""
-    for part in ("encoder", "generator", "critic", "prior"):
+    for part in TRAINED:
         if getattr(start, part) is not None and getattr(kept, part) != getattr(settled, part):
             raise UsageError(f"--set {part}: --from keeps the nets of its model. Leave out one of the two.")
 
@@ -69,7 +69,7 @@ def check_unchanged(kept: ModelConfig, settled: ModelConfig, start: ModelConfig)
 def take_weights(model: Model, start: Model) -> None:
     """Begin where another model ended. A class that it did not know begins as what it took for any class."""
     rows = _rows(start.config.class_names, model.config.class_names)
-    for name in ("encoder", "generator", "critic", "prior"):
+    for name in TRAINED:
         own, others = getattr(model, name), getattr(start, name)
         if own is not None and others is not None:
             state: Mapping[str, Tensor] = others.state_dict()

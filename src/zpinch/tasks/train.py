@@ -16,7 +16,7 @@ from zpinch.errors import QualityError, UsageError
 from zpinch.images import ImageCollection
 from zpinch.images.naming import readable
 from zpinch.model.design import Backbone
-from zpinch.model.model import Model, ModelConfig
+from zpinch.model.model import TRAINED, Model, ModelConfig
 from zpinch.model.storage import CONFIG, load
 from zpinch.tasks.cost import TRAINING_EXACT_BITS
 from zpinch.tasks.preparation import (
@@ -257,10 +257,11 @@ def estimate(
     )
     origin = origin_of(begun) if begun else ""
     plan, cost = make_plan(model, training, objective, schedule, budget, seed=seed, origin=origin)
-    parts = {"encoder": model.encoder, "generator": model.generator, "critic": model.critic, "prior": model.prior}
     return Estimate(
         parameters={
-            name: sum(p.numel() for p in part.parameters()) for name, part in parts.items() if part is not None
+            name: sum(p.numel() for p in part.parameters())
+            for name in TRAINED
+            if (part := getattr(model, name)) is not None
         },
         plan=plan,
         minutes=cost.minutes_of(plan.steps, objective),
