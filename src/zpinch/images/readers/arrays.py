@@ -106,6 +106,18 @@ def join_rows(first: Rows, second: Rows) -> Rows:
     return Rows(first.where, (len(first) + len(second), *first.shape[1:]), first.dtype, unlock)
 
 
+def choose_split(train: Table, test: Table, split: str) -> Table:
+    """One of two splits, or both ("all"), one after the other; classes are those of both."""
+    class_names = max(train.class_names, test.class_names, key=len)
+    if split != "all":
+        chosen = train if split == "train" else test
+        return chosen._replace(class_names=class_names if chosen.labels is not None else ())
+    rows = join_rows(train.rows, test.rows)
+    if train.labels is None or test.labels is None:
+        return Table(rows)
+    return Table(rows, np.concatenate([train.labels, test.labels]), class_names)
+
+
 def stream_table(table: Table, source: str, *, size: tuple[int, int] | None) -> ImageStream:
     rows, labels, class_names, names, notes, *_ = table
     channel_axis = _channel_axis(rows)

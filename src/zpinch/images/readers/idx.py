@@ -15,7 +15,7 @@ import numpy as np
 from zpinch.errors import CorruptImage, ImageError
 from zpinch.images.collection import Labels
 from zpinch.images.layout import SPLITS, check_split
-from zpinch.images.readers.arrays import Rows, Table, join_rows, numbered, to_labels
+from zpinch.images.readers.arrays import Rows, Table, choose_split, to_labels
 from zpinch.images.readers.packed import is_packed, open_packed
 from zpinch.images.readers.records import RecordHeader, read_exactly, record_rows
 
@@ -66,17 +66,9 @@ def idx_folder_table(files: dict[str, Path], split: str, source: str) -> Table:
     splits = SPLITS if len(files) == len(SPLITS) else ()
     check_split(split, splits, source)
     tables = {one: idx_table(path) for one, path in files.items()}
-    class_names = max((table.class_names for table in tables.values()), key=len)
     if not splits:
         return next(iter(tables.values()))
-    train, test = (tables[one] for one in SPLITS)
-    if split != "all":
-        chosen = tables[split]
-        return chosen._replace(class_names=class_names if chosen.labels is not None else ())
-    rows = join_rows(train.rows, test.rows)
-    if train.labels is None or test.labels is None:
-        return Table(rows)
-    return Table(rows, np.concatenate([train.labels, test.labels]), class_names)
+    return choose_split(tables["train"], tables["test"], split)
 
 
 def _read_head(file: BinaryIO, where: str) -> RecordHeader:
@@ -97,8 +89,7 @@ def _labels_beside(path: Path, count: int) -> tuple[Labels | None, tuple[str, ..
     rows = idx_rows(beside)
     if rows.shape != (count,):
         raise CorruptImage(f"{beside.name} holds {rows.shape} labels, {path.name} {count:,} images")
-    labels, class_names = to_labels(rows.all(), beside.name)
-    return labels, class_names or numbered(1)
+    return to_labels(rows.all(), beside.name)
 
 
 def _present(folder: Path, plain: str) -> Path | None:

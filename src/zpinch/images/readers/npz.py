@@ -19,7 +19,7 @@ import numpy as np
 from zpinch.errors import CorruptImage, ImageError
 from zpinch.images.layout import SPLITS, check_split
 from zpinch.images.naming import readable
-from zpinch.images.readers.arrays import Rows, Table, join_rows, to_labels
+from zpinch.images.readers.arrays import Rows, Table, choose_split, to_labels
 from zpinch.images.readers.packed import telling
 from zpinch.images.readers.records import RecordHeader, read_exactly, record_rows
 from zpinch.images.readers.zipped import open_entry, open_zip
@@ -55,14 +55,7 @@ def npz_table(path: Path, split: str, source: str) -> Table:
         images, labels = _single_keys(members, source)
         return _table(path, members, images, labels)
     train, test = (_table(path, members, f"x_{one}", f"y_{one}") for one in SPLITS)
-    class_names = max(train.class_names, test.class_names, key=len)
-    if split != "all":
-        chosen = train if split == "train" else test
-        return chosen._replace(class_names=class_names if chosen.labels is not None else ())
-    rows = join_rows(train.rows, test.rows)
-    if train.labels is None or test.labels is None:
-        return Table(rows)
-    return Table(rows, np.concatenate([train.labels, test.labels]), class_names)
+    return choose_split(train, test, split)
 
 
 def _members(path: Path) -> dict[str, zipfile.ZipInfo]:
