@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from zpinch.codec.integer_net import MAX_ACTIVATION, Float, IntegerLayer, rescale, weights_from_logits
 from zpinch.codec.range_coder import RangeDecoder, RangeEncoder
-from zpinch.codec.tables import ESCAPE_BITS, MAX_CODE, SCALE_BITS, check_array, check_weights, rows_of
+from zpinch.codec.tables import ESCAPE_BITS, MAX_CODE, SCALE_BITS, check_array, check_weights, rows_of, symbols_of
 from zpinch.errors import LimitError, ModelError
 
 ONE = 64  # the activation that stands for 1
@@ -108,8 +108,7 @@ class IntegerPrior:
 
     def symbols(self, codes: NDArray[np.integer]) -> Symbols:
         """Codes (n, *code) as indices into their tables, the escape symbol for what lies outside."""
-        index = codes.astype(np.int64) - self.first[:, None, None]
-        return np.where((index < 0) | (index >= self.escape), self.escape, index).astype(np.int32)
+        return symbols_of(codes, self.first[:, None, None], self.escape)
 
     def encode(self, symbols: Symbols, rows: NDArray[np.intp], encoder: RangeEncoder) -> None:
         """Append symbols (n, *code) of images with labels `rows` (n,)."""

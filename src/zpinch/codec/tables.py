@@ -100,8 +100,7 @@ class CodeTables:
 
     def symbols(self, codes: NDArray[np.integer], channel: int) -> NDArray[np.int32]:
         """Code values of one channel as indices into its table, the escape symbol for what lies outside."""
-        index = codes.astype(np.int64) - int(self.first[channel])
-        return np.where((index < 0) | (index >= self.escape), self.escape, index).astype(np.int32)
+        return symbols_of(codes, self.first[channel], self.escape)
 
     def bits(self, codes: NDArray[np.integer], labels: NDArray[np.integer] | None = None) -> NDArray[np.float64]:
         """Ideal code length of each image, (n,): codes, escaped values and, where given, labels.
@@ -118,6 +117,12 @@ class CodeTables:
             cost[:, -1] += ESCAPE_BITS
             total += cost[rows[:, None], symbols].sum(1)
         return total
+
+
+def symbols_of(codes: NDArray[np.integer], first: NDArray[np.int32] | np.int32, escape: int) -> NDArray[np.int32]:
+    """Code values as indices into tables that begin at `first`, the escape symbol for what lies outside."""
+    index = codes.astype(np.int64) - first
+    return np.where((index < 0) | (index >= escape), escape, index).astype(np.int32)
 
 
 def rows_of(count: int, labels: NDArray[np.integer] | None, known: int) -> NDArray[np.intp]:

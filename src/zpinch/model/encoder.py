@@ -15,12 +15,11 @@ from zpinch.model.blocks import (
     preserve_signal,
     residual_stack,
 )
-from zpinch.model.frozen import Depth, Frozen, Width
+from zpinch.model.frozen import Depth, Flag, Frozen, Width
 
 Shape = tuple[Width, Width, Width]
 
-# Left out where they are the default: a model from before there was a choice keeps its identity.
-IsVariational = Annotated[bool, Field(exclude_if=lambda is_variational: not is_variational)]
+# Left out where it is the default: a model from before there was a choice keeps its identity.
 Output = Annotated[Literal["linear", "sigmoid"], Field(exclude_if=lambda output: output == "linear")]
 
 
@@ -31,7 +30,7 @@ class ConvEncoderConfig(Frozen):
     width: Width = 32  # channels at half resolution
     deep_width: Width = 96  # channels at a quarter of the resolution and below
     depth: Depth = 2  # residual blocks at a quarter of the resolution
-    is_variational: IsVariational = False  # gives a variance too
+    is_variational: Flag = False  # gives a variance too
 
 
 class MlpEncoderConfig(Frozen):
@@ -41,7 +40,7 @@ class MlpEncoderConfig(Frozen):
     hidden: tuple[Width, ...] = (128, 64)
     activation: Literal["sigmoid", "tanh", "relu", "softplus", "silu"] = "sigmoid"
     output: Output = "linear"  # of z itself; sigmoid in the one layer of the first contractive autoencoders
-    is_variational: IsVariational = False
+    is_variational: Flag = False
 
 
 class Posterior(NamedTuple):

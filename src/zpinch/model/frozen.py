@@ -15,3 +15,6 @@ class Frozen(BaseModel):
 Width = Annotated[int, Field(gt=0, le=8192)]  # channels or units of a layer
 Depth = Annotated[int, Field(gt=0, le=64)]  # residual blocks in a stack
 Labels = Annotated[int, Field(ge=0, le=65536)]  # classes
+
+# Left out where it is false: a model from before there was a choice keeps its identity.
+Flag = Annotated[bool, Field(exclude_if=lambda is_so: not is_so)]

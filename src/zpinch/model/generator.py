@@ -4,10 +4,9 @@ It sees the code, the realism beta and how coarse the code's steps are, never a 
 and the code keeps what matters.
 """
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,13 +21,7 @@ from zpinch.model.blocks import (
     residual_stack,
 )
 from zpinch.model.encoder import Shape
-from zpinch.model.frozen import Depth, Frozen, Width
-
-# Left out where it is false: a model from before there were qualities keeps its identity.
-KnowsStep = Annotated[bool, Field(exclude_if=lambda knows: not knows)]
-
-
-Tied = Annotated[bool, Field(exclude_if=lambda tied: not tied)]
+from zpinch.model.frozen import Depth, Flag, Frozen, Width
 
 
 class ConvGeneratorConfig(Frozen):
@@ -38,7 +31,7 @@ class ConvGeneratorConfig(Frozen):
     width: Width = 32
     deep_width: Width = 96
     depth: Depth = 2
-    knows_step: KnowsStep = False  # is told how coarse the code's steps are
+    knows_step: Flag = False  # is told how coarse the code's steps are
 
 
 class MlpGeneratorConfig(Frozen):
@@ -47,8 +40,8 @@ class MlpGeneratorConfig(Frozen):
     code: Shape
     hidden: tuple[Width, ...] = (64, 128)
     activation: Literal["sigmoid", "tanh", "relu", "softplus", "silu"] = "sigmoid"
-    knows_step: KnowsStep = False
-    tied: Tied = False  # its weights are the encoder's, transposed; the hidden layers of one are the other's in reverse
+    knows_step: Flag = False
+    tied: Flag = False  # its weights are the encoder's, transposed; the hidden layers of one are the other's in reverse
 
 
 class ConvGenerator(nn.Module):

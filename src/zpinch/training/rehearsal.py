@@ -6,7 +6,9 @@ machine may have been busy then; after that schedules depend on the step alone.
 
 import math
 import time
+from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -137,43 +139,32 @@ def fixed_seconds(model: Model, images: ImageCollection) -> float:
 
 def exact_seconds(images: ImageCollection, device: torch.device) -> float:
     """A step of the exact layer."""
-    clock: list[float] = []
-    few = images[: min(len(images), 1000)]
-    fit_exact(few, steps=LATER_STEPS, seed=0, device=device, progress=lambda done, of: clock.append(now(device)))
-    return usual(clock)
+    return timed(device, partial(fit_exact, images[: min(len(images), 1000)], steps=LATER_STEPS, seed=0, device=device))
 
 
 def completer_seconds(model: Model, images: ImageCollection) -> float:
     """A step of the completer, on latents that mean nothing."""
-    clock: list[float] = []
     which = np.arange(min(len(images), 64))
     z = torch.randn((len(which), *model.config.code), generator=torch.Generator().manual_seed(0))
-    fit_completer(
-        model,
-        images.pixels,
-        which,
-        z,
-        None,
-        steps=6,
-        seed=0,
-        progress=lambda done, of: clock.append(now(model.device)),
-    )
-    return usual(clock)
+    return timed(model.device, partial(fit_completer, model, images.pixels, which, z, None, steps=6, seed=0))
 
 
 def prior_seconds(model: Model) -> float:
     """A step of the autoregressive prior, on codes that mean nothing; 0 for codes that it cannot learn."""
     codes = np.random.default_rng(0).integers(-8, 9, (64, *model.config.code), dtype=np.int32)
+    labels = model.config.labels
+    fit = partial(fit_autoregressive, codes, None, known_labels=labels, steps=LATER_STEPS, seed=0, device=model.device)
+    return timed(model.device, fit)
+
+
+def timed(device: torch.device, fit: Callable[..., object]) -> float:
+    """Seconds of a step of what tells its progress."""
     clock: list[float] = []
-    fit_autoregressive(
-        codes,
-        None,
-        known_labels=model.config.labels,
-        steps=LATER_STEPS,
-        seed=0,
-        device=model.device,
-        progress=lambda done, of: clock.append(now(model.device)),
-    )
+
+    def stepped(done: int, of: int) -> None:
+        clock.append(now(device))
+
+    fit(progress=stepped)
     return usual(clock)
 
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from zpinch.codec.integer_net import MAX_ACTIVATION, IntegerLayer
 from zpinch.codec.integer_prior import MAX_ENTRIES, NEIGHBOURS, ONE, IntegerPrior, inputs
-from zpinch.codec.tables import integer_weights
+from zpinch.codec.tables import integer_weights, symbols_of
 from zpinch.model.encoder import Shape
 
 MAX_CHANNELS = 256  # of a code; more are coded by the factorised tables alone
@@ -147,8 +147,7 @@ def fit_autoregressive(
     if code[0] > MAX_CHANNELS or not held or not steps:
         return None
     first, entries = ranges(codes)
-    index = codes.astype(np.int64) - first[:, None, None]
-    symbols = torch.from_numpy(np.where((index < 0) | (index >= entries - 1), entries - 1, index))
+    symbols = torch.from_numpy(symbols_of(codes, first[:, None, None], entries - 1)).long()
     label = torch.full((len(codes),), known_labels) if labels is None else torch.from_numpy(labels)
     order = torch.randperm(images, generator=torch.Generator().manual_seed(seed))
     learned = (order[held:] + images * torch.arange(copies)[:, None]).flatten()
