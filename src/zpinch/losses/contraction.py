@@ -46,21 +46,18 @@ def contraction_exact(
         return _SquaredJacobian.apply(len(weights), *weights, *slopes)
 
 
-def contraction_projected(encoder: Callable[[Tensor], Tensor], x: Tensor, *probes: Tensor) -> Tensor:
+def contraction_projected(encoder: Callable[[Tensor], Tensor], x: Tensor, probe: Tensor) -> Tensor:
     """Unbiased estimate of the mean of ||dz/dx||_F^2 for any encoder (Hoffman et al. 2019, eq. 9 and 10).
 
     With v uniform on the unit sphere of the latent space, E ||v^T J||^2 = ||J||_F^2 / latent.
-    x: (batch, ...); encoder(x): (batch, ...), flattened to (batch, latent). probes: at least one, N(0, 1), (batch, ...)
-    with as many entries as z; each is scaled to length 1 and costs one backward pass.
+    x: (batch, ...); encoder(x): (batch, ...), flattened to (batch, latent). probe: N(0, 1), (batch, ...) with as
+    many entries as z; it is scaled to length 1 and costs one backward pass.
     """
     x = x.detach().requires_grad_()
     z = encoder(x).flatten(1)
-    total = z.new_zeros(())
-    for probe in probes:
-        v = F.normalize(probe.flatten(1).to(z), dim=1)
-        (row,) = torch.autograd.grad(z, x, v, create_graph=True, retain_graph=True)
-        total = total + row.square().flatten(1).sum(1).mean() * z.shape[1]
-    return total / len(probes)
+    v = F.normalize(probe.flatten(1).to(z), dim=1)
+    (row,) = torch.autograd.grad(z, x, v, create_graph=True)
+    return row.square().flatten(1).sum(1).mean() * z.shape[1]
 
 
 def jacobian_rows(encoder: Callable[[Tensor], Tensor], x: Tensor, *, chunk: int | None = None) -> Tensor:
