@@ -11,6 +11,7 @@ bench/results/lossless-*.json.
 import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from zpinch.codec.integer_net import weights_from_logits
 from zpinch.codec.layout import images_per_block
 from zpinch.codec.range_coder import RangeDecoder, RangeEncoder
 from zpinch.training.fit_exact import fit_exact
+from zpinch.training.rehearsal import LATER_STEPS, timed
 
 FRAME_BYTES = 33 + 16  # of a block, with its entry in the index
 ENDS_BYTES = 700  # header and footer, with room for class names
@@ -84,8 +86,10 @@ def main() -> None:
         check_coder()
         return
     training, test = (zpinch.open_images(asked.data, split=split) for split in ("train", "test"))
+    few = partial(fit_exact, training, steps=LATER_STEPS)
+    steps = asked.steps or round(asked.seconds / timed(torch.device("cpu"), few))
     start = time.perf_counter()
-    net = fit_exact(training, seconds=asked.seconds, steps=asked.steps, seed=0)
+    net = fit_exact(training, steps=steps, seed=0)
     spent = time.perf_counter() - start
     rows = [measured(net, test.pixels, max_error) for max_error in asked.max_errors]
     for row in rows:

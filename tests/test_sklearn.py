@@ -1,7 +1,6 @@
 """scikit-learn's own checks, and what only ours can do: the same figures as the verbs, in pipelines and grid search."""
 
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,6 @@ from model_cases import tiny_training  # noqa: E402
 import zpinch  # noqa: E402
 from trained_models import *  # noqa: E402, F403
 from zpinch.images import ImageCollection  # noqa: E402
-from zpinch.model.prior.factorised import fit_density  # noqa: E402
 from zpinch.sklearn import ImageDetector, ImageEmbedder, ImageSampler  # noqa: E402
 
 FAST = {"latent": 3, "steps": 1, "recipe": "autoencoder", "settings": ("schedule.prior_share=0",)}
@@ -41,7 +39,7 @@ EXPECTED = {
 def tiny():
     """What takes long and is not tried here: the rehearsal, most steps of the extractor and of the prior's density."""
     with tiny_training(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("zpinch.training.finish.fit_density", partial(fit_density, steps=1))
+        patch.setattr("zpinch.model.prior.factorised.STEPS", 1)
         yield
 
 

@@ -58,10 +58,10 @@ def test_the_same_seed_gives_the_same_layer() -> None:
     assert encode(longer, images.pixels).nbytes < images.pixels.size / 2
 
 
-def test_seconds_become_steps() -> None:
+def test_progress_is_told() -> None:
     seen: list[tuple[int, int]] = []
-    fit_exact(blobs(20), seconds=1.0, hidden=8, progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1][0] == seen[-1][1] == len(seen)
+    fit_exact(blobs(20), steps=3, hidden=8, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_windows_that_hold_something_are_found() -> None:

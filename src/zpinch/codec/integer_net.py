@@ -31,7 +31,7 @@ class IntegerLayer:
 
     weight  (out, in) int8
     bias    (out,) int32
-    shift   (out,) uint8, at most 24: what `requantise` divides by afterwards, as a power of two
+    shift   (out,) uint8, at most 24: what `rescale` divides by afterwards, as a power of two
     added   the most that a caller adds to an accumulator, or takes from it, before it is requantised
 
     Raises ModelError when an accumulator could leave 32 bits, or when this machine's matrix product is not exact.
@@ -94,12 +94,6 @@ class IntegerLayer:
             )
 
 
-def requantise(accumulators: NDArray[np.int32], shift: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Accumulators (n, out) as the next layer's activations: divided by 2^shift, rounded half up, clipped to 0..255."""
-    wide = np.int32(1) << shift.astype(np.int32) >> 1
-    return np.clip((accumulators + wide) >> shift, 0, MAX_ACTIVATION).astype(np.uint8)
-
-
 def rescale(sums: Float, shift: NDArray[np.uint8]) -> Float:
     """Divide accumulators by 2^shift in place, rounded half up: exact, since a layer's reach has the half.
 
@@ -116,7 +110,7 @@ def rescale_columns(sums: Float, shift: NDArray[np.uint8]) -> Float:
 
 
 def requantise_columns(sums: Float, shift: NDArray[np.uint8]) -> Float:
-    """What `requantise` does, to accumulators (out, n) in floating point and in place."""
+    """Accumulators (out, n) as the next layer's activations, in place: rescaled, clipped to 0..255."""
     return np.clip(rescale_columns(sums, shift), 0, MAX_ACTIVATION, out=sums)
 
 

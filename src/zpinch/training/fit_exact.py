@@ -6,7 +6,6 @@ integers (model/exact.py), which costs next to nothing of what was learned befor
 """
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -29,7 +28,6 @@ BATCH = 4096  # pixels
 EMPTY_SHARE = 1 / 8  # of a batch, where only background is in sight
 ROUNDED_FROM = 0.7  # of the steps
 MOST_PIXELS = 50_000_000  # that are drawn from: all of MNIST
-TIMED_STEPS = 20
 CPU = torch.device("cpu")
 
 
@@ -113,26 +111,19 @@ def holds_something(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def fit_exact(
     images: ImageCollection,
     *,
-    seconds: float | None = None,
-    steps: int | None = None,
+    steps: int,
     seed: int = 0,
     hidden: int = 128,
     device: torch.device = CPU,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ExactNet:
-    """The exact layer of images like these, ready to code.
-
-    Give steps, which repeat on one machine, or seconds, which are turned into steps after a few were timed. Raises
-    ImageError when there is no image.
-    """
+    """The exact layer of images like these, ready to code. Raises ImageError when there is no image."""
     if not len(images):
         raise ImageError(f"{images.source} holds no image: there is nothing to learn from.")
     source = PixelSource.of(images, np.random.default_rng(seed))
     # Grey stays absolute: what is written with it is for ever, and it gains little there.
     relative = images.shape[0] > 1
     config = ExactConfig(image=images.shape, background=source.background, hidden=hidden, relative=relative)
-    if steps is None:
-        steps = affordable_steps(config, source, 60.0 if seconds is None else seconds)
     network = new_network(config, seed).to(device)
     for done, _ in enumerate(exact_steps(network, source, steps=steps, seed=seed), 1):
         progress(done, steps)
@@ -145,17 +136,7 @@ def new_network(config: ExactConfig, seed: int) -> ExactNetwork:
         return ExactNetwork(config)
 
 
-def affordable_steps(config: ExactConfig, source: PixelSource, seconds: float) -> int:
-    begun = time.perf_counter()
-    for _ in exact_steps(new_network(config, 0), source, steps=TIMED_STEPS, seed=0, rounded_from=0.5):
-        pass
-    spent = time.perf_counter() - begun
-    return max(1, int((seconds - spent) * TIMED_STEPS / spent))
-
-
-def exact_steps(
-    network: ExactNetwork, source: PixelSource, *, steps: int, seed: int, rounded_from: float = ROUNDED_FROM
-) -> Iterator[Tensor]:
+def exact_steps(network: ExactNetwork, source: PixelSource, *, steps: int, seed: int) -> Iterator[Tensor]:
     """Learn, yielding the bits a pixel took in each step."""
     named = dict(network.named_parameters())
     matrices = [weight for name, weight in named.items() if name.endswith(".weight")]
@@ -170,7 +151,7 @@ def exact_steps(
         rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
         share = min(1.0, (step + 1) / warm_up) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         draws = [source.draw(BATCH // channels, channel, rng).to(device) for channel in range(channels)]
-        rounded = step >= rounded_from * steps
+        rounded = step >= ROUNDED_FROM * steps
         costs = [(bits(network, draw, c, rounded=rounded) * draw.share).sum() for c, draw in enumerate(draws)]
         loss = torch.stack(costs).mean()
         network.zero_grad(set_to_none=True)

@@ -31,7 +31,6 @@ class Pairs:
 
     original: Pixels
     reconstructed: Pixels
-    caption: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,6 @@ class Samples:
     pixels: Pixels
     labels: npt.NDArray[np.int64] | None = None  # (n,), indices into class_names
     class_names: tuple[str, ...] = ()
-    caption: str = ""
 
 
 @dataclass(frozen=True)

@@ -25,24 +25,23 @@ def check_picture(picture: Path, *, force: bool) -> None:
     check_free(picture, is_folder=False, force=force)
 
 
-def contact_sheet(pixels: Pixels, columns: int | None = None, scale: int = 1, gap: int = 1) -> Image.Image:
-    """A grid of images, row by row.
+def contact_sheet(pixels: Pixels, columns: int | None = None, scale: int = 1) -> Image.Image:
+    """A grid of images, row by row, a grey pixel apart.
 
     pixels: (n, channels, height, width) uint8
     columns: as many as make the grid about square, when not given
     scale: each pixel becomes a square of that side
-    gap: grey pixels between images, not scaled
     """
     n, channels, height, width = pixels.shape
     check_sheet(n)
     if n == 0:
         raise ImageError("a contact sheet needs at least one image")
     columns = columns or math.ceil(math.sqrt(n))
-    if columns < 1 or scale < 1 or gap < 0:
-        raise UsageError(f"columns {columns} and scale {scale} are at least 1, gap {gap} at least 0")
+    if columns < 1 or scale < 1:
+        raise UsageError(f"columns {columns} and scale {scale} are at least 1")
     columns = min(columns, n)
-    rows, high, wide = math.ceil(n / columns), height * scale + gap, width * scale + gap
-    grid = np.full((channels, rows * high - gap, columns * wide - gap), _GAP_LEVEL, np.uint8)
+    rows, high, wide = math.ceil(n / columns), height * scale + 1, width * scale + 1
+    grid = np.full((channels, rows * high - 1, columns * wide - 1), _GAP_LEVEL, np.uint8)
     for i, image in enumerate(pixels):
         top, left = i // columns * high, i % columns * wide
         grid[:, top : top + height * scale, left : left + width * scale] = image.repeat(scale, 1).repeat(scale, 2)

@@ -12,6 +12,8 @@ from zpinch.codec.tables import CodeTables, integer_weights
 from zpinch.losses.rate import interval_bits
 from zpinch.model.frozen import Frozen, Labels, Width
 
+STEPS = 300  # of `fit_density`
+
 
 class FactorisedPriorConfig(Frozen):
     channels: Width
@@ -71,9 +73,7 @@ def begin_at(prior: FactorisedPrior, codes: np.ndarray) -> None:
     prior.log_weight.zero_()
 
 
-def fit_density(
-    prior: FactorisedPrior, codes: np.ndarray, labels: np.ndarray | None, *, seed: int, steps: int = 300
-) -> None:
+def fit_density(prior: FactorisedPrior, codes: np.ndarray, labels: np.ndarray | None, *, seed: int) -> None:
     """Fit the density by maximum likelihood to finished codes: (n, channels, h, w) int32, labels (n,) or None.
 
     In training the density chases an encoder that moves; here it stands still. A tenth of the labels are hidden, so
@@ -83,7 +83,7 @@ def fit_density(
     begin_at(prior, codes)
     prior.requires_grad_(True)
     optimiser = torch.optim.Adam(prior.parameters(), lr=3e-2)
-    for step in range(steps):
+    for step in range(STEPS):
         rng = np.random.default_rng((seed, step))
         chosen = rng.integers(len(codes), size=min(len(codes), 2048))
         label = (
@@ -92,7 +92,7 @@ def fit_density(
             else np.where(rng.random(len(chosen)) < 0.1, none, labels[chosen])
         )
         for group in optimiser.param_groups:
-            group["lr"] = 3e-2 * (1 - step / steps)
+            group["lr"] = 3e-2 * (1 - step / STEPS)
         bits = prior.bits(torch.from_numpy(codes[chosen]).to(device).float(), torch.from_numpy(label).to(device)).mean()
         optimiser.zero_grad()
         bits.backward()

@@ -21,6 +21,7 @@ CANDIDATES = (1, 2, 4, 8, 16, 32)  # components of a mixture that is kept
 FEW_PER_DIMENSION = 4  # images of a class for each dimension, below which its covariance leans on that of all classes
 IMAGINARY = 32.0  # rows that the covariance of all classes counts for
 REGULAR = 1e-3
+MOST_LATENTS = 60_000
 
 Doubles: TypeAlias = NDArray[np.float64]
 
@@ -150,13 +151,12 @@ def fit_mixture(
     *,
     labels: int,
     candidates: tuple[int, ...],
-    limit: int = 60_000,
     seed: int = 0,
     copies: int = 1,
 ) -> MixtureSampler:
     """Fit a mixture a class; candidates for its number of components are tried until one takes no fewer held-out bits.
 
-    latent: (n, *code) float, dequantised codes; label: (n,) in [0, labels) or None. At most `limit` latents are used. A
+    latent: (n, *code) float, dequantised codes; label: (n,) in [0, labels) or None. At most 60,000 are used. A
     tenth is held out to judge by, so that a mixture cannot win by playing the training set back. copies: how often
     each image is there, moved a little (all images, then all again); only images count as images, and one is
     held out in all its copies.
@@ -164,7 +164,7 @@ def fit_mixture(
     code: Shape = (latent.shape[1], latent.shape[2], latent.shape[3])
     rng = np.random.default_rng(seed)
     images = len(latent) // copies
-    chosen = (rng.permutation(images)[: limit // copies, None] + images * np.arange(copies)).ravel()
+    chosen = (rng.permutation(images)[: MOST_LATENTS // copies, None] + images * np.arange(copies)).ravel()
     flat = latent[chosen].reshape(len(chosen), -1).astype(np.float64)
     owner = np.zeros(len(chosen), np.int64) if label is None or not labels else label[chosen]
     classes = max(labels, 1)
