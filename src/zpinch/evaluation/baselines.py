@@ -17,7 +17,7 @@ from sklearn.decomposition import PCA
 
 from zpinch.evaluation.fidelity import ReconstructionScore, Reference, score_reconstructions
 from zpinch.evaluation.metrics import mean_squared_error
-from zpinch.evaluation.sampling import draw
+from zpinch.evaluation.subset import subset
 from zpinch.images.decoding import to_picture
 
 Pixels = npt.NDArray[np.uint8]
@@ -45,8 +45,8 @@ class SizeRow:
 
 def lossless_sizes(pixels: Pixels, *, sampled: int = SAMPLED) -> tuple[SizeRow, ...]:
     """Images (n, c, h, w) as PNG and WebP, each alone and all in one mosaic, and as one xz stream."""
-    some = pixels[draw(len(pixels), sampled)]
-    many = pixels[draw(len(pixels), max(1, TOGETHER_BYTES // pixels[0].size))]
+    some = pixels[subset(len(pixels), sampled)]
+    many = pixels[subset(len(pixels), max(1, TOGETHER_BYTES // pixels[0].size))]
     return (
         SizeRow("PNG, each", len(some), _mean_size(some, _png)),
         SizeRow("WebP lossless, each", len(some), _mean_size(some, _webp_lossless)),
@@ -62,7 +62,7 @@ def lossy_anchor(pixels: Pixels, target_mse: float, *, sampled: int = SAMPLED) -
     The quality, 0 to 100, is found by bisection; a format that cannot reach the error is left out. At quality 0 the
     error may lie well below the target: compare the rows' own mse.
     """
-    some = pixels[draw(len(pixels), sampled)]
+    some = pixels[subset(len(pixels), sampled)]
     whole = mosaic(some)
     singles = [to_picture(image) for image in some]
     rows = [
@@ -78,7 +78,7 @@ def pca_reconstruction(train: Pixels, test: Pixels, components: int) -> Pixels:
     """Test images from their first principal components, unquantised; fitted to at most 20,000 training images, and
     fewer large ones.
     """
-    some = train[draw(len(train), min(PCA_IMAGES, PCA_VALUES // train[0].size))]
+    some = train[subset(len(train), min(PCA_IMAGES, PCA_VALUES // train[0].size))]
     rows = some.reshape(len(some), -1).astype(np.float32)
     pca = PCA(min(components, *rows.shape), random_state=0).fit(rows)
     found = np.empty_like(test)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zpinch.errors import ImageError
-from zpinch.evaluation.sampling import draw
+from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
 
 FEATURES = 128
@@ -92,7 +92,7 @@ class Extractor:
         The same images, seed, machine and thread count give the same extractor; torch's global random state is left
         as it was.
         """
-        chosen = draw(len(images.pixels), LEARN_FROM, seed=seed)
+        chosen = subset(len(images.pixels), LEARN_FROM, seed=seed)
         pixels = np.array(images.pixels[chosen])
         labels = None if images.labels is None else np.asarray(images.labels)[chosen]
         classes = 0 if labels is None else int(labels.max()) + 1

@@ -25,7 +25,7 @@ from zpinch.evaluation.metrics import (
     ratio,
     structural_similarity,
 )
-from zpinch.evaluation.sampling import draw
+from zpinch.evaluation.subset import subset
 from zpinch.images.cache import gathered
 
 FEW = 2_000  # below, Frechet distances of 128 features are mostly bias: the kernel distance is given beside them
@@ -74,7 +74,7 @@ class Reference:
         parts = [drawn[start : start + AT_ONCE] for start in range(0, len(drawn), AT_ONCE)]
         train_features = np.concatenate([extractor.features(train_pixels[part]) for part in parts])
         if len(train_pixels) > NEAREST_TRAINING:
-            train_pixels = gathered(train_pixels, draw(len(train_pixels), NEAREST_TRAINING), "the training set")
+            train_pixels = gathered(train_pixels, subset(len(train_pixels), NEAREST_TRAINING), "the training set")
         test_features = extractor.features(test_pixels)[rng.permutation(len(test_pixels))]
         return Reference(
             extractor=extractor,
@@ -82,7 +82,7 @@ class Reference:
             train_features=train_features,
             test_features=test_features,
             test_moments=moments(test_features),
-            held_out_nearest=nearest_distances(test_pixels[draw(len(test_pixels), NEAREST_QUERIES)], train_pixels),
+            held_out_nearest=nearest_distances(test_pixels[subset(len(test_pixels), NEAREST_QUERIES)], train_pixels),
         )
 
     @property
@@ -108,7 +108,7 @@ class Reference:
             raise UsageError(f"scores compare between 5 and {self.most:,} images here, not {n:,}")
         if n not in self._yardsticks:
             real = precision_recall(self.test_features[:n], self.train_features[:n])
-            draws = (self.train_features[draw(len(self.train_features), n, seed=seed)] for seed in range(FLOOR_DRAWS))
+            draws = (self.train_features[subset(len(self.train_features), n, seed=seed)] for seed in range(FLOOR_DRAWS))
             floor = np.mean([frechet_distance(drawn, self.test_moments) for drawn in draws])
             self._yardsticks[n] = RealAgainstReal(n, float(floor), real.precision, real.recall)
         return self._yardsticks[n]
@@ -153,9 +153,9 @@ class SamplesSeen:
 def look_at_samples(reference: Reference, fake_pixels: Pixels) -> SamplesSeen:
     """Compare made images (n, c, h, w) uint8; beyond as many as there are real ones, the rest is left out."""
     n = min(len(fake_pixels), reference.most)
-    fake_pixels = fake_pixels[draw(len(fake_pixels), n)]
+    fake_pixels = fake_pixels[subset(len(fake_pixels), n)]
     features = reference.extractor.features(fake_pixels)
-    few = fake_pixels[draw(len(fake_pixels), NEAREST_QUERIES)]
+    few = fake_pixels[subset(len(fake_pixels), NEAREST_QUERIES)]
     return SamplesSeen(
         features,
         *inside(reference.test_features[:n], features),

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from zpinch.codec.coder import Codes
-from zpinch.evaluation.sampling import draw
+from zpinch.evaluation.subset import subset
 from zpinch.images.collection import Pixels
 from zpinch.model.calibration import BITS, CRITIC, ERROR, LOF, SCORES, Calibration, Doubles, Normals, codes_kept
 from zpinch.model.model import Model, needed
@@ -97,7 +97,7 @@ def logits(model: Model, pixels: Pixels) -> NDArray[np.float32]:
 
 def calibrate(model: Model, density: MixtureSampler, seen: Pixels, unseen: Pixels) -> Calibration:
     """What normal images score. seen: those the mixture was fitted to; unseen: others, which give the threshold."""
-    seen = seen[draw(len(seen), codes_kept(model.config.code))]
+    seen = seen[subset(len(seen), codes_kept(model.config.code))]
     codes = model.encode(seen)
     found = model.decode(codes)
     residual = np.zeros(seen.shape[2:])

@@ -15,8 +15,8 @@ from PIL import Image
 
 from zpinch.errors import ImageError
 from zpinch.evaluation.report.exploration import Plate, render_exploration
-from zpinch.evaluation.sampling import draw
 from zpinch.evaluation.sensitivity import Kept, contraction_of, directions_holding, kept_under_noise
+from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
 from zpinch.images.writers import atomic
 from zpinch.model.model import Model
@@ -94,7 +94,7 @@ def subject_of(
         model.check_shape(images.shape)
         if not len(images):
             raise ImageError(f"{images.source} has no images to look at.")
-        images = images[draw(len(images), MOST_IMAGES, seed=seed)]
+        images = images[subset(len(images), MOST_IMAGES, seed=seed)]
     if model.encoder is not None:
         z = model.latents(images.pixels)
     else:

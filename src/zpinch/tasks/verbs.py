@@ -19,7 +19,7 @@ from zpinch.evaluation.classifier import Learning
 from zpinch.evaluation.fidelity import Reference
 from zpinch.evaluation.metrics import frechet_distance, moments
 from zpinch.evaluation.oddness import score
-from zpinch.evaluation.sampling import draw
+from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
 from zpinch.images.collection import Labels, Pixels
 from zpinch.model.model import Model
@@ -57,7 +57,7 @@ Rows: TypeAlias = NDArray[np.float32]
 
 def some(images: ImageCollection, most: int) -> ImageCollection:
     """As many as are asked for, or as fit; drawn, the same ones every time."""
-    return images[draw(len(images), max(NEIGHBOURS, min(most, VALUES // images.pixels[0].size)))]
+    return images[subset(len(images), max(NEIGHBOURS, min(most, VALUES // images.pixels[0].size)))]
 
 
 def share_classes(training: ImageCollection, test: ImageCollection) -> bool:
@@ -169,7 +169,7 @@ def oddness(model: Model, training: ImageCollection, test: ImageCollection, *, s
     found = calibration.p_values(scores)
     held_out = len(calibration.held_out)
     promises = (promise(found, held_out, share) for share in FALSE_ALARMS if share >= calibration.smallest)
-    chosen = draw(len(normal), SPOILT)
+    chosen = subset(len(normal), SPOILT)
     usual, clean = calibration.oddness(scores[chosen]), normal[chosen]
     pca = pca_of(some(training, FITTED).pixels, int(np.prod(model.config.code)))
     known = flat(some(training, GALLERY).pixels)

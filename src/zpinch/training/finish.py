@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from zpinch.evaluation.oddness import calibrate
-from zpinch.evaluation.sampling import draw
+from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
 from zpinch.model.bottleneck import DEFAULT_QUALITY, dequantise, quantise
 from zpinch.model.model import Coders, Model
@@ -46,7 +46,7 @@ def finish(
     if model.encoder is None or model.prior is None:
         return
     listener.entered("encoding the training images")
-    coded = draw(len(training), coded_images(model))
+    coded = subset(len(training), coded_images(model))
     copies = 1 + (MOVED_COPIES if plan.schedule.shift and len(coded) < FEW else 0)
     latents = torch.from_numpy(encoded(model, training.pixels, coded, plan, copies))
     labels = np.tile(training.labels[coded], copies) if model.config.labels and training.labels is not None else None

@@ -20,7 +20,7 @@ from zpinch.evaluation.fidelity import (
     look_at_samples,
     score_samples,
 )
-from zpinch.evaluation.sampling import draw
+from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
 from zpinch.model.model import DECODE_BATCH, Model, needed
 from zpinch.training.processes import ALONE, Processes
@@ -94,7 +94,7 @@ def make_yardstick(training: ImageCollection, held_out: ImageCollection) -> Yard
     if held_out is training or len(held_out) < FEWEST:
         return Yardstick(held_out, None, is_trained_on=held_out is training)
     reference = Reference.fit(Extractor.fit(training), training.pixels, held_out.pixels)
-    return Yardstick(held_out, reference, np.asarray(training.pixels[draw(len(training), len(held_out))]))
+    return Yardstick(held_out, reference, np.asarray(training.pixels[subset(len(training), len(held_out))]))
 
 
 def held_out_of(images: int) -> int:
