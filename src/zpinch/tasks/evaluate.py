@@ -24,7 +24,7 @@ from zpinch.model.prior.sampler import MixtureSampler
 from zpinch.model.storage import load
 from zpinch.tasks.compress import compress
 from zpinch.tasks.decompress import decompress
-from zpinch.tasks.figures import Archive, Evaluation
+from zpinch.tasks.figures import Evaluation, RoundTrip
 from zpinch.tasks.progress import Phase, unasked_phase, unheard
 from zpinch.tasks.report import report_of
 from zpinch.tasks.source import open_images, splits_of
@@ -144,14 +144,14 @@ def both_splits(
     return images[np.sort(order[half:])], images[np.sort(order[:half])], (*images.notes, note)
 
 
-def through_archive(model: Model, test: ImageCollection, reference: Reference) -> tuple[Archive, np.ndarray]:
+def through_archive(model: Model, test: ImageCollection, reference: Reference) -> tuple[RoundTrip, np.ndarray]:
     """Write the test images to a real archive, read it back from the file, and score what comes out."""
     with tempfile.TemporaryDirectory() as place:
         written = compress(test, model, Path(place) / "test.zpn", progress=unheard)
         read = decompress(written.path, Path(place) / "test.npz", model=model, progress=unheard)
         rebuilt = open_images(read.path).pixels
     score = score_reconstructions(reference, test.pixels, rebuilt)
-    return Archive(written.bits_per_image, score, written.images_per_second, read.images_per_second), rebuilt
+    return RoundTrip(written.bits_per_image, score, written.images_per_second, read.images_per_second), rebuilt
 
 
 def prior_rows(model: Model, test: ImageCollection, reference: Reference, *, seed: int) -> tuple[PriorRow, ...]:

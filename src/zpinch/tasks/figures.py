@@ -18,7 +18,7 @@ class Evaluation(NamedTuple):
     floor: float
     real_precision: float
     real_recall: float
-    archive: "Archive | None"
+    archive: "RoundTrip | None"
     samples: SampleScore | None
     priors: tuple[PriorRow, ...]
     sizes: tuple[SizeRow, ...]
@@ -70,7 +70,7 @@ class Evaluation(NamedTuple):
             )
         return [*found, *(f"{name:<12} {verb.verdict}" for name, verb in self.verbs.items())]
 
-    def _archive_lines(self, archive: "Archive") -> list[str]:
+    def _archive_lines(self, archive: "RoundTrip") -> list[str]:
         score, image_bytes = archive.reconstruction, archive.bits_per_image / 8
         others = (row for row in self.sizes if row.name in {"PNG, each", "xz -9e, all pixels"})
         return [
@@ -85,7 +85,7 @@ class Evaluation(NamedTuple):
         ]
 
 
-class Archive(NamedTuple):
+class RoundTrip(NamedTuple):
     """One archive of the test images: its size and what came out of it."""
 
     bits_per_image: float

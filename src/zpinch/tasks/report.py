@@ -14,7 +14,7 @@ from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.storage import identities
 from zpinch.tasks.comparisons import comparisons
-from zpinch.tasks.figures import Archive, Evaluation
+from zpinch.tasks.figures import Evaluation, RoundTrip
 
 PAIRS = 24
 SAMPLES_A_CLASS = 12
@@ -82,7 +82,7 @@ def numbers(result: Evaluation) -> tuple[Number, ...]:
     )
 
 
-def archive_numbers(archive: Archive) -> list[Number]:
+def archive_numbers(archive: RoundTrip) -> list[Number]:
     score = archive.reconstruction
     rows = [
         Number(
