@@ -17,6 +17,7 @@ from model_cases import tiny_training  # noqa: E402
 
 import zpinch  # noqa: E402
 from trained_models import *  # noqa: E402, F403
+from zpinch.errors import ModelError, UsageError  # noqa: E402
 from zpinch.images import ImageCollection  # noqa: E402
 from zpinch.sklearn import ImageDetector, ImageEmbedder, ImageSampler  # noqa: E402
 
@@ -122,3 +123,24 @@ def test_few_images_cannot_promise_few_false_alarms(rows: np.ndarray):
         ImageDetector(**FAST).fit(rows)
     with pytest.raises(ValueError, match="a minimum of 20"):
         ImageDetector(**FAST).fit(rows[:19])
+
+
+@pytest.mark.parametrize("estimator", [ImageEmbedder, ImageDetector])
+def test_a_recipe_without_encoder_is_refused_before_training(
+    estimator, rows: np.ndarray, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("zpinch.sklearn.train", None)
+    with pytest.raises(ModelError, match=r"has no encoder and cannot .*--recipe fusion"):
+        estimator(recipe="gan", steps=1).fit(rows)
+
+
+def test_samplers_are_compared_in_a_grid_search(rows: np.ndarray):
+    """By the likelihood of codes that they have not seen."""
+    search = GridSearchCV(ImageSampler(steps=2, latent=4), {"recipe": ["fusion", "autoencoder"]}, cv=2).fit(rows[:80])
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.best_estimator_.sample(3).shape == (3, rows.shape[1])
+
+
+def test_classes_of_unlabelled_rows_cannot_be_drawn(rows: np.ndarray):
+    with pytest.raises(UsageError, match="leave --label out"):
+        ImageSampler(steps=1, latent=4).fit(rows[:40]).sample(1, label=3)

@@ -176,9 +176,14 @@ def test_a_source_without_splits_is_halved_and_says_so(held_digits: ImageCollect
     together = np.concatenate([training.pixels, test.pixels]).reshape(60, -1)
     assert len(np.unique(together, axis=0)) == len(np.unique(held_digits.pixels.reshape(60, -1), axis=0))
     assert "no test split" in notes[0]
-    save_images(held_digits[:9], tmp_path / "few.npz")
-    with pytest.raises(ImageError, match="at least 5 of each"):
-        both_splits(tmp_path / "few.npz")
+
+
+@pytest.mark.parametrize(("training", "test", "words"), [(60, 0, "0 test images"), (3, 60, "3 training images")])
+def test_too_few_images_of_either_split_are_refused_at_once(
+    trained: Path, held_digits: ImageCollection, training: int, test: int, words: str
+):
+    with pytest.raises(ImageError, match=f"has {words}; .* at least 5 of each"):
+        evaluate((held_digits[:training], held_digits[:test]), trained)
 
 
 def test_a_page_that_is_there_stays(

@@ -32,6 +32,7 @@ Kinds = Literal["samples", "mixes", "both"]
 
 ROUNDS = 8  # of making and sieving; a class that is not full then stays short, and a note says so
 AT_ONCE = 2048  # images made in a round, at most
+UNPROVEN = "Whether these teach a classifier anything is not known: often they do not. --prove measures it."
 SHOWN = 12  # images of each row of the picture
 
 
@@ -94,7 +95,7 @@ class Augmented(NamedTuple):
                 f"left out: {row.off_class:,} off-class, {row.copies:,} copies"
                 for row in rows
             ),
-            *(self.proof.lines() if self.proof else ()),
+            *(self.proof.lines() if self.proof else (UNPROVEN,)),
         )
 
 
@@ -115,17 +116,18 @@ def augment(
 ) -> Augmented:
     """The images of `data`, and new ones until each class has `per_class`; also written where `out` says, if it does.
 
-    data: a labelled source as `open_images` takes it (its training split), or what `open_images` gave. model: a trained
-    model with an encoder, or its folder. out: a folder or .zip (with metadata.csv), .npz or .parquet; columns `origin`,
-    `source`, `source_2`, `weight_2`, `seed`, `model`. kinds: samples, mixes or both. picture: a .png of each class:
-    real images, mixes, samples.
+    per_class: at least 1. data: a labelled source as `open_images` takes it (its training split), or what
+    `open_images` gave. model: a trained model with an encoder, or its folder. out: a folder or .zip (with
+    metadata.csv), .npz or .parquet; columns `origin`, `source`, `source_2`, `weight_2`, `seed`, `model`. kinds:
+    samples, mixes or both. picture: a .png of each class: real images, mixes, samples.
 
-    prove: train a small classifier on the set with and without the new images, `repeats` times, and compare on `test`
-    (labelled images that the model has not seen; by default the test split of `data`); `proof` says gain, none or harm.
+    prove: train a small classifier on the set with and without the new images, `repeats` times, at least 5, and
+    compare on `test` (labelled images that the model has not seen; by default the test split of `data`); `proof`
+    says gain, none or harm.
 
-    Raises ImageError when there are no images, no labels, a class with one image, or images of another shape than the
-    model's; ModelError when the model has no encoder (recipe gan); UsageError when no class needs new images or `out`
-    is taken.
+    Raises ImageError when there are no images, no labels, a class with one image, or images of another shape than
+    the model's; ModelError when the model has no encoder (recipe gan); UsageError when no class needs new images or
+    `out` is taken.
     """
     check_asked(per_class, kinds, out, picture, prove=prove, test=test, repeats=repeats, force=force)
     model = model if isinstance(model, Model) else load(model)

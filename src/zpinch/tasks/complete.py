@@ -48,16 +48,17 @@ def complete(
 ) -> ImageCollection:
     """Images whose missing pixels are filled in, `answers` to each, those of an image in a row.
 
-    data: a source as `open_images` takes it (all of its splits), an array, or what `open_images` gave. mask: "half",
-    "center", "lines", "random:0.5", "alpha" (of image files: pixels that are not opaque), the path of an image whose
-    white pixels are missing, or a bool array (height, width) or (n, height, width). answers: the first is the one with
-    the least error to expect, the others are draws. steps: of refinement; 0 is fast. out: as `save_images` takes it.
-    picture: a .png of the first images, each over its answers and over what it was. The same seed gives the same
-    images on one machine.
+    data: a source as `open_images` takes it (all of its splits), an array, or what `open_images` gave. mask:
+    "half", "center", "lines", "random:0.5", "alpha" (of image files: pixels that are not opaque), the path of an
+    image whose white pixels are missing, or a bool array (height, width) or (n, height, width). answers: 1 to 100;
+    the first is the one with the least error to expect, the others are draws. steps: of refinement, at least 0,
+    which is fast. out: as `save_images` takes it. picture: a .png of the first images, each over its answers and
+    over what it was. The same seed gives the same images on one machine.
 
-    Raises ModelError when the model has no encoder (recipe gan) or no completer, ImageError when there are no images,
-    or of another shape than the model's, or a mask is of another size, covers everything or nothing, UsageError for a
-    mask that is none, and when an output is taken and not `force`; LimitError for more than memory holds.
+    Raises ModelError when the model has no encoder (recipe gan) or no completer, ImageError when there are no
+    images, or of another shape than the model's, or a mask is of another size, covers everything or nothing,
+    UsageError for a mask that is none, and when an output is taken and not `force`; LimitError for more than memory
+    holds.
     """
     progress = progress or unasked()
     if not ANSWERS[0] <= answers <= ANSWERS[1]:

@@ -75,17 +75,17 @@ def compress(
     """Write an archive of images.
 
     images: a source as `open_images` takes it (all of its splits), or what `open_images` gave. Labels and names are
-    stored where there are any and, for labels, where the model knows the classes. out: a path, or a binary file that
-    is written front to back, such as a pipe. quality: 1, the smallest archive, to 5, the closest images. lossless:
-    keep the pixels themselves, by the model's exact layer, and refuse a source that lost something when it was read,
-    unless `allow_conversion`. max_error: the same, but each pixel may be off by so many levels of 255. embed_model: put
-    the parts of the model that decoding needs into the archive, which then needs no model beside it. check: decode
-    each block again and store how far its images are from the originals; without, it is about twice as fast. remove:
-    the path that `images` come from, deleted once the archive has been read back and compared (removal.py has the
-    rules); a lossy archive needs `remove_lossy` to insist.
+    stored where there are any and, for labels, where the model knows the classes. out: a path, or a binary file
+    that is written front to back, such as a pipe. quality: 1, the smallest archive, to 5, the closest images.
+    lossless: keep the pixels themselves, by the model's exact layer, and refuse a source that lost something when
+    it was read, unless `allow_conversion`. max_error: the same, but each pixel may be off by so many levels of 255,
+    0 to 127. embed_model: put the parts of the model that decoding needs into the archive, which then needs no
+    model beside it. check: decode each block again and store how far its images are from the originals; without, it
+    is about twice as fast. remove: the path that `images` come from, deleted once the archive has been read back
+    and compared (removal.py has the rules); a lossy archive needs `remove_lossy` to insist.
 
-    Raises ImageError when the model was trained on another shape, ModelError when it has no encoder or does not know
-    the quality, UsageError when `out` is taken and not `force`, or cannot be written.
+    Raises ImageError when the model was trained on another shape, ModelError when it has no encoder or does not
+    know the quality, UsageError when `out` is taken and not `force`, or cannot be written.
     """
     progress = progress or unasked()
     model = model if isinstance(model, Model) else load(model)

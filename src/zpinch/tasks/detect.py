@@ -87,12 +87,14 @@ def detect(
     """Which images are odd, at most a share `false_alarms` of normal ones among them on average.
 
     data: a source as `open_images` takes it (all of its splits), an array, what `open_images` gave, or an archive.
-    model: a trained model, or its folder. out: .csv, .npz or .parquet with `name`, `p_value`, `is_odd`, `oddness` and
-    the four scores. normal: normal images that the model was not trained on, instead of those held out from its
-    training. picture: a .png of the oddest images, each over its reconstruction and over a map of its odd pixels.
+    model: a trained model, or its folder. false_alarms: above 0 and below 1. out: .csv, .npz or .parquet with
+    `name`, `p_value`, `is_odd`, `oddness` and the four scores. normal: normal images that the model was not trained
+    on, instead of those held out from its training. picture: a .png of the oddest images, each over its
+    reconstruction and over a map of its odd pixels.
 
-    Raises UsageError when so few false alarms cannot be promised, ModelError when the model has no encoder (recipe gan)
-    or no normal images to compare with, ImageError when there are no images or of another shape than the model's.
+    Raises UsageError when so few false alarms cannot be promised, ModelError when the model has no encoder (recipe
+    gan) or no normal images to compare with, ImageError when there are no images or of another shape than the
+    model's.
     """
     progress = progress or unasked()
     if not 0 < false_alarms < 1:

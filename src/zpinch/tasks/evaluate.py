@@ -49,11 +49,11 @@ def evaluate(
     """Measure a model on the test split of `data` and write a self-contained HTML report to `out`.
 
     data: a source as `open_images` takes it, or (training, test) collections. A source without splits is cut in two
-    halves, and the report says so: then some test images may have been trained on. size, skip_bad: as `open_images`
-    takes them. `phase` hears what is measured now.
+    halves, and the report says so: then some test images may have been trained on. At least 5 images each. size,
+    skip_bad: as `open_images` takes them. `phase` hears what is measured now.
 
-    Raises ImageError for images of another shape than the model's, ModelError for a model that is unfinished,
-    UsageError when `out` is taken and not `force`.
+    Raises ImageError for too few images and for those of another shape than the model's, ModelError for a model
+    that is unfinished, UsageError when `out` is taken and not `force`.
     """
     model = model if isinstance(model, Model) else load(model)
     out = Path(out) if out is not None else None

@@ -46,11 +46,12 @@ def explore(
 ) -> Explored:
     """Write pictures of what a model has learned to a folder: PNG, `explore.html` that shows them all, and figures.
 
-    data: images, or a source as `open_images` takes it, of which the test split is read where there is one; up to 1,024
-    are drawn. Without, samples of the model stand in for images. A recipe without encoder or critic gets the pictures
-    that make sense, and `left_out` says which do not.
+    data: images, or a source as `open_images` takes it, of which the test split is read where there is one; up to
+    1,024 are drawn. Without, samples of the model stand in for images. A recipe without encoder or critic gets the
+    pictures that make sense, and `left_out` says which do not.
 
-    Raises ImageError for images of another shape, UsageError for an `out` that is taken.
+    Raises ImageError for images of another shape, or none, UsageError for an `out` that is taken, ModelError when
+    the model's training has not finished.
     """
     progress = progress or unasked()
     out = Path(out)

@@ -49,9 +49,9 @@ def find(
 ) -> tuple[Neighbour, ...]:
     """The `k` images of an archive nearest to one image, the nearest first; of equals the first in the archive.
 
-    like: an image file, a collection of one image, or its pixels, uint8 (channels, height, width). size: stretch it to
-    this side first. out: also write these images, as `decompress` does; only they are decoded. Distances are
-    Euclidean, between latents.
+    k: at least 1. like: an image file, a collection of one image, or its pixels, uint8 (channels, height, width).
+    size: stretch it to this side first. out: also write these images, as `decompress` does; only they are decoded.
+    Distances are Euclidean, between latents.
 
     Raises UsageError for an archive of pixels and when `out` is taken and not `force`, ImageError for an image of
     another shape, WrongModel or ModelError where its model is not found, CorruptArchive.

@@ -101,17 +101,20 @@ def train(
 ) -> Model:
     """Train a model on images and return it; with `out`, save it there, and keep the run for `resume` to go on.
 
-    images: from `open_images`. recipe: fusion (the default), autoencoder, contractive, vae, vae-gan or gan. backbone:
-    conv (the default) or mlp. latent: integers an image becomes. minutes, epochs or steps: how long; with none, it
-    stops by itself. until: "rfcd<2,fcd<8", stop when reached. settings: "objective.rate=0.02", "schedule.batch=128",
-    "encoder.width=48"... start: a trained model to begin with, for images of the same size; its recipe and nets are the
-    defaults. The same seed gives the same model on one machine with one number of threads.
+    images: from `open_images`. recipe: fusion (the default), autoencoder, contractive, vae, vae-gan or gan.
+    backbone: conv (the default) or mlp. latent: integers an image becomes, 1 to 4,096. minutes, epochs or steps:
+    how long, above 0; with none, it stops by itself. until: "rfcd<2,fcd<8", stop when reached. settings:
+    "objective.rate=0.02", "schedule.batch=128", "encoder.width=48"... start: a trained model to begin with, for
+    images of the same size; its recipe and nets are the defaults. The same seed gives the same model on one machine
+    with one number of threads and one precision ("schedule.precision=float32"; by default the quicker one, by a
+    stopwatch).
 
-    Where `accelerate launch` started several processes, they train one model, each with its share of every batch; the
-    first one returns it finished.
+    Where `accelerate launch` started several processes, they train one model, each with its share of every batch;
+    the first one returns it finished.
 
-    Raises QualityError, after saving, when the budget ends before `until` is reached; UsageError and ImageError before
-    anything is trained.
+    Raises QualityError, after saving, when the budget ends before `until` is reached, and when the objective runs
+    away before there is a state to keep; UsageError, ImageError and LimitError, and ModelError for a `start` that
+    does not fit, before anything is trained.
     """
     processes, conditions = processes_here(device), parse_until(until) if until else ()
     replan = None
