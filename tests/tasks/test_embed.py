@@ -94,7 +94,7 @@ def test_bad_input_leaves_nothing_behind(spots: Spots, gan: Path, tmp_path: Path
     rgb = ImageCollection(np.zeros((2, 3, 8, 8), np.uint8))
     for data, model, where, kind, words in (
         (np.zeros((2, 9, 9), np.uint8), spots.model, out, ImageError, "8x8 grey.*9x9 grey.*--size 8"),
-        (rgb, spots.model, out, ImageError, "8x8 RGB.*colours"),
+        (rgb, spots.model, out, ImageError, "8x8 RGB.*Convert them"),
         (spots.images[:0], spots.model, out, ImageError, "no image"),
         (spots.images, None, out, UsageError, "pass -m"),
         (spots.images, tmp_path / "nowhere", out, ModelError, "no model at"),

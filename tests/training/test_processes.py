@@ -98,7 +98,7 @@ def launched(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_two_processes_give_the_gradients_of_one(tmp_path: Path):
-    """Contraction and both gradient penalties are in every step; relative to each gradient's norm."""
+    """Contraction and both gradient penalties are in every step; relative to the norm of each part's gradient."""
     from two_processes import CASES, STEPS, main
 
     ended = launched(str(HERE / "two_processes.py"), str(tmp_path))
@@ -116,9 +116,14 @@ def test_two_processes_give_the_gradients_of_one(tmp_path: Path):
     for recipe, backbone in CASES:
         for step in range(1, STEPS + 1):
             where = f"{recipe} {backbone} step {step} "
-            gradients = [name for name in one if name.startswith(f"{where}gradient of ")]
-            assert {"generator", "critic"} <= {name.split("gradient of ")[1].split(".")[0] for name in gradients}
-            assert max(difference([name]) for name in gradients) < 1e-6
+            parts: dict[str, list[str]] = {}
+            for name in one:
+                if name.startswith(f"{where}gradient of "):
+                    parts.setdefault(name.removeprefix(f"{where}gradient of ").split(".")[0], []).append(name)
+            assert {"generator", "critic"} <= parts.keys()
+            for names in parts.values():
+                assert difference(names) < 1e-6
+                assert max(difference([name]) for name in names) < 1e-5  # sums of few numbers are rounded like all
             assert difference([name for name in one if name.startswith(f"{where}weight ")]) < 1e-4
 
 
