@@ -27,12 +27,11 @@ def quick_sieve(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zpinch.tasks.sieve.SURE", 0.0)
 
 
-@pytest.fixture
-def no_gain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The measurement itself is tests/tasks/test_augment.py's; here it finds nothing."""
+def finds(verdict: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The measurement itself is tests/tasks/test_augment.py's; here it ends as it is told."""
 
     def found(images: ImageCollection, is_real: np.ndarray, sources: np.ndarray, test: ImageCollection, *_: object):
-        return Proof((), ("all, moved", "real, moved"), 0.001, -0.01, 0.012, "none", len(test), 5, "said")
+        return Proof((), ("all, moved", "real, moved"), 0.001, -0.01, 0.012, verdict, len(test), 5, "said")
 
     monkeypatch.setattr("zpinch.tasks.augment.prove_worth", found)
 
@@ -42,14 +41,26 @@ def test_a_set_is_made_and_says_what_is_in_it(zpinch: Zpinch, model: Path, few: 
     assert made.code == 0, made
     assert made.out.startswith("more: ")
     assert "  all: 50 real, " in made.out
+    assert "--prove measures it" in made.out
     told = zpinch("augment", few, "-m", model, "--per-class", 8, "-o", "more.npz", "--json").json()
     assert told["images"] == len(open_images("more")) == len(open_images("more.npz"))
     assert {"more", "more.npz", "p.png"} <= names_here()
     assert Path("more/metadata.csv").read_text().count("\n") == 1 + told["images"]
 
 
-@pytest.mark.usefixtures("no_gain")
-def test_no_gain_ends_with_five_and_the_set_is_there(zpinch: Zpinch, model: Path, few: Path, data: Path):
+@pytest.mark.parametrize(("verdict", "code"), [("gain", 0), ("harm", 5)])
+def test_the_exit_code_is_the_verdict(
+    zpinch: Zpinch, model: Path, few: Path, data: Path, verdict: str, code: int, monkeypatch: pytest.MonkeyPatch
+):
+    finds(verdict, monkeypatch)
+    ended = zpinch("augment", few, "-m", model, "--per-class", 7, "--prove", "--test", data, "-o", "more.npz")
+    assert ended.code == code, ended
+
+
+def test_no_gain_ends_with_five_and_the_set_is_there(
+    zpinch: Zpinch, model: Path, few: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+):
+    finds("none", monkeypatch)
     ended = zpinch("augment", few, "-m", model, "--per-class", 7, "--prove", "--test", data, "-o", "more.npz")
     assert ended.code == 5, ended
     assert "none: no difference was found" in ended.out

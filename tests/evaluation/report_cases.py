@@ -12,6 +12,8 @@ from zpinch.evaluation.report import (
     Number,
     Pairs,
     PriorRow,
+    RatePoint,
+    RealismPoint,
     ReportData,
     Samples,
     SizeComparison,
@@ -31,6 +33,10 @@ def a_report(text: str = "plain", *, side: int = 28, channels: int = 1, images: 
         pairs=Pairs(noise, noise[::-1]),
         samples=Samples(noise, np.arange(images) % 3, (text, "b", "c")),
         priors=(PriorRow(text, 93, 18), PriorRow("other", 68, 11)),
+        rates=tuple(RatePoint(q, 20.0 * q, 0.01 / q, 2.0 / q) for q in range(1, 6)),
+        realisms=tuple(
+            RealismPoint(q, r / 4, 0.01 / q + r / 9_000, 2.0 / (q + r)) for q in (1, 3, 5) for r in range(5)
+        ),
         sizes=SizeComparison((SizeRow(text, 9, 100.0),), (SizeRow("PNG", 9, 150.0),), 5_000, 1_000),
         comparisons=(Comparison(text, text, text, (Table((text, "b"), ((text, "1"), ("other", "2")), ours=0),)),),
         curves=(Curve(text, text, (100, 200, 300), (30.0, 2.0, 1.0), floor=1.0),),

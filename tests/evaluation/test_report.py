@@ -64,7 +64,7 @@ def test_every_part_is_there_and_empty_parts_are_not():
     full = render(a_report())
     assert "A prior that predicts codes well makes files smaller and samples better." in full
     headings = re.findall("<h2>(.*?)</h2>", full)
-    assert len(headings) == 9
+    assert len(headings) == 11
     bare = render(ReportData(title="t", verdict="v", command="c", numbers=()))
     assert re.findall("<h2>(.*?)</h2>", bare) == headings[-2:]
     assert "None" not in bare

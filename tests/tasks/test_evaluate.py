@@ -80,6 +80,7 @@ def test_the_curve_is_of_real_codes_and_passes_through_the_archive(
             np.mean((model.decode(codes, quality=row.quality) / 255 - held_digits.pixels / 255) ** 2), rel=1e-6
         )
     assert "Rate as a choice" in evaluated.page.read_text("utf-8")
+    assert evaluated.page.stat().st_size < 5_000_000
     assert any(line.startswith("quality 5") for line in evaluated.result.lines())
 
 

@@ -84,7 +84,8 @@ def realism_chart(rows: Sequence[RealismPoint]) -> Markup:
         path = " ".join(f"{px:.1f},{py:.1f}" for px, py in places)
         parts.append(Markup('<polyline class="curve" points="{}"/>').format(path))
         parts += [Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="3"/>').format(*place) for place in places]
-        parts.append(_text("value", places[0][0], places[0][1] - 9, f"quality {quality}", "middle"))
+        anchor = "end" if places[0][0] > (LEFT + RIGHT) / 2 else "start"
+        parts.append(_text("value", places[0][0], places[0][1] - 9, f"quality {quality}", anchor))
     return _svg("feature distance over mean squared error, for each quality from realism 0 to 1", parts)
 
 
