@@ -10,6 +10,7 @@ import pytest
 import zpinch
 
 ROOT = Path(__file__).parents[1]
+RUN = re.MULTILINE | re.DOTALL
 
 
 def test_all_is_sorted_and_true() -> None:
@@ -25,6 +26,25 @@ def test_every_public_name_is_documented() -> None:
 def test_every_public_function_says_what_it_raises() -> None:
     functions = {name: getattr(zpinch, name) for name in zpinch.__all__ if name.islower()}
     assert not [name for name, function in functions.items() if not re.search(r"\bRaises\s", function.__doc__ or "")]
+
+
+def test_every_public_function_has_an_example_that_is_run() -> None:
+    """In a page's `python` block (tests/test_docs.py) or in a docstring (tests/test_examples.py)."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    run = [block for page in pages for block in re.findall(r"^```python *\n(.*?)^```$", page.read_text("utf-8"), RUN)]
+    run += [line for page in (ROOT / "src").rglob("*.py") for line in re.findall(r">>> .*", page.read_text("utf-8"))]
+    functions = {name for name in zpinch.__all__ if name.islower() and callable(getattr(zpinch, name))}
+    assert functions <= set(re.findall(r"\b(\w+)\(", "\n".join(run)))
+
+
+PICTURED = ("complete", "augment", "embed", "detect", "explore", "evaluate", "generate")
+
+
+@pytest.mark.parametrize("verb", PICTURED)
+def test_the_page_of_a_verb_shows_a_picture_that_is_there(verb: str) -> None:
+    shown = re.findall(r"!\[[^\]]+\]\((pictures/[^)]+)\)", (ROOT / "docs" / f"{verb}.md").read_text("utf-8"))
+    assert shown
+    assert all((ROOT / "docs" / name).is_file() for name in shown)
 
 
 def verbs() -> list[str]:
