@@ -182,8 +182,7 @@ def walk_gan(model: Model, noise: Noise, count: int) -> Walk:
 def critic_penalty(model: Model, x: Tensor, fake: Tensor, label: Tensor) -> Tensor:
     """R1 on a sixteenth of the real images, R2 on as many of each half of the fakes, in full precision.
 
-    A few in every step, where others take all of them now and then and weight that up in return: then the critic's
-    Adam, which has no momentum, scales every step by the long ones (docs/science.md has what it costs samples).
+    A few in every step, where others take all of them now and then and weight that up in return (docs/science.md).
     """
     half = len(x) // 2
     few = min(2 * max(1, len(x) // 32), max(1, half))  # even, as processes deal pairs

@@ -54,6 +54,8 @@ class Schedule(Frozen):
 
 
 class Recipe(Frozen):
+    """A member of the family: what it descends, by which parts, in which steps."""
+
     name: str
     meaning: str
     objective: Objective
