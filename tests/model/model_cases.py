@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from zpinch import open_images
+from zpinch.evaluation.classifier import learn
 from zpinch.images import ImageCollection
 from zpinch.model.design import design
 from zpinch.model.model import Model, ModelConfig
@@ -98,6 +100,15 @@ class StopsAt(Silent):
     def stepped(self, progress: Progress, of: int) -> None:
         if progress.step == self.step:
             raise KeyboardInterrupt
+
+
+@contextmanager
+def quick_classifiers() -> Iterator[None]:
+    """Leave out most of what augmenting learns, for tests of something else."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zpinch.tasks.sieve.learn", partial(learn, steps=20))
+        patch.setattr("zpinch.tasks.proof.STEPS", 20)
+        yield
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from model_cases import quick_classifiers
 from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import LocalOutlierFactor
@@ -281,7 +282,8 @@ def test_uneven_classes_do_not_ask_for_more(
     monkeypatch.setattr(verbs, "augment", augment)
     rare = np.flatnonzero(train_digits.labels == 3)[:2]
     uneven = train_digits[np.sort(np.append(np.flatnonzero(train_digits.labels != 3), rare))]
-    found = augmentation(model, uneven, held_digits, seed=0)
+    with quick_classifiers():
+        found = augmentation(model, uneven, held_digits, seed=0)
     assert asked == [len(uneven) // 10 * 3 // 2]
     assert found.made <= len(uneven)
 
