@@ -219,7 +219,7 @@ def bench(name: str, source: str, minutes: float, seed: int, methods: Sequence[s
         said = Trained(*json.loads(ran.stdout.splitlines()[-1]))
         row = {"seed": seed, **judge.row(method, said, made), "machine": here}
         rows = [*(old for old in rows if any(old[key] != row[key] for key in ("method", "seed", "machine"))), row]
-        print(json.dumps(rows[-1]), flush=True)
+        print(json.dumps(row), flush=True)
         judge.sheet(made, Path("runs/learn") / f"{title}-{method.replace(' ', '-').replace(',', '')}.png")
         command_line = f"python bench/learn.py {name} --minutes {minutes:g}"
         seeds = sorted({row["seed"] for row in rows})

@@ -95,7 +95,8 @@ def rehearse(
     processes: Processes = ALONE,
 ) -> Cost:
     """Time a few steps of each kind on a copy of the model; the model itself is untouched."""
-    precision = processes.tell(faster_precision(model) if schedule.precision == "auto" else schedule.precision)
+    is_settled = schedule.precision != "auto" and model.device.type == "cpu"  # elsewhere it is float32
+    precision = processes.tell(schedule.precision if is_settled else faster_precision(model))
 
     def seconds(critic_start: float) -> float:
         changed = objective.model_copy(update={"critic_start": critic_start})
