@@ -43,6 +43,11 @@ def digits(count: int, *, split: str = "train") -> ImageCollection:
     return open_images("digits", split=split)[:count]
 
 
+def unit(images: ImageCollection) -> np.ndarray:
+    """(n, values) in [0, 1]."""
+    return images.pixels.reshape(len(images), -1) / 255
+
+
 def small_config(
     shape: tuple[int, int, int] = (1, 8, 8),
     *,

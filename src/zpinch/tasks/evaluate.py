@@ -23,13 +23,17 @@ from zpinch.model.prior.factorised import sample_tables
 from zpinch.model.prior.sampler import MixtureSampler
 from zpinch.model.storage import load
 from zpinch.tasks.compress import compress
+from zpinch.tasks.contests.augmentation import augmentation
+from zpinch.tasks.contests.completion import completion
+from zpinch.tasks.contests.features import features
+from zpinch.tasks.contests.generation import generation
+from zpinch.tasks.contests.oddness import oddness
 from zpinch.tasks.decompress import decompress
 from zpinch.tasks.figures import Evaluation, RoundTrip
 from zpinch.tasks.progress import Phase, unasked_phase, unheard
 from zpinch.tasks.report import report_of
 from zpinch.tasks.source import open_images, splits_of
 from zpinch.tasks.tradeoffs import known_labels, tradeoffs
-from zpinch.tasks.verbs import augmentation, completion, features, generation, oddness
 
 FEWEST = 5  # images of a split
 

@@ -13,7 +13,6 @@ from zpinch.evaluation.report import Curve, Number, Pairs, ReportData, Samples, 
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.storage import identities
-from zpinch.tasks.comparisons import comparisons
 from zpinch.tasks.figures import Evaluation, RoundTrip
 
 PAIRS = 24
@@ -49,7 +48,7 @@ def report_of(
         rates=result.rates,
         realisms=result.realisms,
         sizes=sizes,
-        comparisons=comparisons(result),
+        comparisons=tuple(verb.comparison for verb in result.verbs.values()),
         curves=curves(model),
         kept_step=model.facts.get("steps"),
         notes=(*losses(result), *notes),

@@ -1,0 +1,66 @@
+"""What evaluate says of images made to learn from, against the same figures computed by hand."""
+
+import numpy as np
+import pytest
+from model_cases import quick_classifiers
+
+import zpinch
+from zpinch.evaluation.classifier import Examples, Learning, learn
+from zpinch.images import ImageCollection
+from zpinch.model.model import Model
+from zpinch.tasks import sieve
+from zpinch.tasks.contests.augmentation import Augmentation, augmentation
+from zpinch.tasks.contests.contest import Contest, Score
+
+
+def test_augmentation_compares_classifiers(
+    model: Model, train_digits: ImageCollection, held_digits: ImageCollection, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("zpinch.tasks.contests.augmentation.REPEATS", 2)
+    monkeypatch.setattr(sieve, "SURE", 0.5)  # of samples of a model that has learned for seconds
+    found = augmentation(model, train_digits, held_digits, seed=5)
+    assert (found.images, found.real, found.repeats) == (len(held_digits), len(train_digits), 2)
+    shares = []
+    for seed in (6, 7):
+        alone = learn(
+            Examples(train_digits.pixels, train_digits.labels), None, Learning(6e-3, moves=True), classes=10, seed=seed
+        )
+        shares.append((alone.predict(held_digits.pixels) == held_digits.labels).mean())
+    assert found.right.others == (Score("real images alone", pytest.approx(np.mean(shares))),)
+    mean = len(train_digits) // 10
+    made = zpinch.augment(train_digits, model, per_class=mean + mean // 2, seed=5).images[len(train_digits) :]
+    assert found.made == len(made) > 0
+    real, new = Examples(train_digits.pixels, train_digits.labels), Examples(made.pixels, made.labels)
+    how = Learning(6e-3, made=0.25, moves=True)
+    with_made = [learn(real, new, how, classes=10, seed=seed).predict(held_digits.pixels) for seed in (6, 7)]
+    assert found.right.ours.value == pytest.approx(np.mean([said == held_digits.labels for said in with_made]))
+    assert found.right.more_is_better
+
+
+def test_uneven_classes_do_not_ask_for_more(
+    model: Model, train_digits: ImageCollection, held_digits: ImageCollection, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[int] = []
+
+    def augment(real: ImageCollection, model: Model, *, per_class: int, seed: int) -> object:
+        asked.append(per_class)
+        return zpinch.augment(real, model, per_class=per_class, seed=seed)
+
+    monkeypatch.setattr("zpinch.tasks.contests.augmentation.augment", augment)
+    rare = np.flatnonzero(train_digits.labels == 3)[:2]
+    uneven = train_digits[np.sort(np.append(np.flatnonzero(train_digits.labels != 3), rare))]
+    with quick_classifiers():
+        found = augmentation(model, uneven, held_digits, seed=0)
+    assert asked == [len(uneven) // 10 * 3 // 2]
+    assert found.made <= len(uneven)
+
+
+def test_augmentation_is_judged():
+    def judged(ours: float) -> Augmentation:
+        return Augmentation(50, 100, 40, 3, Contest("right", Score("with", ours), (Score("alone", 0.9),), 0.02, True))
+
+    assert judged(0.95).verdict.startswith("Made images help: a classifier is right on 95.00 % with the made images")
+    assert judged(0.91).verdict.startswith("Made images make no difference")
+    assert judged(0.85).verdict.startswith("Made images mislead")
+    assert [judged(ours).has_lost for ours in (0.95, 0.91, 0.85)] == [False, False, True]
+    assert "no image that the model makes" in judged(0.9)._replace(made=0).verdict
