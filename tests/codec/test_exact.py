@@ -12,7 +12,8 @@ from exact_cases import any_images, any_net
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zpinch.codec.exact import decode, encode, wavefront, within
+from zpinch.codec.exact import decode, encode, within
+from zpinch.codec.exact_canvas import wavefront
 from zpinch.codec.exact_net import ExactNet, exact_net
 from zpinch.codec.integer_net import IntegerLayer
 from zpinch.errors import CorruptArchive, ModelError, UsageError
@@ -61,6 +62,7 @@ def test_threads_and_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch, max_
     for threads, chunk in ((1, 7), (2, 512), (5, 3)):
         monkeypatch.setattr("zpinch.codec.exact.THREADS", threads)
         monkeypatch.setattr("zpinch.codec.exact.CHUNK", chunk)
+        monkeypatch.setattr("zpinch.codec.exact_tables.CHUNK", chunk)
         assert encode(net, images, max_error=max_error).tolist() == words
         back = decode(net, np.array(words, np.uint32), 12, max_error=max_error)
         assert np.array_equal(back, within(images, max_error))

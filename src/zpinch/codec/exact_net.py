@@ -21,6 +21,7 @@ WINDOW = 6  # rows above, columns to the left and to the right
 ABOVE = WINDOW * (2 * WINDOW + 1)  # neighbours in the rows above
 NIBBLE = 16
 EXACT_CODERS = ("exact-1", "exact-2")  # absolute, relative
+NO_MISS = 0x88  # the symbol of a pixel that is as guessed: misses of -8 to 7 have one upper nibble
 OFFSET_BITS = 4  # offsets come in 1/16 of a layer's output
 
 Shape: TypeAlias = tuple[int, int, int]
@@ -37,7 +38,7 @@ class ExactNet:
     second      (hidden, hidden)
     given       (16, hidden) int16, added to the second layer once the upper nibble is known
     high, low   (16, hidden): logits of the two nibbles, in 1/256 bit
-    relative    whether windows and pixels are taken relative to a guess from the nearest neighbours (exact.py)
+    relative    whether windows and pixels are taken relative to a guess from the nearest neighbours (exact_canvas.py)
 
     Raises ModelError when shapes do not fit.
     """

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from zpinch.codec.exact import NO_MISS
-from zpinch.codec.exact_net import ABOVE, NIBBLE, OFFSET_BITS, WINDOW, ExactNet, Shape, added, most
+from zpinch.codec.exact_net import ABOVE, NIBBLE, NO_MISS, OFFSET_BITS, WINDOW, ExactNet, Shape, added, most
 from zpinch.codec.integer_net import IntegerLayer
 from zpinch.model.frozen import Frozen, Width
 
