@@ -30,7 +30,8 @@ from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
 from zpinch.evaluation.sensitivity import kept_under_noise
 from zpinch.model.bottleneck import dequantise, quantise
-from zpinch.model.model import Coders, needed
+from zpinch.model.config import needed
+from zpinch.model.model import Coders
 from zpinch.model.prior.factorised import fit_density
 from zpinch.model.prior.sampler import CANDIDATES, fit_mixture
 from zpinch.tasks.preparation import build

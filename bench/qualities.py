@@ -17,8 +17,9 @@ import numpy as np
 import zpinch
 from record import record
 from zpinch.model.bottleneck import QUALITIES, STEP_RATIOS
+from zpinch.model.config import ModelConfig, needed
 from zpinch.model.design import Backbone
-from zpinch.model.model import Coders, ModelConfig, needed
+from zpinch.model.model import Coders
 from zpinch.model.prior.factorised import fit_density, tables_from_codes
 from zpinch.tasks import preparation
 from zpinch.training.learner import Learner, Plan

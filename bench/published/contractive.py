@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from published.trained import Sets, trained
 from zpinch import Model
+from zpinch.model.config import needed
 from zpinch.model.encoder import MlpEncoder
-from zpinch.model.model import needed
 
 UNITS = 1000
 SATURATED = 0.05  # an activation this near 0 or 1

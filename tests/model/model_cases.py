@@ -11,8 +11,9 @@ import torch
 from zpinch import open_images
 from zpinch.evaluation.classifier import learn
 from zpinch.images import ImageCollection
+from zpinch.model.config import ModelConfig
 from zpinch.model.design import design
-from zpinch.model.model import Model, ModelConfig
+from zpinch.model.model import Model
 from zpinch.training.finish import finish
 from zpinch.training.learner import Plan
 from zpinch.training.loop import Progress

@@ -13,7 +13,8 @@ from zpinch.codec.coder import Codes
 from zpinch.evaluation.subset import subset
 from zpinch.images.collection import Pixels
 from zpinch.model.calibration import BITS, CRITIC, ERROR, LOF, SCORES, Calibration, Doubles, Normals, codes_kept
-from zpinch.model.model import Model, needed
+from zpinch.model.config import needed
+from zpinch.model.model import Model
 from zpinch.model.prior.sampler import MixtureSampler
 
 BATCH = 256

@@ -8,10 +8,10 @@ from typing import Literal
 
 from zpinch.errors import UsageError
 from zpinch.model.bottleneck import STEP_RATIOS
+from zpinch.model.config import ModelConfig
 from zpinch.model.critic import ConvCriticConfig, MlpCriticConfig
 from zpinch.model.encoder import ConvEncoderConfig, MlpEncoderConfig, Shape
 from zpinch.model.generator import ConvGeneratorConfig, MlpGeneratorConfig
-from zpinch.model.model import ModelConfig
 from zpinch.model.prior.factorised import FactorisedPriorConfig
 
 VECTOR_SIDE = 40  # the largest side whose code is a vector by default

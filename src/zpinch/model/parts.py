@@ -15,7 +15,8 @@ from zpinch.codec.tables import CodeTables
 from zpinch.model.bottleneck import DEFAULT_QUALITY
 from zpinch.model.calibration import calibration_of
 from zpinch.model.completer import Completer, CompleterConfig
-from zpinch.model.model import Coders, Model, ModelConfig
+from zpinch.model.config import ModelConfig
+from zpinch.model.model import Coders, Model
 from zpinch.model.prior.sampler import MixtureSampler, MixtureSamplerConfig
 
 Integer = TypeVar("Integer", np.int32, np.uint32)

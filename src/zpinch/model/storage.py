@@ -22,8 +22,9 @@ from zpinch.errors import CorruptModel, LimitError, ModelError, UsageError, Zpin
 from zpinch.images.naming import readable
 from zpinch.model.card import METRICS, card_files
 from zpinch.model.completer import CompleterConfig
+from zpinch.model.config import ModelConfig
 from zpinch.model.frozen import Frozen
-from zpinch.model.model import Model, ModelConfig
+from zpinch.model.model import Model
 from zpinch.model.parts import assemble, part_tensors
 from zpinch.model.prior.sampler import MixtureSampler, MixtureSamplerConfig
 

@@ -19,7 +19,8 @@ from zpinch.images.naming import safe_name
 from zpinch.images.writers.atomic import new_file
 from zpinch.images.writers.sheet import check_picture
 from zpinch.model.completer import Completer
-from zpinch.model.model import Model, as_pixels, needed
+from zpinch.model.config import needed
+from zpinch.model.model import Model, as_pixels
 from zpinch.model.storage import load
 from zpinch.tasks.completing import answers as answers_to
 from zpinch.tasks.masking import Bools, Mask, masks_of

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zpinch.model.completer import Completer
-from zpinch.model.model import Model, needed
+from zpinch.model.config import needed
+from zpinch.model.model import Model
 
 # Chosen on held-out training images of MNIST: docs/complete.md.
 IDEAS = 6  # components of the mixture that are looked at

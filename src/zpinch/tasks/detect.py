@@ -18,7 +18,8 @@ from zpinch.images.naming import readable
 from zpinch.images.writers.atomic import new_file
 from zpinch.images.writers.sheet import check_picture
 from zpinch.model.calibration import SCORES, Calibration
-from zpinch.model.model import Model, needed
+from zpinch.model.config import needed
+from zpinch.model.model import Model
 from zpinch.model.prior.sampler import CANDIDATES, fit_mixture
 from zpinch.tasks.columns import check_columns, write_columns
 from zpinch.tasks.progress import Report, unasked

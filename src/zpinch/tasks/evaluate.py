@@ -18,7 +18,8 @@ from zpinch.images import ImageCollection
 from zpinch.images.opening import Size
 from zpinch.images.writers.atomic import check_free, new_file
 from zpinch.model.bottleneck import quantise
-from zpinch.model.model import Model, needed
+from zpinch.model.config import needed
+from zpinch.model.model import Model
 from zpinch.model.prior.factorised import sample_tables
 from zpinch.model.prior.sampler import MixtureSampler
 from zpinch.model.storage import load

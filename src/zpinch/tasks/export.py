@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 from zpinch.errors import ModelError, QualityError, UsageError, require_extra
 from zpinch.images.writers import atomic
-from zpinch.model.model import Model, needed
+from zpinch.model.config import needed
+from zpinch.model.model import Model
 from zpinch.model.parts import part_tensors
 from zpinch.model.storage import identities, load
 from zpinch.tasks.progress import Report, unasked

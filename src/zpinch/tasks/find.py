@@ -13,7 +13,8 @@ from zpinch.codec.container import ArchiveHeader, Block
 from zpinch.errors import UsageError
 from zpinch.images import ImageCollection, open_stream, open_writer
 from zpinch.images.writers.writer import check_output
-from zpinch.model.model import Model, needed
+from zpinch.model.config import needed
+from zpinch.model.model import Model
 from zpinch.tasks.locate import quality_of
 from zpinch.tasks.opening import ArchiveSource, opened, ready
 from zpinch.tasks.progress import Report, unasked

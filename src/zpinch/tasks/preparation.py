@@ -15,9 +15,10 @@ from pydantic import ValidationError
 from zpinch.codec.tables import MAX_WEIGHTS
 from zpinch.errors import ImageError, UsageError
 from zpinch.images import ImageCollection
+from zpinch.model.config import TRAINED, ModelConfig, needed
 from zpinch.model.design import Backbone, design
 from zpinch.model.frozen import Frozen
-from zpinch.model.model import TRAINED, Model, ModelConfig, needed
+from zpinch.model.model import Model
 from zpinch.tasks.start import check_unchanged, config_from, take_weights
 from zpinch.training.learner import Plan
 from zpinch.training.measure import held_out_of

@@ -16,7 +16,8 @@ from zpinch.errors import ImageError, UsageError, WrongModel
 from zpinch.images import ImageCollection, ImageStream
 from zpinch.images.collection import Labels, Pixels
 from zpinch.images.opening import Source
-from zpinch.model.model import Model, needed
+from zpinch.model.config import needed
+from zpinch.model.model import Model
 from zpinch.model.storage import load
 from zpinch.tasks.archive import Archive, open_archive
 from zpinch.tasks.compress import batches_of

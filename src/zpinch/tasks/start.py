@@ -13,7 +13,8 @@ from torch import Tensor
 
 from zpinch.errors import UsageError
 from zpinch.images import ImageCollection
-from zpinch.model.model import TRAINED, Model, ModelConfig, described
+from zpinch.model.config import TRAINED, ModelConfig
+from zpinch.model.model import Model, described
 from zpinch.model.storage import identities
 
 PER_CLASS = {"critic": ("embedding.weight",), "prior": ("mean", "log_scale", "log_weight")}  # (labels + 1, ...) each

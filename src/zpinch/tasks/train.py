@@ -15,8 +15,9 @@ import torch
 from zpinch.errors import QualityError, UsageError
 from zpinch.images import ImageCollection
 from zpinch.images.naming import readable
+from zpinch.model.config import TRAINED, ModelConfig
 from zpinch.model.design import Backbone
-from zpinch.model.model import TRAINED, Model, ModelConfig
+from zpinch.model.model import Model
 from zpinch.model.storage import CONFIG, load
 from zpinch.tasks.cost import TRAINING_EXACT_BITS
 from zpinch.tasks.preparation import (

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from zpinch.errors import CorruptModel, ModelError, is_out_of_memory
 from zpinch.images.writers.atomic import publish_file
+from zpinch.model.config import ModelConfig
 from zpinch.model.frozen import Frozen
-from zpinch.model.model import Model, ModelConfig
+from zpinch.model.model import Model
 from zpinch.model.prior.sampler import MixtureSampler, MixtureSamplerConfig
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.measure import NO_MEANS, Check, Means

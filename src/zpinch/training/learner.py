@@ -9,8 +9,9 @@ from torch import Tensor
 
 from zpinch.images import ImageCollection
 from zpinch.model.bottleneck import dequantise
+from zpinch.model.config import needed
 from zpinch.model.encoder import ConvEncoder
-from zpinch.model.model import Model, needed
+from zpinch.model.model import Model
 from zpinch.model.prior.sampler import GaussianSampler, fit_mixture
 from zpinch.training.muon import Muon
 from zpinch.training.processes import ALONE, Processes

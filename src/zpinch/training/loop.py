@@ -20,8 +20,9 @@ from torch import Tensor
 from zpinch.images import ImageCollection
 from zpinch.losses import zero_centred_penalty
 from zpinch.model.bottleneck import noisy, reparametrised
+from zpinch.model.config import needed
 from zpinch.model.encoder import Posterior
-from zpinch.model.model import Model, needed
+from zpinch.model.model import Model
 from zpinch.training.augmentation import disturbed, shifted
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.objective import ERRORS, GAMES, contraction, divergence, judge, perceived_error, rate

@@ -22,7 +22,8 @@ from zpinch.evaluation.fidelity import (
 )
 from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
-from zpinch.model.model import DECODE_BATCH, Model, needed
+from zpinch.model.config import needed
+from zpinch.model.model import DECODE_BATCH, Model
 from zpinch.training.processes import ALONE, Processes
 
 FEWEST = 5  # images that can be compared as a set

@@ -19,8 +19,9 @@ from zpinch.losses import (
     squared_error,
 )
 from zpinch.model.blocks import dense_layers
+from zpinch.model.config import needed
 from zpinch.model.encoder import MlpEncoder, Posterior
-from zpinch.model.model import Model, needed
+from zpinch.model.model import Model
 from zpinch.training.processes import Noise
 
 ERRORS = {"squared": squared_error, "absolute": absolute_error, "cross-entropy": cross_entropy}
