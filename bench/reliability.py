@@ -137,7 +137,7 @@ def killed_while_writing(kills: int, folder: Path) -> dict[str, Any]:
         unfinished += any(path.name.startswith(".") for path in (folder / RUN).iterdir())
         _, found, past = load_run(folder)
         is_whole = all(bool((weight == found.step).all()) for weight in found.live.parameters())
-        is_good = past.good is not None and all(
+        is_good = all(
             bool((weight == past.good.step).all()) for name, weight in past.good.tensors.items() if "live." in name
         )
         broken += not (is_whole and is_good and found.step >= complete)

@@ -13,7 +13,7 @@ from zpinch.losses import jacobian_rows
 from zpinch.model.model import Model
 from zpinch.model.storage import identities, load
 from zpinch.tasks.preparation import build
-from zpinch.training.checkpoint import load_run, save_look
+from zpinch.training.checkpoint import Past, Snapshot, load_run, save_look
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import training_steps
 from zpinch.training.objective import contraction
@@ -61,7 +61,7 @@ def test_they_stay_tied(settings: tuple[str, ...], tmp_path: Path):
     before = weights(learner.live)[0][0].detach().clone()
     for _ in range(3):
         next(steps)
-    save_look(tmp_path, learner, plan)
+    save_look(tmp_path, learner, plan, Past(Snapshot.of(learner)))
     _, taken_up, _ = load_run(tmp_path)
     for _ in range(3):
         next(steps)

@@ -8,7 +8,7 @@ import torch
 from model_cases import blobs, new_model, same_weights, small_config
 
 from zpinch.images import ImageCollection
-from zpinch.training.checkpoint import LOOK, RUN, load_run, save_look, save_since
+from zpinch.training.checkpoint import LOOK, RUN, Past, Snapshot, load_run, save_look, save_since
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import Progress, training_steps
 from zpinch.training.measure import NO_MEANS, Check
@@ -36,6 +36,11 @@ def walk(learner: Learner, plan: Plan, count: int, images: ImageCollection = IMA
     return [next(steps) for _ in range(count)]
 
 
+def past_of(learner: Learner, *history: Check) -> Past:
+    """Of a run that has just looked at itself."""
+    return Past(Snapshot.of(learner), history)
+
+
 def same_run(a: Learner, b: Learner) -> bool:
     optimisers = [dict(of.optimisers()) for of in (a, b)]
     states = [
@@ -61,13 +66,13 @@ def write_for_ever(folder: Path, learner: Learner, plan: Plan, ready: int) -> No
     look_step = 0
     if (folder / RUN / LOOK).exists():
         _, found, past = load_run(folder)
-        learner.step, look_step = found.step, past.good.step if past.good else 0
+        learner.step, look_step = found.step, past.good.step
     while True:
         learner.step += 1
         for weight in [*learner.live.parameters(), *learner.average.parameters()]:
             weight.data.fill_(learner.step)
         if learner.step % 3 == 1:
-            save_look(folder, learner, plan, history=[Check(learner.step, 0.0, {})])
+            save_look(folder, learner, plan, past_of(learner, Check(learner.step, 0.0, {})))
             look_step = learner.step
         else:
             save_since(folder, learner, look_step=look_step, means=NO_MEANS, seconds=0.0)

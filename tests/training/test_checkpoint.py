@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from run_cases import BACKBONES, IMAGES, learner_of, plan_of, same_run, walk, write_for_ever
+from run_cases import BACKBONES, IMAGES, learner_of, past_of, plan_of, same_run, walk, write_for_ever
 from safetensors.torch import load_file
 
 from zpinch.errors import CorruptModel, ModelError
-from zpinch.training.checkpoint import LOOK, RUN, SINCE, Snapshot, load_run, save_look, save_since
+from zpinch.training.checkpoint import LOOK, RUN, SINCE, Past, Snapshot, load_run, save_look, save_since
 from zpinch.training.loop import training_steps
 from zpinch.training.measure import NO_MEANS, Check
 
@@ -30,13 +30,13 @@ def test_a_stored_run_goes_on_to_the_last_bit(recipe: str, backbone: str, cut: i
     walk(first, plan, cut)
     history = (Check(cut, 1.5, {"distortion": 0.25}, mse=0.1),)
     best = {key: value.clone() for key, value in first.average.state_dict().items()}
-    kept = {"best": best, "kept_step": 1}
-    save_look(tmp_path, first, plan, history=history, alarms=["hot"], **kept, seconds=1.5, fingerprint="print")
+    kept = Past(Snapshot.of(first), history, ("hot",), best, kept_step=1, seconds=1.5)
+    save_look(tmp_path, first, plan, kept, fingerprint="print")
     stored, second, past = load_run(tmp_path)
     assert same_run(first, second)
     assert (stored.plan(), past.history, past.seconds, stored.fingerprint) == (plan, history, 1.5, "print")
     assert (past.alarms, past.kept_step) == (("hot",), 1)
-    assert all(torch.equal(past.best[k], v) for k, v in best.items() if not k.startswith("sampler."))
+    assert all(torch.equal(past.best[k], v) for k, v in best.items())
     walk(second, stored.plan(), 6 - cut)
     assert same_run(whole, second)
     assert len(list(training_steps(second, IMAGES, plan))) == 0  # the plan is done
@@ -48,7 +48,8 @@ def test_what_was_stored_since_the_look_goes_on_from_there(tmp_path: Path):
     walk(whole, plan, 6)
     learner = learner_of("fusion", "conv", plan)
     walk(learner, plan, 2)
-    at_look = save_look(tmp_path, learner, plan, history=[Check(2, 1.0, {})], seconds=1.0)
+    at_look = past_of(learner, Check(2, 1.0, {}))
+    save_look(tmp_path, learner, plan, at_look)
     means = NO_MEANS
     for progress in walk(learner, plan, 2):
         means = means.plus(progress.terms)
@@ -58,7 +59,7 @@ def test_what_was_stored_since_the_look_goes_on_from_there(tmp_path: Path):
     assert past.seconds == 3.0
     assert past.means.read() == means.read()
     assert past.good.step == 2
-    assert all(torch.equal(past.good.tensors[key], value) for key, value in at_look.tensors.items())
+    assert all(torch.equal(past.good.tensors[key], value) for key, value in at_look.good.tensors.items())
     walk(found, plan, 2)
     assert same_run(whole, found)
 
@@ -66,18 +67,18 @@ def test_what_was_stored_since_the_look_goes_on_from_there(tmp_path: Path):
 def test_what_belongs_to_another_look_is_not_taken_up(tmp_path: Path):
     plan = plan_of("autoencoder")
     learner = learner_of("autoencoder", "mlp", plan)
-    save_look(tmp_path, learner, plan)
+    save_look(tmp_path, learner, plan, past_of(learner))
     walk(learner, plan, 1)
     save_since(tmp_path, learner, look_step=0, means=NO_MEANS, seconds=1)
     stale = (tmp_path / RUN / SINCE).read_bytes()
-    save_look(tmp_path, learner, plan, history=[Check(1, 1.0, {})])
+    save_look(tmp_path, learner, plan, past_of(learner, Check(1, 1.0, {})))
     assert not (tmp_path / RUN / SINCE).exists()
     walk(learner, plan, 1)
-    save_look(tmp_path, learner, plan, history=[Check(1, 1.0, {})])
+    save_look(tmp_path, learner, plan, past_of(learner, Check(1, 1.0, {})))
     (tmp_path / RUN / SINCE).write_bytes(stale)  # a kill between the rename and the removal
     assert load_run(tmp_path)[1].step == 2
     other = learner_of("autoencoder", "mlp", plan._replace(seed=1))
-    save_look(tmp_path, other, plan._replace(seed=1))  # a new run in the folder of an old one
+    save_look(tmp_path, other, plan._replace(seed=1), past_of(other))  # a new run in the folder of an old one
     assert load_run(tmp_path)[1].step == 0
 
 
@@ -107,12 +108,12 @@ def full(*_: object, **__: object) -> None:
 def test_a_store_that_fails_leaves_the_run_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     plan = plan_of("autoencoder")
     learner = learner_of("autoencoder", "mlp", plan)
-    save_look(tmp_path, learner, plan, fingerprint="first")
+    save_look(tmp_path, learner, plan, past_of(learner), fingerprint="first")
     for broken in ("zpinch.training.checkpoint.save_file", "os.fsync", "os.replace"):
         with monkeypatch.context() as patch:
             patch.setattr(broken, full)
             with pytest.raises(OSError, match="full"):
-                save_look(tmp_path, learner, plan, fingerprint="second")
+                save_look(tmp_path, learner, plan, past_of(learner), fingerprint="second")
         assert load_run(tmp_path)[0].fingerprint == "first"
         assert [path.name for path in (tmp_path / RUN).iterdir()] == [LOOK]
 
@@ -122,13 +123,13 @@ def test_a_full_disk_keeps_the_last_good_state(room: int, tmp_path: Path):
     """The kernel itself refuses to write more than `room` bytes to a file."""
     plan = plan_of("autoencoder")
     learner = learner_of("autoencoder", "mlp", plan)
-    save_look(tmp_path, learner, plan, fingerprint="first")
+    save_look(tmp_path, learner, plan, past_of(learner), fingerprint="first")
     assert (tmp_path / RUN / LOOK).stat().st_size > room
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
     try:
         with pytest.raises(OSError, match=r"File too large|os error 27"):
-            save_look(tmp_path, learner, plan, fingerprint="second")
+            save_look(tmp_path, learner, plan, past_of(learner), fingerprint="second")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert load_run(tmp_path)[0].fingerprint == "first"
@@ -167,7 +168,7 @@ def test_no_run_and_damaged_runs_are_errors_of_ours(tmp_path: Path):
     plan = plan_of("fusion")
     learner = learner_of("fusion", "mlp", plan)
     walk(learner, plan, 3)
-    save_look(tmp_path, learner, plan)
+    save_look(tmp_path, learner, plan, past_of(learner))
     save_since(tmp_path, learner, look_step=3, means=NO_MEANS, seconds=0)
     for name in (LOOK, SINCE):
         path = tmp_path / RUN / name
@@ -193,6 +194,6 @@ def test_nothing_is_pickled(tmp_path: Path):
     plan = plan_of("fusion")
     learner = learner_of("fusion", "mlp", plan)
     walk(learner, plan, 3)
-    save_look(tmp_path, learner, plan)
+    save_look(tmp_path, learner, plan, past_of(learner))
     assert {path.suffix for path in (tmp_path / RUN).iterdir()} == {".safetensors"}
     assert "live.generator.layers.0.weight" in load_file(tmp_path / RUN / LOOK)

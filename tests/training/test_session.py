@@ -9,7 +9,7 @@ from model_cases import blobs, same_weights
 from run_cases import learner_of, plan_of, same_run
 
 from zpinch.training import session
-from zpinch.training.checkpoint import NO_PAST, load_run
+from zpinch.training.checkpoint import load_run
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.listener import Outcome
 from zpinch.training.loop import Progress, training_steps
@@ -72,7 +72,7 @@ def whole(plan: Plan = PLAN, backbone: str = "mlp") -> tuple[Learner, Outcome]:
 
 def in_pieces(folder: Path, steps: int, plan: Plan = PLAN, backbone: str = "mlp") -> tuple[Learner, Outcome, int]:
     """The same run, its power cut every so many steps, each time taken up from what was stored."""
-    learner, past, cuts = learner_of("fusion", backbone, plan), NO_PAST, 0
+    learner, past, cuts = learner_of("fusion", backbone, plan), None, 0
     while True:
         try:
             return learner, run(learner, plan, IMAGES, YARDSTICK, Cut(steps), folder=folder, past=past), cuts

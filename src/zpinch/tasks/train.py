@@ -32,7 +32,7 @@ from zpinch.tasks.preparation import (
 )
 from zpinch.tasks.prospects import prospects
 from zpinch.tasks.start import origin_of
-from zpinch.training.checkpoint import LOOK, NO_PAST, RUN, Past, drop_run, load_run
+from zpinch.training.checkpoint import LOOK, RUN, Past, drop_run, load_run
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.listener import Listener, Outcome
 from zpinch.training.measure import Check, Yardstick, make_yardstick, split_held_out
@@ -148,7 +148,7 @@ def train(
         plan, cost = make_plan(
             model, training, objective, schedule, budget, seed=seed, processes=processes, origin=origin
         )
-        learner, past = Learner(model, plan, processes), NO_PAST
+        learner, past = Learner(model, plan, processes), None
         replan = None if minutes is None else partial(cost.steps_again, minutes)
     outcome = run(
         learner, plan, training, yardstick, listener, folder=folder, until=conditions, past=past, replan=replan

@@ -82,16 +82,17 @@ class Snapshot(NamedTuple):
 class Past(NamedTuple):
     """What a run has behind it, besides its learner."""
 
+    good: Snapshot  # the last look's, to which it goes back
     history: tuple[Check, ...] = ()
     alarms: tuple[str, ...] = ()  # what was said so far
     best: Tensors | None = None  # state of the averaged model
     kept_step: int = 0  # at which it was that
     seconds: float = 0.0
-    good: Snapshot | None = None  # the last look's
-    means: Means = NO_MEANS  # of the terms since
+    means: Means = NO_MEANS  # of the terms since the last look
 
-
-NO_PAST = Past()
+    def warned(self, step: int, said: Sequence[str]) -> "Past":
+        """With what was said at a step."""
+        return self._replace(alarms=(*self.alarms, *(f"step {step:,}: {sentence}" for sentence in said)))
 
 
 class StoredLook(Frozen):
@@ -137,21 +138,8 @@ class StoredSince(Frozen):
     counts: dict[str, int]
 
 
-def save_look(
-    folder: Path,
-    learner: Learner,
-    plan: Plan,
-    *,
-    history: Sequence[Check] = (),
-    alarms: Sequence[str] = (),
-    best: Tensors | None = None,
-    kept_step: int = 0,
-    seconds: float = 0.0,
-    fingerprint: str = "",
-    now: Snapshot | None = None,
-) -> Snapshot:
+def save_look(folder: Path, learner: Learner, plan: Plan, past: Past, *, fingerprint: str = "") -> None:
     """Write folder/resume/look.safetensors, whole or not at all; the one before stands until it is. Raises OSError."""
-    now = now or Snapshot.of(learner)
     head = StoredLook(
         model=learner.live.config,
         steps=plan.steps,
@@ -162,21 +150,20 @@ def save_look(
         objective=plan.objective,
         schedule=plan.schedule,
         fingerprint=fingerprint,
-        step=now.step,
+        step=past.good.step,
         caution=learner.caution,
-        seconds=seconds,
-        mixture=now.mixture,
-        history=[check._asdict() for check in history],
-        alarms=list(alarms),
-        has_best=best is not None,
-        kept_step=kept_step,
+        seconds=past.seconds,
+        mixture=past.good.mixture,
+        history=[check._asdict() for check in past.history],
+        alarms=list(past.alarms),
+        has_best=past.best is not None,
+        kept_step=past.kept_step,
     )
-    kept = {f"best.{k}": v.detach().cpu().contiguous() for k, v in (best or {}).items() if not k.startswith("sampler.")}
-    if not history:  # a run begins: what another left here is not its own
+    kept = {f"best.{k}": v.detach().cpu().contiguous() for k, v in (past.best or {}).items()}
+    if not past.history:  # a run begins: what another left here is not its own
         (folder / RUN / SINCE).unlink(missing_ok=True)
-    _publish(folder / RUN / LOOK, now.tensors | kept, head)
+    _publish(folder / RUN / LOOK, past.good.tensors | kept, head)
     (folder / RUN / SINCE).unlink(missing_ok=True)
-    return now
 
 
 def save_since(folder: Path, learner: Learner, *, look_step: int, means: Means, seconds: float) -> None:
@@ -223,7 +210,7 @@ def load_run(
             raise
         raise CorruptModel(f"{place} is damaged: {error}. Train again without --resume.") from error
     best = _part(tensors, "best") if look.has_best else None
-    return look, learner, Past(history, tuple(look.alarms), best, look.kept_step, seconds, good, means)
+    return look, learner, Past(good, history, tuple(look.alarms), best, look.kept_step, seconds, means)
 
 
 def drop_run(folder: Path) -> None:

@@ -19,12 +19,12 @@ from zpinch.errors import QualityError, UsageError
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.training import stopping
-from zpinch.training.checkpoint import NO_PAST, Past, Snapshot, save_look, save_since
+from zpinch.training.checkpoint import Past, Snapshot, save_look, save_since
 from zpinch.training.finish import finish
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.listener import Listener, Outcome
 from zpinch.training.loop import training_steps
-from zpinch.training.measure import NO_MEANS, Check, Means, Yardstick, code_bits, exact_bits, measure
+from zpinch.training.measure import NO_MEANS, Check, Yardstick, code_bits, exact_bits, measure
 
 CHECKS = 10  # a run looks at itself about this often
 GLANCE_STEPS = 50  # between two looks, whether the objective is still finite
@@ -45,7 +45,7 @@ def run(
     *,
     folder: Path | None = None,
     until: Sequence[stopping.Condition] = (),
-    past: Past = NO_PAST,
+    past: Past | None = None,
     replan: Replan | None = None,
 ) -> Outcome:
     """Train to the end of the plan, or until stopping.judge or Ctrl-C says so, and finish the best state.
@@ -54,74 +54,59 @@ def run(
     after all, by the pace of those so far; asked at early looks. Raises UsageError when nothing can be
     written there, QualityError when the objective ran away before there was a state to keep.
     """
-    began = time.monotonic() - past.seconds
-    history, alarms, best = list(past.history), list(past.alarms), past.best
-    kept_step, reason, is_interrupted = past.kept_step, "", False
-    store = _Store(folder if learner.processes.is_first else None, learner, plan, training.fingerprint())
-    good = past.good or Snapshot.of(learner)
-    if past.good is None and (trouble := store.write_look(good, [], [], None, 0, past.seconds)):
-        raise UsageError(f"{trouble}. Choose another -o.")
+    began = time.monotonic() - (past.seconds if past else 0.0)
+    store = _Store(folder if learner.processes.is_first else None, learner, training.fingerprint())
+    if past is None:
+        past = Past(Snapshot.of(learner))
+        if trouble := store.write_look(plan, past):
+            raise UsageError(f"{trouble}. Choose another -o.")
     listener.entered("training")
+    is_interrupted = False
     try:
         # A run that was killed after its last look has nothing left to do but to finish.
-        verdict = stopping.judge(history, until, may_stop_early=plan.may_stop_early) if history else stopping.GO_ON
+        verdict = stopping.GO_ON
+        if past.history:
+            verdict = stopping.judge(past.history, until, may_stop_early=plan.may_stop_early)
         steps = iter(()) if verdict.is_over else training_steps(learner, training, plan)
-        means, every, saved = past.means, between_looks(plan), time.monotonic()
-        timed_steps, timed_seconds, timed = 0, 0.0, time.monotonic()  # without looks; and until when
+        saved = started = time.monotonic()
+        taken, looking = 0, 0.0  # steps since it started, and seconds of looks
         while (progress := next(steps, None)) is not None:
-            means, step, timed_steps = means.plus(progress.terms), progress.step, timed_steps + 1
+            step, taken = progress.step, taken + 1
+            past = past._replace(means=past.means.plus(progress.terms))
             listener.stepped(progress, plan.steps)
-            is_look = step % every == 0 or step == plan.steps
+            is_look = step % between_looks(plan) == 0 or step == plan.steps
             if is_look or step % GLANCE_STEPS == 0:
-                terms = means.read(learner.processes)
+                terms = past.means.read(learner.processes)
                 if not all(map(math.isfinite, terms.values())) or (is_look and not is_sound(learner.live)):
-                    verdict, said = retreat(learner, good, step)
-                    alarms.append(f"step {step:,}: {said}")
-                    store.write_look(good, history, alarms, best, kept_step, time.monotonic() - began)
-                    listener.checked(Check(step, time.monotonic() - began, terms), (said,))
-                    means = NO_MEANS
-                    if verdict.is_over:
-                        break
-                    continue
-                if is_look:
+                    verdict, said = retreat(learner, past.good, step)
+                    past = past.warned(step, (said,))._replace(means=NO_MEANS, seconds=time.monotonic() - began)
+                    store.write_look(plan, past)
+                    listener.checked(Check(step, past.seconds, terms), (said,))
+                elif is_look:
                     now = time.monotonic()
-                    timed_seconds += now - timed
                     if replan and may_replan(plan, step):
-                        planned = replan(plan, step, now - began, timed_seconds / timed_steps)
+                        planned = replan(plan, step, now - began, (now - started - looking) / taken)
                         plan = plan._replace(steps=int(learner.processes.tell(str(planned))))
-                        steps, every = training_steps(learner, training, plan), between_looks(plan)
-                        store = store._replace(plan=plan)
+                        steps = training_steps(learner, training, plan)
                     check = look(learner, plan, yardstick, terms, seconds=time.monotonic() - began)
-                    history.append(check)
-                    if stopping.best(history) == len(history) - 1 or stopping.are_met(until, check):
-                        best, kept_step = state_of(learner.average), step
                     said = stopping.alarms(check, of=plan.steps)
-                    alarms += [f"step {step:,}: {sentence}" for sentence in said]
-                    good, means, saved = Snapshot.of(learner), NO_MEANS, time.monotonic()
-                    if trouble := store.write_look(good, history, alarms, best, kept_step, check.seconds):
+                    past = after_look(past, check, learner, until).warned(step, said)
+                    saved = time.monotonic()
+                    if trouble := store.write_look(plan, past):
                         said = (*said, f"{trouble}; --resume would go on from before")  # it costs --resume, not the run
                     listener.checked(check, said)
-                    verdict = stopping.judge(history, until, may_stop_early=plan.may_stop_early)
-                    if verdict.is_over:
-                        break
-                    timed = time.monotonic()
+                    verdict = stopping.judge(past.history, until, may_stop_early=plan.may_stop_early)
+                    looking += time.monotonic() - now
+                if verdict.is_over:
+                    break
             if time.monotonic() - saved > SAVE_SECONDS:
-                store.write_since(good.step, means, time.monotonic() - began)
+                store.write_since(past, time.monotonic() - began)
                 saved = time.monotonic()
         reason = verdict.reason or f"stopped: all {plan.steps:,} steps are taken"
     except KeyboardInterrupt:
         is_interrupted, reason = True, f"stopped by you at step {learner.step:,}"
-    model = learner.average
-    if best is None:
-        kept_step = learner.step
-    else:
-        model.load_state_dict(best, strict=False)
-    if not is_sound(model) or (best is None and learner.caution < LEAST_CAUTION):
-        raise QualityError(
-            f"the objective ran away by step {learner.step:,}, before there was a state to keep; nothing was saved. "
-            "Learn more slowly: --set schedule.learning_rate=0.0003"
-        )
-    is_met = not until or (bool(history) and stopping.are_met(until, history[-1]))
+    model, kept_step = best_of(learner, past)
+    is_met = not until or (bool(past.history) and stopping.are_met(until, past.history[-1]))
     bits = exact = None
     if learner.processes.is_first:
         finish(model, training, yardstick, plan, steps=learner.step, listener=listener)
@@ -130,7 +115,7 @@ def run(
             exact = exact_bits(model.exact, yardstick.held_out)
     seconds = time.monotonic() - began
     return Outcome(
-        model, tuple(history), kept_step, tuple(alarms), reason, is_met, is_interrupted, bits, exact, seconds=seconds
+        model, past.history, kept_step, past.alarms, reason, is_met, is_interrupted, bits, exact, seconds=seconds
     )
 
 
@@ -161,6 +146,14 @@ def look(learner: Learner, plan: Plan, yardstick: Yardstick, terms: dict[str, fl
     return Check(**json.loads(learner.processes.tell(json.dumps(check._asdict()))))
 
 
+def after_look(past: Past, check: Check, learner: Learner, until: Sequence[stopping.Condition]) -> Past:
+    """The run as it is now is what it goes back to, and what is kept, if it is the best so far or as good as asked."""
+    history = (*past.history, check)
+    if stopping.best(history) == len(history) - 1 or stopping.are_met(until, check):
+        past = past._replace(best=state_of(learner.average), kept_step=check.step)
+    return past._replace(good=Snapshot.of(learner), history=history, means=NO_MEANS, seconds=check.seconds)
+
+
 def retreat(learner: Learner, good: Snapshot, step: int) -> tuple[stopping.Verdict, str]:
     """Back to the state of the last look, to learn from there at half the rate; or the end, when that was tried enough.
 
@@ -176,6 +169,19 @@ def retreat(learner: Learner, good: Snapshot, step: int) -> tuple[stopping.Verdi
         "well, and learns half as fast"
     )
     return stopping.GO_ON, said
+
+
+def best_of(learner: Learner, past: Past) -> tuple[Model, int]:
+    """The averaged model at its best, and the step of that. Raises QualityError when there is no state to keep."""
+    model = learner.average
+    if past.best is not None:
+        model.load_state_dict(past.best, strict=False)
+    if not is_sound(model) or (past.best is None and learner.caution < LEAST_CAUTION):
+        raise QualityError(
+            f"the objective ran away by step {learner.step:,}, before there was a state to keep; nothing was saved. "
+            "Learn more slowly: --set schedule.learning_rate=0.0003"
+        )
+    return model, learner.step if past.best is None else past.kept_step
 
 
 def is_sound(model: Model) -> bool:
@@ -195,40 +201,20 @@ class _Store(NamedTuple):
 
     folder: Path | None
     learner: Learner
-    plan: Plan
     fingerprint: str
 
-    def write_look(
-        self,
-        now: Snapshot,
-        history: Sequence[Check],
-        alarms: Sequence[str],
-        best: dict[str, Tensor] | None,
-        kept_step: int,
-        seconds: float,
-    ) -> str | None:
-        """Keep the run as it is now, as what it goes back to."""
+    def write_look(self, plan: Plan, past: Past) -> str | None:
+        """Keep the run as what it goes back to."""
         if self.folder is None:
             return None
         try:
-            save_look(
-                self.folder,
-                self.learner,
-                self.plan,
-                history=history,
-                alarms=alarms,
-                best=best,
-                kept_step=kept_step,
-                seconds=seconds,
-                fingerprint=self.fingerprint,
-                now=now,
-            )
+            save_look(self.folder, self.learner, plan, past, fingerprint=self.fingerprint)
         except OSError as error:
             return f"{self.folder} cannot be written: {error.strerror or error}"
         return None
 
-    def write_since(self, look_step: int, means: Means, seconds: float) -> None:
+    def write_since(self, past: Past, seconds: float) -> None:
         """Keep the run as it is now, if it is well; of a disk that is full the next look will tell."""
-        if self.folder is not None and all(map(math.isfinite, means.read().values())):
+        if self.folder is not None and all(map(math.isfinite, past.means.read().values())):
             with suppress(OSError):
-                save_since(self.folder, self.learner, look_step=look_step, means=means, seconds=seconds)
+                save_since(self.folder, self.learner, look_step=past.good.step, means=past.means, seconds=seconds)
