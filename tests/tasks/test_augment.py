@@ -16,9 +16,9 @@ from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.storage import identities, load
 from zpinch.tasks import proof
-from zpinch.tasks.augment import Augmented, first_of_each
+from zpinch.tasks.augment import Augmented
 from zpinch.tasks.mixing import FEWEST, Made, Mixer
-from zpinch.tasks.sieve import Sieve
+from zpinch.tasks.sieve import Sieve, first_of_each
 
 
 @pytest.fixture(scope="module")
