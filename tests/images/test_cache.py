@@ -11,7 +11,7 @@ import pytest
 from zpinch import open_images
 from zpinch.errors import LimitError
 from zpinch.images import cache, memory, open_stream
-from zpinch.images.cache import PixelStore, gathered
+from zpinch.images.cache import PixelStore, gathered, writable_copy
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (100, 1, 16, 16), np.uint8)
 
@@ -71,6 +71,29 @@ def test_a_cache_that_cannot_be_made_is_refused(little_memory: Path) -> None:
     little_memory.write_text("a file")
     with pytest.raises(LimitError, match="cannot hold them"):
         PixelStore(PIXELS.shape, "many")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the others map what the disk holds")
+def test_a_file_larger_than_memory_and_swap_is_mapped(tmp_path: Path) -> None:
+    size = 1 << 40  # a hole: it takes no room on the disk
+    with (tmp_path / "sparse").open("wb+") as file:
+        file.truncate(size)
+        with writable_copy(file.fileno()) as mapped:
+            mapped[size - 1] = 7
+            assert mapped[size - 2 :] == b"\0\7"
+        file.seek(size - 1)
+        assert file.read() == b"\0"
+
+
+def test_pixels_that_cannot_be_mapped_are_refused(little_memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: int) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(cache, "writable_copy", full)
+    store = PixelStore(PIXELS.shape, "many")
+    store.add(PIXELS)
+    with pytest.raises(LimitError, match=r"many takes .* cannot be mapped: Cannot allocate memory"):
+        store.pixels()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are POSIX's")

@@ -3,6 +3,7 @@
 import mmap
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from zpinch.errors import LimitError
 from zpinch.images.memory import is_too_much
 
 CHUNK_BYTES = 64 << 20
+MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)  # Python names it from 3.13 on
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -67,9 +69,11 @@ class PixelStore:
             self._file.flush()
         except OSError as error:
             raise self._refusal(f"and the disk of {cache_folder()} is full") from error
-        # Private to this process, so that the array may be written to, which PyTorch asks for, and the file is not.
-        mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY)
-        self._file.close()
+        with self._file:
+            try:
+                mapped = writable_copy(self._file.fileno())
+            except OSError as error:
+                raise self._refusal(f"and their file cannot be mapped: {error.strerror or error}") from error
         return np.frombuffer(mapped, np.uint8).reshape(self._done, *self._shape[1:])
 
     def _refusal(self, why: str) -> LimitError:
@@ -77,6 +81,16 @@ class PixelStore:
             f"{self._source} takes {self._promised / 2**20:,.0f} MiB, more than half of the free memory, {why}. Take "
             "fewer images, smaller ones (--size), or name a folder on a larger disk in $ZPINCH_DATA."
         )
+
+
+def writable_copy(file: int) -> mmap.mmap:
+    """A file mapped into memory, private to this process: PyTorch asks for arrays that may be written to.
+
+    Linux refuses such a mapping beyond memory and swap, as if all of it were to be written to; hardly any is.
+    """
+    if sys.platform == "linux":
+        return mmap.mmap(file, 0, flags=mmap.MAP_PRIVATE | MAP_NORESERVE)
+    return mmap.mmap(file, 0, access=mmap.ACCESS_COPY)
 
 
 def gathered(pixels: Pixels, which: npt.NDArray[np.integer] | npt.NDArray[np.bool_], source: str) -> Pixels:
