@@ -54,6 +54,14 @@ def open_names(path: Path) -> list[str]:
         return [name for block in ArchiveReader(file).scan() for name in block.names or ()]
 
 
+def test_labels_that_are_not_stored_are_told(zpinch: Zpinch, spots: Spots):
+    labels = np.zeros(len(spots.images), np.int64)
+    save_images(ImageCollection(spots.images.pixels, labels, ("strange",)), "data.npz")
+    ended = zpinch("compress", "data.npz", "-m", spots.folder, "-o", "a.zpn")
+    assert ended.code == 0, ended
+    assert "warning: labels are not stored: the model" in ended.err
+
+
 def test_a_reader_that_leaves_fails_the_archive(spots: Spots, tmp_path: Path):
     save_images(spots.images, tmp_path / "data.zip")
     command = f"'{sys.executable}' -m zpinch compress data.zip -m '{spots.folder}' -o - | true; exit ${{PIPESTATUS[0]}}"

@@ -120,11 +120,30 @@ def test_names_and_classes_come_back_as_folders(archived: Archived, tmp_path: Pa
 def test_labels_of_other_classes_are_not_stored(archived: Archived, tmp_path: Path):
     images = archived.images
     others = ImageCollection(images.pixels, images.labels, tuple(f"digit {name}" for name in images.class_names))
-    compress(others, archived.model, tmp_path / "o.zpn")
+    (said,) = compress(others, archived.model, tmp_path / "o.zpn").warnings
+    assert said.startswith(
+        "labels are not stored: the model 'digits model' does not know 10 of their classes (digit 0, "
+    )
     decompress(tmp_path / "o.zpn", tmp_path / "o.npz", model=archived.model)
     found = open_images(tmp_path / "o.npz")
     assert found.labels is None
     assert len(found) == len(images)
+
+
+@pytest.mark.parametrize("classes", [("7", "1"), tuple("9876543210")])
+def test_labels_of_some_classes_in_any_order_are_stored_by_name(
+    archived: Archived, classes: tuple[str, ...], tmp_path: Path
+):
+    images = archived.images[np.isin(archived.images.labels, [int(name) for name in classes])]
+    here = np.array([classes.index(str(label)) for label in images.labels.tolist()])
+    made = compress(ImageCollection(images.pixels, here, classes), archived.model, tmp_path / "s.zpn")
+    assert made.warnings == ()
+    compress(images, archived.model, tmp_path / "own.zpn")
+    assert (tmp_path / "s.zpn").read_bytes() == (tmp_path / "own.zpn").read_bytes()
+    decompress(tmp_path / "s.zpn", tmp_path / "s.npz", model=archived.model)
+    found = open_images(tmp_path / "s.npz")
+    names = [found.class_names[label] for label in found.labels.tolist()]
+    assert names == [str(label) for label in images.labels.tolist()]
 
 
 def test_one_image_and_many_blocks(archived: Archived, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -16,6 +16,7 @@ from zpinch.model.storage import load
 from zpinch.tasks.compress import compress
 from zpinch.tasks.evaluate import both_splits, decoder_bytes, evaluate
 from zpinch.tasks.figures import Evaluation
+from zpinch.tasks.tradeoffs import known_labels
 
 
 class Evaluated:
@@ -111,6 +112,15 @@ def test_decoder_bytes_are_what_decoding_needs(trained: Path):
     parameters = sum(p.numel() for p in model.generator.parameters())
     assert decoder_bytes(model) >= 4 * parameters + model.tables.weights.size
     assert decoder_bytes(model) < (trained / "model.safetensors").stat().st_size
+
+
+def test_labels_are_those_an_archive_holds(trained: Path, unlabelled: Path, held_digits: ImageCollection):
+    sevens = held_digits[held_digits.labels == 7]
+    named = ImageCollection(sevens.pixels, np.zeros(len(sevens), np.int64), ("7",))
+    assert known_labels(load(trained), named).tolist() == [7] * len(sevens)
+    strange = ImageCollection(sevens.pixels, named.labels, ("seven",))
+    assert known_labels(load(trained), strange) is None
+    assert known_labels(load(unlabelled), sevens) is None
 
 
 def test_figures_are_plain_data(evaluated: Evaluated):

@@ -75,14 +75,15 @@ def compress(
     """Write an archive of images.
 
     images: a source as `open_images` takes it (all of its splits), or what `open_images` gave. Labels and names are
-    stored where there are any and, for labels, where the model knows the classes. out: a path, or a binary file
-    that is written front to back, such as a pipe. quality: 1, the smallest archive, to 5, the closest images.
-    lossless: keep the pixels themselves, by the model's exact layer, and refuse a source that lost something when
-    it was read, unless `allow_conversion`. max_error: the same, but each pixel may be off by so many levels of 255,
-    0 to 127. embed_model: put the parts of the model that decoding needs into the archive, which then needs no
-    model beside it. check: decode each block again and store how far its images are from the originals; without, it
-    is about twice as fast. remove: the path that `images` come from, deleted once the archive has been read back
-    and compared (removal.py has the rules); a lossy archive needs `remove_lossy` to insist.
+    stored where there are any and, for labels, where the model knows the classes, by name; else a warning says so.
+    out: a path, or a binary file that is written front to back, such as a pipe. quality: 1, the smallest archive,
+    to 5, the closest images. lossless: keep the pixels themselves, by the model's exact layer, and refuse a source
+    that lost something when it was read, unless `allow_conversion`. max_error: the same, but each pixel may be off
+    by so many levels of 255, 0 to 127. embed_model: put the parts of the model that decoding needs into the
+    archive, which then needs no model beside it. check: decode each block again and store how far its images are
+    from the originals; without, it is about twice as fast. remove: the path that `images` come from, deleted once
+    the archive has been read back and compared (removal.py has the rules); a lossy archive needs `remove_lossy` to
+    insist.
 
     Raises ImageError when the model was trained on another shape, ModelError when it has no encoder or does not
     know the quality, UsageError when `out` is taken and not `force`, or cannot be written.
@@ -144,7 +145,7 @@ def compress(
         mse=errors.mse if check else None,
         max_error=errors.worst if check else None,
         removed_files=removed,
-        warnings=watch.warnings(),
+        warnings=(*lost_labels(source, model, header), *watch.warnings()),
     )
 
 
@@ -170,7 +171,7 @@ def destination(out: str | Path | BinaryIO, *, force: bool) -> Generator[tuple[B
 
 
 def header_of(source: ImageStream | ImageCollection, model: Model, coder: str, quality: int) -> ArchiveHeader:
-    has_labels = knows_classes(model, source.class_names)
+    has_labels = bool(source.class_names) and not unknown_classes(model, source)
     return ArchiveHeader(
         image_shape=model.config.image,
         code_shape=model.config.code,
@@ -181,7 +182,7 @@ def header_of(source: ImageStream | ImageCollection, model: Model, coder: str, q
         block_images=images_per_block(model.config.image, model.config.code),
         has_labels=has_labels,
         has_names=source.has_names if isinstance(source, ImageStream) else source.names is not None,
-        class_names=source.class_names if has_labels else (),
+        class_names=model.config.class_names if has_labels else (),
         created_by=f"zpinch {version('zpinch')}",
     )
 
@@ -194,6 +195,20 @@ def batches_of(source: ImageStream | ImageCollection, size: int) -> Iterator[Ima
             yield source[start : start + size]
 
 
-def knows_classes(model: Model, class_names: tuple[str, ...]) -> bool:
-    """Labels are stored when they are the model's own classes, in its order: they then help to code the images too."""
-    return bool(class_names) and class_names == model.config.class_names
+def unknown_classes(model: Model, source: ImageStream | ImageCollection) -> list[str]:
+    """Labels are stored when the model knows all of their classes, by its own numbers: they then help to code the
+    images too.
+    """
+    return sorted(set(source.class_names) - set(model.config.class_names))
+
+
+def lost_labels(source: ImageStream | ImageCollection, model: Model, header: ArchiveHeader) -> tuple[str, ...]:
+    """One sentence when the source has labels and the archive has none, else nothing."""
+    if not source.class_names or header.has_labels:
+        return ()
+    unknown = unknown_classes(model, source)
+    return (
+        f"labels are not stored: the model '{model.name}' does not know {len(unknown):,} of their classes "
+        f"({', '.join(unknown[:5])}{', ...' * (len(unknown) > 5)}). Train one that does, or pass --lossless, which "
+        "keeps any.",
+    )

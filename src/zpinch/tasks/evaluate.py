@@ -96,8 +96,8 @@ def measured(
         phase("coding at every quality, decoding at every realism")
         rates, realisms = tradeoffs(model, test, reference)
     phase("generating")
-    label = np.zeros(len(test), np.int64) if test.labels is None else test.labels
-    label = label if model.config.class_names == test.class_names else np.full(len(test), model.config.labels)
+    labels = known_labels(model, test)
+    label = np.full(len(test), model.config.labels) if labels is None else labels
     made = model.sample(label, seed=seed) if model.can_sample else None
     samples = None if made is None else score_samples(reference, made)
     priors = prior_rows(model, test, reference, seed=seed) if model.encoder is not None else ()

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from zpinch.codec.container import ArchiveHeader, Block
 from zpinch.errors import UsageError
-from zpinch.images.collection import ImageCollection, Pixels, Which
+from zpinch.images.collection import ImageCollection, Labels, Pixels, Which
 from zpinch.model.model import Model
 from zpinch.tasks.locate import quality_of
 
@@ -41,7 +41,18 @@ def pixels_of(
 
 def stored_labels(batch: ImageCollection, header: ArchiveHeader) -> NDArray[np.int32] | None:
     """The labels of images as a block holds them."""
-    return None if batch.labels is None or not header.has_labels else batch.labels.astype(np.int32)
+    labels = labels_among(header.class_names, batch) if header.has_labels else None
+    return None if labels is None else labels.astype(np.int32)
+
+
+def labels_among(class_names: tuple[str, ...], images: ImageCollection) -> Labels | None:
+    """The labels of images as indices into other class names, matched by name; None where these lack one of theirs."""
+    if images.labels is None or images.class_names == class_names:
+        return images.labels
+    index = {name: i for i, name in enumerate(class_names)}
+    if not index.keys() >= set(images.class_names):
+        return None
+    return np.array([index[name] for name in images.class_names], np.int64)[images.labels]
 
 
 class Errors(NamedTuple):

@@ -8,6 +8,7 @@ from zpinch.evaluation.fidelity import Reference, score_reconstructions
 from zpinch.evaluation.report import RatePoint, RealismPoint
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
+from zpinch.tasks.restoring import labels_among
 
 REALISMS = (0.0, 0.25, 0.5, 0.75, 1.0)
 REALISM_QUALITIES = (1, 3, 5)
@@ -42,4 +43,4 @@ def tradeoffs(model: Model, test: ImageCollection, reference: Reference) -> Trad
 
 def known_labels(model: Model, test: ImageCollection) -> np.ndarray | None:
     """The labels an archive of these images would hold."""
-    return test.labels if model.config.labels and model.config.class_names == test.class_names else None
+    return labels_among(model.config.class_names, test)
