@@ -1,13 +1,15 @@
 """The two shapes in which images travel."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from zpinch import open_images
 from zpinch.errors import ImageError, UsageError
-from zpinch.images import ImageCollection, open_stream
+from zpinch.images import ImageCollection, open_stream, save_images
+from zpinch.images.collection import joint_fingerprint
 
 
 def test_a_collection_knows_its_shape_and_is_cut_like_an_array(collection: ImageCollection) -> None:
@@ -48,6 +50,23 @@ def test_the_fingerprint_is_the_hash_it_says(collection: ImageCollection) -> Non
     words += collection.labels.astype("<i8").tobytes()
     assert collection.fingerprint() == hashlib.sha256(words).hexdigest()
     assert collection[::-1].fingerprint() != collection.fingerprint()
+
+
+@pytest.mark.parametrize("kind", ["keras.npz", "folder"])
+@pytest.mark.parametrize("is_labelled", [True, False])
+def test_both_splits_have_the_fingerprint_of_all(
+    collection: ImageCollection, tmp_path: Path, kind: str, is_labelled: bool
+) -> None:
+    images = collection if is_labelled else ImageCollection(collection.pixels)
+    if kind == "folder":
+        save_images(images[:7], tmp_path / kind / "train")
+        save_images(images[7:], tmp_path / kind / "test")
+    else:
+        labels = {"y_train": images.labels[:7], "y_test": images.labels[7:]} if is_labelled else {}
+        np.savez(tmp_path / kind, x_train=images.pixels[:7, 0], x_test=images.pixels[7:, 0], **labels)
+    training, test, both = (open_images(tmp_path / kind, split=split) for split in ("train", "test", "all"))
+    assert (len(training), len(test), both.is_labelled) == (7, 5, is_labelled)
+    assert joint_fingerprint(training, test) == both.fingerprint() != joint_fingerprint(test, training)
 
 
 def test_a_stream_gives_the_same_images_at_any_batch_size_and_again() -> None:

@@ -284,6 +284,18 @@ def test_bad_input_leaves_nothing_behind(
     assert set(tmp_path.iterdir()) == before
 
 
+def test_nothing_is_proven_on_images_that_the_model_has_seen(trained: Path, rare: ImageCollection):
+    """Alone, or with the training images: --split all."""
+    model, real, test = load(trained), rare[::2], rare[1::2]
+    both = np.r_[0 : len(rare) : 2, 1 : len(rare) : 2]
+    for seen in (test, rare[both]):
+        model.facts["data fingerprint"] = seen.fingerprint()
+        with pytest.raises(UsageError, match="trained on the images of few digits: test on others"):
+            proof.test_images(real, real, model, test)
+    model.facts["data fingerprint"] = real.fingerprint()
+    assert len(proof.test_images(real, real, model, test)) == len(test)
+
+
 @pytest.mark.usefixtures("everything_passes")
 def test_what_it_says_for_machines_is_plain_data(model: Model, rare: ImageCollection):
     import json

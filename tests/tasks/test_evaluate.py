@@ -12,6 +12,7 @@ from model_cases import quick_classifiers
 import zpinch
 from zpinch.errors import ImageError, UsageError
 from zpinch.images import ImageCollection, save_images
+from zpinch.images.collection import joint_fingerprint
 from zpinch.model.storage import load
 from zpinch.tasks.compress import compress
 from zpinch.tasks.evaluate import both_splits, decoder_bytes, evaluate
@@ -170,6 +171,18 @@ def test_a_gan_is_judged_by_its_samples_alone(
     assert result.priors == ()
     assert result.samples.fcd_ratio > 1
     assert (tmp_path / "gan.html").stat().st_size > 10_000
+
+
+def test_images_that_the_model_was_trained_on_are_told(
+    gan: Path, train_digits: ImageCollection, held_digits: ImageCollection, evaluated: Evaluated, tmp_path: Path
+):
+    assert evaluated.result.warnings == ()
+    model = load(gan)
+    model.facts["data fingerprint"] = joint_fingerprint(train_digits, held_digits)  # zpinch train --split all
+    result = evaluate((train_digits, held_digits), model, tmp_path / "r.html")
+    assert "was trained on the test images" in result.lines()[0]
+    assert result.as_dict()["warnings"] == list(result.warnings)
+    assert result.warnings[0] in html.unescape((tmp_path / "r.html").read_text("utf-8"))
 
 
 def test_without_labels_and_without_a_page(

@@ -104,12 +104,19 @@ class ImageCollection:
 
     def fingerprint(self) -> str:
         """SHA-256 over shape, pixels and labels: the same images in the same order, whatever file they came from."""
-        digest = hashlib.sha256(np.asarray(self.pixels.shape, "<i8").tobytes())
-        for start in range(0, len(self), _BATCH):
-            digest.update(self.pixels[start : start + _BATCH].tobytes())
-        if self.labels is not None:
-            digest.update(self.labels.astype("<i8").tobytes())
-        return digest.hexdigest()
+        return joint_fingerprint(self)
+
+
+def joint_fingerprint(*parts: ImageCollection) -> str:
+    """That of all images of collections of one shape, in this order: `--split all` joins its two so."""
+    digest = hashlib.sha256(np.asarray((sum(map(len, parts)), *parts[0].shape), "<i8").tobytes())
+    for part in parts:
+        for start in range(0, len(part), _BATCH):
+            digest.update(part.pixels[start : start + _BATCH].tobytes())
+    labels = [part.labels for part in parts if part.labels is not None]
+    if len(labels) == len(parts):  # joined with unlabelled images, they have none
+        digest.update(np.concatenate(labels).astype("<i8").tobytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,11 +32,16 @@ from zpinch.tasks.contests.oddness import oddness
 from zpinch.tasks.decompress import decompress
 from zpinch.tasks.figures import Evaluation, RoundTrip
 from zpinch.tasks.progress import Phase, unasked_phase, unheard
+from zpinch.tasks.proof import has_seen
 from zpinch.tasks.report import report_of
 from zpinch.tasks.source import open_images, splits_of
 from zpinch.tasks.tradeoffs import known_labels, tradeoffs
 
 FEWEST = 5  # images of a split
+SEEN = (
+    "The model was trained on the test images of {}: the figures do not say how good it is on images that it has not "
+    "seen. Train one without --split all, or evaluate on others."
+)
 
 
 def evaluate(
@@ -126,6 +131,7 @@ def measured(
         oddness=oddness(model, training, test, seed=seed),
         completion=completion(model, training, test, seed=seed),
         augmentation=augmentation(model, training, test, seed=seed),
+        warnings=(SEEN.format(test.source),) if has_seen(model, training, test) else (),
     )
     return result, rebuilt
 

@@ -36,6 +36,7 @@ class Evaluation(NamedTuple):
     oddness: Oddness | None = None
     completion: Completion | None = None
     augmentation: Augmentation | None = None
+    warnings: tuple[str, ...] = ()  # why the figures flatter the model
 
     def as_dict(self) -> dict[str, Any]:
         verdicts = {name: {**plain(verb), "verdict": verb.verdict} for name, verb in self.verbs.items()}
@@ -55,7 +56,7 @@ class Evaluation(NamedTuple):
 
     def lines(self) -> list[str]:
         """The figures in a few lines, for a terminal."""
-        found: list[str] = []
+        found = [f"warning      {warning}" for warning in self.warnings]
         if self.archive is not None:
             found += self._archive_lines(self.archive)
             found += [

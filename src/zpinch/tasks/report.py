@@ -165,7 +165,7 @@ def sample_numbers(samples: SampleScore) -> list[Number]:
 
 def losses(result: Evaluation) -> tuple[str, ...]:
     """Where we lose, said first."""
-    found: list[str] = []
+    found = list(result.warnings)
     if (archive := result.archive) is not None:
         ours = SizeRow("zpinch", result.images, archive.bits_per_image / 8, archive.reconstruction.mse)
         better = [row for row in result.sizes if 0 < row.mse <= ours.mse and row.bytes_per_image < ours.bytes_per_image]
