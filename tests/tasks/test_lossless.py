@@ -65,6 +65,33 @@ def test_pixels_labels_and_names_come_back(
     )
 
 
+@pytest.mark.parametrize(
+    ("class_names", "is_kept"),
+    [
+        (tuple(f"class {i:05}" for i in range(4096)), True),
+        (tuple(map(str, range(4097))), False),
+        (tuple("é" * 3000 + str(i) for i in range(10)), True),
+        (tuple("é" * 3100 + str(i) for i in range(10)), False),
+    ],
+    ids=["many", "too many", "long", "too long"],
+)
+def test_labels_without_room_are_left_out_and_told(
+    model: Model, held_digits: ImageCollection, tmp_path: Path, class_names: tuple[str, ...], is_kept: bool
+) -> None:
+    images = ImageCollection(held_digits.pixels[:5], np.arange(5), class_names)
+    warnings = compress(images, model, tmp_path / "a.zpn", lossless=True).warnings
+    with open_archive(tmp_path / "a.zpn", model) as archive:
+        back = archive[:]
+    assert np.array_equal(back.pixels, images.pixels)
+    if is_kept:
+        assert (back.labels.tolist(), back.class_names, warnings) == ([0, 1, 2, 3, 4], class_names, ())
+    else:
+        assert back.labels is None
+        (said,) = warnings
+        assert said.startswith("labels are not stored: ")
+        assert "join or shorten" in said
+
+
 def test_pixels_have_no_realism(model: Model, held_digits: ImageCollection, tmp_path: Path) -> None:
     compress(held_digits, model, tmp_path / "a.zpn", lossless=True)
     with pytest.raises(UsageError, match="pixels themselves"):

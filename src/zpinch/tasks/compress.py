@@ -16,6 +16,7 @@ import numpy as np
 
 from zpinch.codec.container import ArchiveHeader, ArchiveWriter, Block, images_per_block
 from zpinch.codec.exact import within
+from zpinch.codec.tables import MAX_ENTRIES
 from zpinch.errors import ImageError, UsageError
 from zpinch.images import ImageCollection, ImageStream
 from zpinch.images.writers.atomic import check_free, discard, place_beside, publish_file, telling
@@ -25,7 +26,7 @@ from zpinch.model.model import Model
 from zpinch.model.storage import identities, load
 from zpinch.tasks.cost import watch_codes, watch_pixels
 from zpinch.tasks.locate import parts_of
-from zpinch.tasks.lossless import asked_error, check_unconverted, pixel_header, threads_for
+from zpinch.tasks.lossless import MOST_NAME_BYTES, asked_error, check_unconverted, pixel_header, threads_for
 from zpinch.tasks.progress import Report, unasked
 from zpinch.tasks.removal import compare_and_remove, plan_removal
 from zpinch.tasks.restoring import Errors, pixels_of, stored_labels
@@ -206,6 +207,11 @@ def lost_labels(source: ImageStream | ImageCollection, model: Model, header: Arc
     """One sentence when the source has labels and the archive has none, else nothing."""
     if not source.class_names or header.has_labels:
         return ()
+    if header.is_exact:
+        return (
+            f"labels are not stored: {len(source.class_names):,} classes are more than an archive has room for. It has "
+            f"for {MAX_ENTRIES:,}, and for names of {MOST_NAME_BYTES:,} bytes in all: join or shorten them.",
+        )
     unknown = unknown_classes(model, source)
     return (
         f"labels are not stored: the model '{model.name}' does not know {len(unknown):,} of their classes "
