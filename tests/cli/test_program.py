@@ -8,11 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from cli_cases import Zpinch, assert_fails, names_here
 
 from zpinch import open_images
+from zpinch.cli.program import Common
 from zpinch.images import ImageCollection, save_images
 from zpinch.model.storage import load
 
@@ -72,6 +74,18 @@ def test_json_is_one_value_on_stdout(zpinch: Zpinch, archive: Path, model: Path,
     entries = [json.loads(line) for line in zpinch("list", archive, "--json").out.splitlines()]
     assert [entry["index"] for entry in entries] == list(range(30))
     assert isinstance(zpinch("data", "list", "--json").json(), list)
+
+
+def test_figures_that_are_no_numbers_are_null(capsys: pytest.CaptureFixture[str]):
+    """A reader that is strict, as JavaScript's is, takes no Infinity: RFC 8259."""
+    data = {
+        "facts": {"fcd": float("inf"), "mse": 0.5},
+        "rows": [(float("nan"), np.float32("-inf"), 2)],
+        "at": Path("a"),
+    }
+    Common(as_json=True).show(data)
+    found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert found == {"facts": {"fcd": None, "mse": 0.5}, "rows": [[None, None, 2]], "at": "a"}
 
 
 def test_quiet_is_quiet(zpinch: Zpinch, model: Path, data: Path):

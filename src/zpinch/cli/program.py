@@ -68,8 +68,11 @@ class Common:
 
     def show(self, data: Any, *lines: str, to: TextIO | None = None) -> None:
         """The result, on stdout if not `to` another stream: plain data for machines, lines for people."""
+        from zpinch.tasks.plain_data import plain
+
         if SPEAKS and (to is None or self.as_json or not self.quiet):
-            print(json.dumps(data, default=str) if self.as_json else "\n".join(lines), file=to)
+            as_text = json.dumps(plain(data), default=str, allow_nan=False) if self.as_json else "\n".join(lines)
+            print(as_text, file=to)
 
 
 @Parameter(name="*")

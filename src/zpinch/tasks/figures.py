@@ -1,9 +1,6 @@
 """The figures of an evaluation, typed, and as plain data for machines."""
 
-import math
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from zpinch.evaluation.baselines import SizeRow
 from zpinch.evaluation.fidelity import ReconstructionScore, SampleScore
@@ -14,6 +11,7 @@ from zpinch.tasks.contests.completion import Completion
 from zpinch.tasks.contests.features import Features
 from zpinch.tasks.contests.generation import Generation
 from zpinch.tasks.contests.oddness import Oddness
+from zpinch.tasks.plain_data import plain
 
 
 class Evaluation(NamedTuple):
@@ -98,15 +96,3 @@ class RoundTrip(NamedTuple):
     reconstruction: ReconstructionScore
     compress_images_per_second: float
     decompress_images_per_second: float
-
-
-def plain(value: Any) -> Any:
-    """Typed results as JSON types, which know no infinity: None where a figure has none."""
-    if hasattr(value, "_asdict"):
-        return {key: plain(v) for key, v in value._asdict().items()}
-    if hasattr(value, "__dataclass_fields__"):
-        return {key: plain(getattr(value, key)) for key in value.__dataclass_fields__}
-    if isinstance(value, tuple | list):
-        return [plain(v) for v in value]
-    value = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(value, float) and not math.isfinite(value) else value

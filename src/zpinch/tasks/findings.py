@@ -7,8 +7,8 @@ from zpinch.evaluation.report.data import Number
 from zpinch.evaluation.report.exploration import ExplorationData, Plate
 from zpinch.evaluation.sensitivity import Kept
 from zpinch.images import ImageCollection
-from zpinch.tasks.figures import plain
 from zpinch.tasks.gallery import Agreement
+from zpinch.tasks.plain_data import plain
 from zpinch.tasks.report import provenance
 from zpinch.tasks.subject import Subject
 
