@@ -217,6 +217,17 @@ def test_a_reader_that_leaves_is_no_error(archive: Path):
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"0\t{open_images('data.npz').names[0]}\n", "")
 
 
+@pytest.mark.parametrize(
+    ("environment", "speaks"),
+    [({"RANK": "1"}, True), ({"RANK": "0", "WORLD_SIZE": "2"}, True), ({"RANK": "1", "WORLD_SIZE": "2"}, False)],
+    ids=["alone", "the first", "the second"],
+)
+def test_of_several_processes_the_first_speaks(environment: dict[str, str], speaks: bool):
+    command = [sys.executable, "-m", "zpinch", "data", "list"]
+    ended = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=True)
+    assert ("digits" in ended.stdout) == speaks
+
+
 def test_help_loads_no_torch():
     program = """
 import sys

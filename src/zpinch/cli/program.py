@@ -33,7 +33,8 @@ app = App(
 )
 app.register_install_completion_command()
 
-SPEAKS = os.environ.get("RANK", "0") == "0"  # of the processes that `accelerate launch` starts, the first
+# Of the processes that `accelerate launch` starts, the first. RANK alone may mean something else.
+SPEAKS = os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
 
 def whole(_: object, tokens: Sequence[Token]) -> int:
