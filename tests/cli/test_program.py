@@ -117,6 +117,19 @@ def test_usage_ends_with_one(zpinch: Zpinch, model: Path, data: Path):
     assert names_here() == before
 
 
+def test_what_no_images_can_help_is_refused_before_they_are_read(zpinch: Zpinch, model: Path, data: Path):
+    train, augment = ("train", "nowhere", "-o"), ("augment", "nowhere", "-m", model, "--per-class", 8, "-o")
+    for words, said in {
+        (*train, model): "already holds a model",
+        (*train, "m", "--recipe", "soup"): "no recipe 'soup'",
+        (*train, "m", "--until", "soup<1"): "soup<1",
+        (*train, "m", "--steps", 3, "--epochs", 1): "give one of them",
+        (*augment, data): "--force",
+        (*augment, "x.npz", "--prove", "--repeats", 1): "at least 5",
+    }.items():
+        assert_fails(zpinch(*words), 1, said)
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -46,9 +46,11 @@ def augment(
     """
     from zpinch.errors import QualityError, UsageError
     from zpinch.tasks.augment import augment as augment_images
+    from zpinch.tasks.augment import check_asked
     from zpinch.tasks.source import open_images, splits_of, tested_split
 
     console = common.console()
+    check_asked(per_class, kinds, out, picture, prove=prove, test=test, repeats=repeats, force=common.force)
     images = open_images(data, **reading.options("train"))
     held = None
     if test is not None:

@@ -66,15 +66,16 @@ def train(
     leaves a usable model, and --resume goes on. It says first what so many images can support.
     """
     from zpinch.model.storage import load
+    from zpinch.tasks.preparation import Budget
     from zpinch.tasks.prospects import prospects
     from zpinch.tasks.source import open_images
-    from zpinch.tasks.train import estimate
+    from zpinch.tasks.train import check_asked, estimate
     from zpinch.tasks.train import train as train_model
     from zpinch.training.progress import ProgressLine, Together, tensorboard_listeners
 
     console = common.console()
-    images = open_images(data, **reading.options("train"))
-    tell(console, images.notes)
+    if not dry_run:
+        check_asked(recipe, Budget(minutes, epochs, steps), until, out, resume=resume, force=common.force)
     chosen: dict[str, Any] = {
         "recipe": recipe,
         "backbone": backbone,
@@ -87,6 +88,8 @@ def train(
         "seed": common.seed,
         "device": device,
     }
+    images = open_images(data, **reading.options("train"))
+    tell(console, images.notes)
     if dry_run:
         found = estimate(images, **chosen)
         common.show(found.as_dict(), *found.lines())

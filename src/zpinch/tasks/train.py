@@ -25,6 +25,7 @@ from zpinch.tasks.preparation import (
     build,
     check_budget,
     check_until,
+    chosen_recipe,
     learnable,
     make_plan,
     pick_device,
@@ -40,7 +41,7 @@ from zpinch.training.processes import Processes, processes_here
 from zpinch.training.progress import Silent, unasked
 from zpinch.training.repeatable import repeatable
 from zpinch.training.session import run
-from zpinch.training.stopping import MEASURES, parse_until
+from zpinch.training.stopping import MEASURES, Condition, parse_until
 
 
 class Estimate(NamedTuple):
@@ -117,13 +118,11 @@ def train(
     away before there is a state to keep; UsageError, ImageError and LimitError, and ModelError for a `start` that
     does not fit, before anything is trained.
     """
-    processes, conditions = processes_here(device), parse_until(until) if until else ()
-    replan = None
+    processes, replan = processes_here(device), None
     listener = (listener or unasked()) if processes.is_first else Silent()
     folder = Path(out) if out is not None else None
-    check_place(folder, resume=resume, force=force)
     budget, images = Budget(minutes, epochs, steps), learnable(images)
-    check_budget(budget)
+    conditions = check_asked(recipe, budget, until, folder, resume=resume, force=force)
     training, held_out = split_held_out(images)
     # What a person got wrong is found first: measuring real against real takes a while.
     if resume and start is not None:
@@ -167,6 +166,18 @@ def train(
         saved = f" The model is saved in {folder} all the same." if folder else ""
         raise QualityError(f"the budget ended before {until} was reached ({outcome.reason}).{saved}")
     return model
+
+
+def check_asked(
+    recipe: str | None, budget: Budget, until: str | None, folder: Path | None, *, resume: bool, force: bool
+) -> tuple[Condition, ...]:
+    """Refuse what is wrong whatever the images are; the command does before it reads them. Raises UsageError."""
+    conditions = parse_until(until) if until else ()
+    check_place(folder, resume=resume, force=force)
+    check_budget(budget)
+    if recipe is not None:
+        chosen_recipe(recipe)
+    return conditions
 
 
 def check_place(folder: Path | None, *, resume: bool, force: bool) -> None:
