@@ -103,6 +103,23 @@ def test_npz_keys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("in_train", "in_test", "classes"),
+    [
+        (["cat", "dog", "eel"], ["eel", "dog", "eel"], ("cat", "dog", "eel")),
+        (["dog", "eel", "eel"], ["ant", "dog", "cat"], ("ant", "cat", "dog", "eel")),
+    ],
+)
+def test_the_splits_of_an_npz_share_classes_by_name(
+    tmp_path: Path, in_train: list[str], in_test: list[str], classes: tuple[str, ...]
+) -> None:
+    np.savez(tmp_path / "w.npz", x_train=GREY[:3], y_train=in_train, x_test=GREY[:3], y_test=in_test)
+    for split, wanted in (("train", in_train), ("test", in_test), ("all", in_train + in_test)):
+        images = open_images(tmp_path / "w.npz", split=split)
+        assert images.class_names == classes
+        assert [classes[label] for label in images.labels] == wanted  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
     "labels",
     [np.arange(4), -np.ones(5, int), np.full(5, 1 << 40), np.zeros(5), np.zeros((5, 2), int), np.empty(0, int)],
 )

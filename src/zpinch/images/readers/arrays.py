@@ -8,7 +8,8 @@ keeps its high byte. Any other type is refused. `Rows` is the seam: idx, npz and
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from zpinch.images.memory import require_memory
 from zpinch.images.readers.encoded import count_images
 
 MAX_CLASSES = 1 << 16
+_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # as Python writes it: 01 is a word
 _UNHARMED = "held true and false: turned into 255 and 0"
 _BLOCK_BYTES = 1 << 24  # what is read at once, before it is resized
 
@@ -107,15 +109,33 @@ def join_rows(first: Rows, second: Rows) -> Rows:
 
 
 def choose_split(train: Table, test: Table, split: str) -> Table:
-    """One of two splits, or both ("all"), one after the other; classes are those of both."""
-    class_names = max(train.class_names, test.class_names, key=len)
+    """One of two splits, or both ("all"), one after the other; classes are those of both, matched by name."""
+    class_names = in_order({*train.class_names, *test.class_names})
+    train, test = _with_classes(train, class_names), _with_classes(test, class_names)
     if split != "all":
-        chosen = train if split == "train" else test
-        return chosen._replace(class_names=class_names if chosen.labels is not None else ())
+        return train if split == "train" else test
     rows = join_rows(train.rows, test.rows)
     if train.labels is None or test.labels is None:
         return Table(rows)
     return Table(rows, np.concatenate([train.labels, test.labels]), class_names)
+
+
+def _with_classes(table: Table, class_names: tuple[str, ...]) -> Table:
+    if table.labels is None:
+        return table
+    at = {name: i for i, name in enumerate(class_names)}
+    moved = np.array([at[name] for name in table.class_names], np.int64)
+    return table._replace(labels=moved[table.labels], class_names=class_names)
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Each name once, sorted as numbers where all are whole numbers, else as words."""
+    distinct = set(names)
+    return tuple(sorted(distinct, key=int) if are_numbers(distinct) else sorted(distinct))
+
+
+def are_numbers(names: Iterable[str]) -> bool:
+    return all(map(_NUMBER.fullmatch, names))
 
 
 def stream_table(table: Table, source: str, *, size: tuple[int, int] | None) -> ImageStream:
