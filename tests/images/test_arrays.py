@@ -119,9 +119,34 @@ def test_the_splits_of_an_npz_share_classes_by_name(
         assert [classes[label] for label in images.labels] == wanted  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int64])
+def test_classes_are_the_numbers_that_occur(tmp_path: Path, kind: type[np.generic]) -> None:
+    labels = np.array([26, 3, 1, 3, 100], kind)
+    np.savez(tmp_path / "one.npz", images=GREY, labels=labels)
+    for images in (open_images(GREY, labels=labels), open_images(tmp_path / "one.npz")):
+        assert images.labels is not None
+        assert (images.labels.tolist(), images.class_names) == ([2, 1, 0, 1, 3], ("1", "3", "26", "100"))
+    np.savez(tmp_path / "two.npz", x_train=GREY, y_train=labels, x_test=GREY[:2], y_test=np.array([100, 7], kind))
+    test = open_images(tmp_path / "two.npz", split="test")
+    assert test.labels is not None
+    assert (test.labels.tolist(), test.class_names) == ([4, 2], ("1", "3", "7", "26", "100"))
+    with pytest.raises(ImageError, match="70,000 different labels; at most 65,536"):
+        open_images(GREY, labels=np.arange(70_000))
+
+
+def test_labels_are_positions_where_class_names_are_told(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=GREY, labels=[3, 1, 3, 3, 1], class_names=["a", "b", "c", "d"])
+    images = open_images(tmp_path / "a.npz")
+    assert images.labels is not None
+    assert (images.labels.tolist(), images.class_names) == ([3, 1, 3, 3, 1], ("a", "b", "c", "d"))
+    np.savez(tmp_path / "a.npz", images=GREY, labels=[3, 1, 3, 3, 1], class_names=["a", "b"])
+    with pytest.raises(ImageError, match="labels up to 3 but 2 class names"):
+        open_images(tmp_path / "a.npz")
+
+
 @pytest.mark.parametrize(
     "labels",
-    [np.arange(4), -np.ones(5, int), np.full(5, 1 << 40), np.zeros(5), np.zeros((5, 2), int), np.empty(0, int)],
+    [np.arange(4), -np.ones(5, int), np.zeros(5), np.zeros((5, 2), int), np.empty(0, int)],
 )
 def test_labels_that_do_not_fit(labels: np.ndarray, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="labels"):

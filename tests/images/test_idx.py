@@ -49,19 +49,31 @@ def test_the_folder_of_four(tmp_path: Path, packed: bool, below: str) -> None:
 def test_one_file_finds_its_labels(tmp_path: Path) -> None:
     four(tmp_path, packed=True)
     images = tmp_path / "t10k-images-idx3-ubyte.gz"
-    assert open_images(images).labels.tolist() == [2, 1]  # type: ignore[union-attr]
+    found = open_images(images)
+    assert (found.labels.tolist(), found.class_names) == ([1, 0], ("1", "2"))  # type: ignore[union-attr]
     with pytest.raises(ImageError, match="no test split"):
         open_images(images, split="test")
     with pytest.raises(ImageError, match="holds labels"):
         open_images(tmp_path / "t10k-labels-idx1-ubyte.gz")
     given_labels = open_images(images, labels=tmp_path / "t10k-labels-idx1-ubyte.gz")
-    assert given_labels.labels.tolist() == [2, 1]  # type: ignore[union-attr]
+    assert (given_labels.labels.tolist(), given_labels.class_names) == ([1, 0], ("1", "2"))  # type: ignore[union-attr]
     (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(idx(LABELS))
     with pytest.raises(CorruptImage, match=r"\(6,\) labels"):
         open_images(images)
     (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink()
     assert not open_images(images).is_labelled
     assert not open_images(tmp_path, split="all").is_labelled
+
+
+def test_labels_from_1_make_no_class_0(tmp_path: Path) -> None:
+    """As EMNIST's letters have them."""
+    for stem, labels in (("train", [1, 26, 1, 2, 3, 1]), ("t10k", [26, 1, 1, 1, 1, 1])):
+        (tmp_path / f"{stem}-images-idx3-ubyte").write_bytes(idx(IMAGES))
+        (tmp_path / f"{stem}-labels-idx1-ubyte").write_bytes(idx(np.array(labels, np.uint8)))
+    for split, wanted in (("train", [0, 3, 0, 1, 2, 0]), ("test", [3, 0, 0, 0, 0, 0])):
+        images = open_images(tmp_path, split=split)
+        assert images.labels is not None
+        assert (images.labels.tolist(), images.class_names) == (wanted, ("1", "2", "3", "26"))
 
 
 def test_a_folder_of_one_split_is_everything(tmp_path: Path) -> None:

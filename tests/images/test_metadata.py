@@ -44,7 +44,7 @@ def test_words_and_numbers(three: Path) -> None:
     lines = [{"file_name": "a.png", "label": 3}, {"file_name": "sub/b.png", "label": 0, "x": [1]}]
     (three / "metadata.jsonl").write_text("\n\n".join(map(json.dumps, lines)))
     assert labels(three) == {"a.png": "3", "sub/b.png": "0"}
-    assert open_images(three).class_names == ("0", "1", "2", "3")
+    assert open_images(three).class_names == ("0", "3")
     assert "1 file not listed in the metadata file: ignored." in open_images(three).notes
 
 
@@ -142,7 +142,6 @@ def test_json_lines_that_cannot_be_used(three: Path, line: str, message: str) ->
         (b'file_name,label\n"' + (b"x" * 999 + b"\n") * 2000, "field larger|a record of more than"),
         (b"file_name,label\ngone.png,x\n", "can be used|is not there"),
         (b"file_name,label\na.png,-1\n", "labels run from -1"),
-        (b"file_name,label\na.png,65536\n", "they must lie in"),
     ],
 )
 def test_files_that_cannot_be_used(three: Path, data: bytes, message: str) -> None:

@@ -183,6 +183,15 @@ def test_files_that_cannot_be_used(path: Path, columns: dict[str, Any], message:
             open_images(path, skip_bad=skip_bad)
 
 
+def test_numbers_that_do_not_occur_are_classes_only_where_they_have_names(path: Path) -> None:
+    labels = [3, 1, 3, 3, 1]
+    for told, wanted in ((None, ([1, 0, 1, 1, 0], ("1", "3"))), ("abcd", (labels, tuple("abcd")))):
+        metadata = None if told is None else {"class_names": json.dumps(list(told))}
+        images = open_images(save(path, metadata, image=PNGS, label=labels))
+        assert images.labels is not None
+        assert (images.labels.tolist(), images.class_names) == wanted
+
+
 def test_too_few_class_names(path: Path) -> None:
     with pytest.raises(ImageError, match="labels up to 2 but 1 class names"):
         open_images(save(path, {"class_names": '["a"]'}, image=PNGS, label=LABELS))

@@ -24,11 +24,12 @@ import numpy.typing as npt
 
 from zpinch.errors import CorruptImage, ImageError, UsageError
 from zpinch.images.cache import cache_folder
-from zpinch.images.readers.arrays import Table, numbered, rows_of
+from zpinch.images.readers.arrays import Table, as_positions, rows_of
 from zpinch.images.readers.idx import find_files, idx_folder_table
 
 Progress = Callable[[str, int, int | None], None]  # file, bytes so far, bytes in all when the server says
 
+_DIGITS = tuple("0123456789")
 _DIGITS_COUNTS = {"train": 15_000, "test": 3_000}
 _DIGITS_SHA256 = "9ef07782b5a8a16581d2c059e95f7cda73ccb6086b3890e40ff6361b4678dff7"
 _SYSTEM = Path("/usr/share/datasets")
@@ -49,7 +50,7 @@ class Published(NamedTuple):
 PUBLISHED = {
     "mnist": Published(
         "handwritten digits, 60,000 + 10,000, grey 28x28",
-        numbered(10),
+        _DIGITS,
         (
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -103,7 +104,10 @@ def read_table(name: str, split: str, progress: Progress | None = None) -> Table
         return _read_digits(split)
     folder = find(name) or get(name, progress)
     table = idx_folder_table(find_files(folder), split, name)
-    return table._replace(class_names=PUBLISHED[name].class_names)
+    if table.labels is None:
+        return table
+    labels, class_names = as_positions(table.labels, table.class_names, PUBLISHED[name].class_names, name)
+    return table._replace(labels=labels, class_names=class_names)
 
 
 def find(name: str) -> Path | None:
@@ -210,7 +214,7 @@ def _read_digits(split: str) -> Table:
         chosen = slice(None)
     else:
         chosen = slice(_DIGITS_COUNTS["train"]) if split == "train" else slice(_DIGITS_COUNTS["train"], None)
-    return Table(rows_of(images[chosen], "digits"), labels[chosen].astype(np.int64), numbered(10))
+    return Table(rows_of(images[chosen], "digits"), labels[chosen].astype(np.int64), _DIGITS)
 
 
 def _digits() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -123,9 +123,13 @@ def choose_split(train: Table, test: Table, split: str) -> Table:
 def _with_classes(table: Table, class_names: tuple[str, ...]) -> Table:
     if table.labels is None:
         return table
+    return table._replace(labels=_moved(table.labels, table.class_names, class_names), class_names=class_names)
+
+
+def _moved(labels: Labels, names: Sequence[str], class_names: tuple[str, ...]) -> Labels:
+    """Labels that point into `names` made to point to the same names in `class_names`."""
     at = {name: i for i, name in enumerate(class_names)}
-    moved = np.array([at[name] for name in table.class_names], np.int64)
-    return table._replace(labels=moved[table.labels], class_names=class_names)
+    return np.array([at[name] for name in names], np.int64)[labels]
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
@@ -172,25 +176,38 @@ def stream_table(table: Table, source: str, *, size: tuple[int, int] | None) -> 
 
 
 def to_labels(array: npt.NDArray[Any], where: str) -> tuple[Labels, tuple[str, ...]]:
-    """Labels and class names of an array: numbers from 0 name themselves, words are sorted."""
+    """Labels and class names of an array: the numbers or words that occur in it, sorted."""
     array = array.reshape(len(array)) if array.ndim == 2 and array.shape[1] == 1 else array
     if array.ndim != 1 or array.dtype.kind not in "iubU" or len(array) == 0:
         raise ImageError(
             f"{where}: labels must be whole numbers or words, one an image, not {array.dtype} {array.shape}"
         )
-    if array.dtype.kind == "U":
-        words, index = np.unique(array, return_inverse=True)
-        if len(words) > MAX_CLASSES:
-            raise ImageError(f"{where}: {len(words):,} different words as labels; at most {MAX_CLASSES:,} can be used")
-        return index.astype(np.int64), tuple(str(word) for word in words)
-    low, high = int(array.min()), int(array.max())
-    if low < 0 or high >= MAX_CLASSES:
-        raise ImageError(f"{where}: labels run from {low} to {high}; they must lie in 0 to {MAX_CLASSES - 1}")
-    return array.astype(np.int64), numbered(high + 1)
+    array = array.astype(np.uint8) if array.dtype.kind == "b" else array
+    values, index = np.unique(array, return_inverse=True)
+    if len(values) > MAX_CLASSES:
+        raise ImageError(f"{where}: {len(values):,} different labels; at most {MAX_CLASSES:,} can be used")
+    return sorted_classes(index, [str(value) for value in values.tolist()], where)
 
 
-def numbered(count: int) -> tuple[str, ...]:
-    return tuple(str(i) for i in range(count))
+def sorted_classes(index: Labels, names: list[str], where: str) -> tuple[Labels, tuple[str, ...]]:
+    """Labels that point into `names` made to point into these in order, where each stands once."""
+    class_names = in_order(names)
+    if are_numbers(class_names) and class_names[0].startswith("-"):
+        raise ImageError(
+            f"{where}: labels run from {class_names[0]} to {class_names[-1]}; they must not be negative. "
+            "Leave out the images that have no class."
+        )
+    return _moved(index, names, class_names), class_names
+
+
+def as_positions(
+    labels: Labels, class_names: tuple[str, ...], told: tuple[str, ...], where: str
+) -> tuple[Labels, tuple[str, ...]]:
+    """Labels that are numbers as positions in the class names that the source tells, of which some may not occur."""
+    numbers = np.array([int(name) for name in class_names])
+    if numbers.max() >= len(told):
+        raise ImageError(f"{where} has labels up to {numbers.max()} but {len(told)} class names")
+    return numbers[labels], told
 
 
 def _channel_axis(rows: Rows) -> int | None:

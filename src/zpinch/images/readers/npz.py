@@ -19,7 +19,7 @@ import numpy as np
 from zpinch.errors import CorruptImage, ImageError
 from zpinch.images.layout import SPLITS, check_split
 from zpinch.images.naming import readable
-from zpinch.images.readers.arrays import Rows, Table, choose_split, to_labels
+from zpinch.images.readers.arrays import Rows, Table, are_numbers, as_positions, choose_split, to_labels
 from zpinch.images.readers.packed import telling
 from zpinch.images.readers.records import RecordHeader, read_exactly, record_rows
 from zpinch.images.readers.zipped import open_entry, open_zip
@@ -93,9 +93,9 @@ def _table(path: Path, members: dict[str, zipfile.ZipInfo], images: str, labels:
             raise ImageError(f"{path.name} holds {len(rows):,} images, but there are {len(label_rows):,} labels")
         values, class_names = to_labels(label_rows.all(), label_rows.where)
         named = words("class_names") if images == "images" else None
-        if named is not None and len(named) < len(class_names):
-            raise ImageError(f"{path.name} has labels up to {len(class_names) - 1} but {len(named)} class names")
-        table = table._replace(labels=values, class_names=named or class_names)
+        if named is not None and are_numbers(class_names):
+            values, class_names = as_positions(values, class_names, named, path.name)
+        table = table._replace(labels=values, class_names=class_names)
     if images == "images" and (names := words("names")) is not None:
         if len(names) != len(rows):
             raise ImageError(f"{path.name} holds {len(rows):,} images, but there are {len(names):,} names")

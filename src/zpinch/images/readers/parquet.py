@@ -24,7 +24,7 @@ from zpinch.errors import CorruptImage, ImageError, LimitError, require_extra
 from zpinch.images.collection import Labels
 from zpinch.images.layout import Place, Problem, check_split, set_aside
 from zpinch.images.naming import readable
-from zpinch.images.readers.arrays import MAX_CLASSES
+from zpinch.images.readers.arrays import MAX_CLASSES, as_positions
 from zpinch.images.readers.encoded import Shelf
 from zpinch.images.readers.packed import check_crowd, check_entry, telling
 from zpinch.images.readers.parquet_pages import check_pages
@@ -155,12 +155,10 @@ def read_labels(file: Any, source: str, *, skip_bad: bool) -> LabelColumn:
         error = CorruptImage(f"{source}, {row_name(row)} has no label, as other rows have")
         set_aside(Problem(row_name(row), error), problems, skip_bad=skip_bad)
     found, class_names = words.labels()
+    if is_number and (told := _class_names(schema.metadata or {}, named[0])):
+        found, class_names = as_positions(found, class_names, told, source)
     labels = np.full(len(nulls), -1, np.int64)
     labels[~nulls] = found
-    if is_number and (told := _class_names(schema.metadata or {}, named[0])):
-        if len(told) < len(class_names):
-            raise ImageError(f"{source} has labels up to {len(class_names) - 1} but {len(told)} class names")
-        class_names = told
     return LabelColumn(labels, class_names, tuple(problems))
 
 

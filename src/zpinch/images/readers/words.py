@@ -42,7 +42,7 @@ class WordList:
         self._chosen.append(at)
 
     def labels(self) -> tuple[Labels, tuple[str, ...]]:
-        """(n,) labels and class names: numbers from 0 name themselves, any other word makes all of them words."""
+        """(n,) labels and class names: numbers name themselves, any other word makes all of them words."""
         chosen = np.frombuffer(self._chosen, np.int64) if self._chosen else np.empty(0, np.int64)
         if all(map(_NUMBER.fullmatch, self._index)):
             return to_labels(np.array([int(word) for word in self._index], np.int64)[chosen], self._where)
