@@ -281,6 +281,22 @@ def test_columns_are_written_beside_images(tmp_path: Path):
     assert open_images(tmp_path / "f").class_names == ("a", "b, c")
 
 
+@pytest.mark.parametrize(
+    "classes", [("01", "02", "07"), ("007", "07", "7"), ("1355868", "1355920"), ("2", "10"), ("1_0", "1e3", "+1")]
+)
+@pytest.mark.parametrize("out", ["f", "f.zip", "f.npz", "f.parquet"])
+def test_classes_that_look_like_numbers_come_back(tmp_path: Path, classes: tuple[str, ...], out: str) -> None:
+    """With metadata.csv, as augment writes it."""
+    labels = np.arange(6) % len(classes)
+    images = ImageCollection(np.zeros((6, 1, 8, 8), np.uint8), labels, classes, tuple(f"{i}.png" for i in range(6)))
+    save_images(images, tmp_path / out, columns={"origin": np.arange(6)})
+    back = open_images(tmp_path / out)
+    assert back.names is not None
+    assert back.labels is not None
+    found = {name[-5:]: back.class_names[label] for name, label in zip(back.names, back.labels, strict=True)}
+    assert found == {f"{i}.png": classes[label] for i, label in enumerate(labels)}
+
+
 def test_a_folder_that_is_there_may_be_a_disk_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing can be renamed into a mounted disk from outside, nor through a link to it."""
     disk, link = tmp_path / "disk", tmp_path / "link"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from array import array
 
 import numpy as np
@@ -10,11 +9,10 @@ import numpy as np
 from zpinch.errors import CorruptImage, LimitError
 from zpinch.images.collection import Labels
 from zpinch.images.naming import readable
-from zpinch.images.readers.arrays import MAX_CLASSES, to_labels
+from zpinch.images.readers.arrays import MAX_CLASSES, sorted_classes
 
 LABEL_NAMES = ("label", "labels", "class", "target")  # what a column of labels is called, in any case
 _MAX_LABEL_LENGTH = 200
-_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 def is_label_name(name: str) -> bool:
@@ -42,13 +40,9 @@ class WordList:
         self._chosen.append(at)
 
     def labels(self) -> tuple[Labels, tuple[str, ...]]:
-        """(n,) labels and class names: numbers name themselves, any other word makes all of them words."""
+        """(n,) labels and class names, in order; 01 beside 1 is another class."""
         chosen = np.frombuffer(self._chosen, np.int64) if self._chosen else np.empty(0, np.int64)
-        if all(map(_NUMBER.fullmatch, self._index)):
-            return to_labels(np.array([int(word) for word in self._index], np.int64)[chosen], self._where)
-        names = sorted(set(map(readable, self._index)))
-        rank = {name: at for at, name in enumerate(names)}
-        return np.array([rank[readable(word)] for word in self._index], np.int64)[chosen], tuple(names)
+        return sorted_classes(chosen, list(map(readable, self._index)), self._where)
 
 
 def check_label(word: str, where: str) -> None:
