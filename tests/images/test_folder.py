@@ -1,6 +1,7 @@
 """Folders as people have them: flat, by class, split, mixed, looping, damaged."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +50,20 @@ def test_splits_share_their_classes(tmp_path: Path, picture: Picture) -> None:
     assert test.labels.tolist() == [1]
     assert test.notes == ("2 files lay beside train/ and test/: ignored.",)
     assert open_images(tmp_path, split="all").names == ("train/a/1.png", "train/b/1.png", "test/b/1.png")
+
+
+@pytest.mark.parametrize(("train", "test"), [("Train", "Test"), ("Training", "Testing"), ("TRAINING", "test")])
+def test_splits_by_other_names(tmp_path: Path, picture: Picture, train: str, test: str) -> None:
+    for name in (f"{train}/a/1.png", f"{train}/b/1.png", f"{test}/b/2.png", "Val/a/1.png"):
+        picture(tmp_path / name)
+    assert splits_of(tmp_path) == ("train", "test")
+    assert open_images(tmp_path).names == ("a/1.png", "b/1.png")
+    held = open_images(tmp_path, split="test")
+    assert (held.names, held.class_names) == (("b/2.png",), ("a", "b"))
+    assert open_images(tmp_path, split="all").names == ("train/a/1.png", "train/b/1.png", "test/b/2.png")
+    shutil.rmtree(tmp_path / test)
+    with pytest.raises(ImageError, match=f"has {train}/ but no test/. Name the folder {train} itself"):
+        open_images(tmp_path)
 
 
 def test_flat_splits_are_unlabelled_and_half_labelled_ones_refused(tmp_path: Path, picture: Picture) -> None:

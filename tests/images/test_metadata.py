@@ -48,9 +48,9 @@ def test_words_and_numbers(three: Path) -> None:
     assert "1 file not listed in the metadata file: ignored." in open_images(three).notes
 
 
-@pytest.mark.parametrize("below", [True, False])
-def test_splits(tmp_path: Path, picture: Picture, below: bool) -> None:
-    for split, label in (("train", "z"), ("test", "y")):
+@pytest.mark.parametrize(("below", "test"), [(True, "test"), (False, "test"), (True, "Testing")])
+def test_splits(tmp_path: Path, picture: Picture, below: bool, test: str) -> None:
+    for split, label in (("train", "z"), (test, "y")):
         picture(tmp_path / split / "1.png")
         if below:
             (tmp_path / split / "metadata.csv").write_text(f"file_name,label\n1.png,{label}\n")

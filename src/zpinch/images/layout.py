@@ -1,6 +1,7 @@
 """From the names of files to splits and classes: the same rule for folders and for archives.
 
-- train/ and test/ side by side are the splits; whatever lies beside them is left out.
+- train/ and test/ side by side are the splits (training/ and testing/ too, in any case); whatever lies beside them is
+  left out.
 - One of the two alone, or beside only val/ or the like, is an error: they are surely no classes.
 - Inside a split (or the whole): images in folders are labelled with the first folder of their path; images that lie
   loose are unlabelled. Both at once is an error, or the loose ones are left out with --skip-bad.
@@ -13,7 +14,7 @@ Labels that a metadata file gives (readers/metadata.py) come before folders; ima
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from zpinch.errors import ImageError, UsageError, ZpinchError
 from zpinch.images.decoding import SUFFIXES
 
 SPLITS = ("train", "test")
+_SPLIT_OF = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 _OTHER_SPLITS = ("val", "valid", "validation", "dev")  # beside train/ these are no classes
 MAX_PROBLEMS = 10_000  # beyond it a list is no list of images, and not worth the memory
 
@@ -69,6 +71,15 @@ class Layout(NamedTuple):
         return [place._replace(name=f"{one}/{place.name}") for one in SPLITS for place in self.places[one]]
 
 
+def split_folders(tops: Iterable[str]) -> dict[str, str]:
+    """Which of these folders is which split; train and test themselves before others that mean the same."""
+    found: dict[str, str] = {}
+    for top in sorted(tops, key=lambda top: (top not in SPLITS, top)):
+        if split := _SPLIT_OF.get(top.lower()):
+            found.setdefault(split, top)
+    return found
+
+
 def check_split(split: str, splits: tuple[str, ...], source: str) -> None:
     if split not in (*SPLITS, "all"):
         raise UsageError(f"--split is train, test or all, not {split!r}")
@@ -91,15 +102,17 @@ def read_layout(names: Sequence[str], source: str, *, skip_bad: bool, labelled: 
     if not kept:
         raise ImageError(f"{source} holds no images. The endings read are {' '.join(sorted(SUFFIXES))}.")
     tops = {parts[0] for _, parts in kept if len(parts) > 1}
+    folders = split_folders(tops)
     groups: dict[str, list[tuple[int, tuple[str, ...]]]] = {"all": kept}
-    if tops >= set(SPLITS):
+    if len(folders) == len(SPLITS):
         groups = {
-            split: [(at, parts[1:]) for at, parts in kept if len(parts) > 1 and parts[0] == split] for split in SPLITS
+            split: [(at, parts[1:]) for at, parts in kept if len(parts) > 1 and parts[0] == folders[split]]
+            for split in SPLITS
         }
         ignored["lay beside train/ and test/"] += len(kept) - sum(map(len, groups.values()))
-    elif (lone := tops & set(SPLITS)) and tops <= {*SPLITS, *_OTHER_SPLITS}:
-        found = lone.pop()
-        missing = SPLITS[1 - SPLITS.index(found)]
+    elif folders and {top.lower() for top in tops} <= {*_SPLIT_OF, *_OTHER_SPLITS}:
+        ((split, found),) = folders.items()
+        missing = SPLITS[1 - SPLITS.index(split)]
         raise ImageError(
             f"{source} has {found}/ but no {missing}/. Name the folder {found} itself, or put {missing}/ beside it."
         )

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, NamedTuple
 
 from zpinch.errors import CorruptImage
-from zpinch.images.layout import SPLITS, Layout, Place, is_image, read_layout
+from zpinch.images.layout import SPLITS, Layout, Place, is_image, read_layout, split_folders
 from zpinch.images.naming import leaves, readable, safe_name
 from zpinch.images.readers.encoded import Shelf, shelf_from
 from zpinch.images.readers.metadata import KINDS as METADATA
@@ -82,7 +82,8 @@ def _without_top(names: list[str], stem: str) -> list[str]:
         return names
     top = images[0][0]
     has_folders = all(len(parts) > 2 for parts in images)
-    is_wrapping = has_folders and (top == stem or {parts[1] for parts in images} >= set(SPLITS))
+    has_splits = len(split_folders({parts[1] for parts in images})) == len(SPLITS)
+    is_wrapping = has_folders and (top == stem or has_splits)
     if not is_wrapping and not any(f"{top}/{kind}" in names for kind in METADATA):
         return names
     return [name.removeprefix(f"{top}/") for name in names]

@@ -16,14 +16,13 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from zpinch.errors import CorruptImage, ImageError
-from zpinch.images.layout import SPLITS, Labelled, Problem, set_aside
+from zpinch.images.layout import SPLITS, Labelled, Problem, set_aside, split_folders
 from zpinch.images.naming import leaves, readable
 from zpinch.images.readers.lines import MAX_LINE_BYTES, text_lines
 from zpinch.images.readers.words import WordList, is_label_name
 
 KINDS = ("metadata.csv", "metadata.jsonl")
 _MAX_BYTES = 1 << 30
-_FOLDERS = ("", *(f"{split}/" for split in SPLITS))
 
 Opener = Callable[[int], AbstractContextManager[BinaryIO]]
 
@@ -43,7 +42,9 @@ def read_metadata(names: Sequence[str], source: str, open_file: Opener, *, skip_
     names: relative POSIX paths of all files; open_file: opens one by its position
     """
     position = {name: at for at, name in enumerate(names)}
-    found = [(folder, [kind for kind in KINDS if folder + kind in position]) for folder in _FOLDERS]
+    splits = split_folders({name.split("/")[0] for name in names if "/" in name})
+    folders = ("", *(f"{splits[split]}/" for split in SPLITS if split in splits))
+    found = [(folder, [kind for kind in KINDS if folder + kind in position]) for folder in folders]
     found = [(folder, kinds) for folder, kinds in found if kinds]
     if not found:
         return None
