@@ -11,7 +11,7 @@ from PIL import Image
 
 from zpinch import open_images
 from zpinch.errors import CorruptImage, ImageError, UsageError
-from zpinch.images import open_stream, splits_of
+from zpinch.images import check_source, open_stream, splits_of
 
 Picture = Callable[..., Path]
 
@@ -48,7 +48,7 @@ def test_splits_share_their_classes(tmp_path: Path, picture: Picture) -> None:
     assert (test.class_names, test.names) == (("a", "b"), ("b/1.png",))
     assert test.labels is not None
     assert test.labels.tolist() == [1]
-    assert test.notes == ("2 files lay beside train/ and test/: ignored.",)
+    assert test.notes == ("Classes in train/ only: a.", "2 files lay beside train/ and test/: ignored.")
     assert open_images(tmp_path, split="all").names == ("train/a/1.png", "train/b/1.png", "test/b/1.png")
 
 
@@ -63,6 +63,30 @@ def test_splits_by_other_names(tmp_path: Path, picture: Picture, train: str, tes
     assert open_images(tmp_path, split="all").names == ("train/a/1.png", "train/b/1.png", "test/b/2.png")
     shutil.rmtree(tmp_path / test)
     with pytest.raises(ImageError, match=f"has {train}/ but no test/. Name the folder {train} itself"):
+        open_images(tmp_path)
+
+
+def test_a_single_folder_in_test_is_no_class(tmp_path: Path, picture: Picture) -> None:
+    for name in ("train/n01/1.png", "train/n02/1.png", "test/images/1.png"):
+        picture(tmp_path / name)
+    train, test, both = (open_images(tmp_path, split=split) for split in ("train", "test", "all"))
+    assert (train.class_names, test.class_names, both.class_names) == (("n01", "n02"), (), ())
+    assert train.labels is not None
+    assert train.labels.tolist() == [0, 1]
+    assert (test.labels, test.names) == (None, ("images/1.png",))
+    assert test.notes == (
+        "images in test/ is no class of train/: the test split has no labels, nor have both together.",
+    )
+    report = check_source(tmp_path)
+    assert (report.count, report.classes, report.notes) == (3, (), test.notes)
+
+
+def test_classes_of_one_split_only_are_named(tmp_path: Path, picture: Picture) -> None:
+    for name in ("train/a/1.png", *(f"test/{name}/1.png" for name in "abcdefgh")):
+        picture(tmp_path / name)
+    assert open_images(tmp_path).notes == ("Classes in test/ only: b, c, d, e, f and 2 more.",)
+    shutil.rmtree(tmp_path / "test/a")
+    with pytest.raises(ImageError, match="no class in common: a in one, b, c, d, e, f and 2 more in the other"):
         open_images(tmp_path)
 
 

@@ -5,7 +5,8 @@
 - One of the two alone, or beside only val/ or the like, is an error: they are surely no classes.
 - Inside a split (or the whole): images in folders are labelled with the first folder of their path; images that lie
   loose are unlabelled. Both at once is an error, or the loose ones are left out with --skip-bad.
-- Classes are the sorted folders that hold at least one image in any split.
+- Classes are the sorted folders that hold at least one image in any split; a single one in test/ that is none of
+  train/ holds images without labels.
 
 Hidden files (a leading dot, __MACOSX) and files without an image's ending are ignored, and counted.
 Labels that a metadata file gives (readers/metadata.py) come before folders; images that it does not list are left out.
@@ -24,6 +25,7 @@ from zpinch.images.decoding import SUFFIXES
 SPLITS = ("train", "test")
 _SPLIT_OF = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 _OTHER_SPLITS = ("val", "valid", "validation", "dev")  # beside train/ these are no classes
+_NAMED_IN_NOTES = 5
 MAX_PROBLEMS = 10_000  # beyond it a list is no list of images, and not worth the memory
 
 
@@ -119,15 +121,38 @@ def read_layout(names: Sequence[str], source: str, *, skip_bad: bool, labelled: 
     if labelled is not None:
         return _as_labelled(groups, names, labelled, ignored, source)
     groups = {split: _without_loose(group, source, ignored, skip_bad=skip_bad) for split, group in groups.items()}
-    class_names = tuple(sorted({parts[0] for group in groups.values() for _, parts in group if len(parts) > 1}))
-    if class_names and any(len(parts) == 1 for group in groups.values() for _, parts in group):
+    classes = {split: sorted({parts[0] for _, parts in group if len(parts) > 1}) for split, group in groups.items()}
+    if any(classes.values()) and any(len(parts) == 1 for group in groups.values() for _, parts in group):
         raise ImageError(f"{source}: one of train/ and test/ has class folders, the other has loose images")
+    class_names, notes = (
+        (classes["all"], ()) if "all" in classes else _joined(classes["train"], classes["test"], source)
+    )
     index = {name: i for i, name in enumerate(class_names)}
     places = {
-        split: [Place(at, "/".join(parts), index.get(parts[0], -1) if class_names else -1) for at, parts in group]
+        split: [Place(at, "/".join(parts), index.get(parts[0], -1)) for at, parts in group]
         for split, group in groups.items()
     }
-    return Layout(places, class_names, _told(ignored))
+    return Layout(places, tuple(class_names), (*notes, *_told(ignored)))
+
+
+def _joined(train: list[str], test: list[str], source: str) -> tuple[list[str], tuple[str, ...]]:
+    """The classes of both splits from the folders in each, and notes on what differs."""
+    only = {"train": sorted({*train} - {*test}), "test": sorted({*test} - {*train})}
+    if not train or len(only["test"]) < len(test):
+        notes = (f"Classes in {split}/ only: {listed(names)}." for split, names in only.items() if names)
+        return sorted({*train, *test}), tuple(notes)
+    if len(test) > 1:
+        raise ImageError(
+            f"{source}: train/ and test/ have no class in common: {listed(train)} in one, {listed(test)} in the other. "
+            "Give folders of one class one name."
+        )
+    return train, (f"{test[0]} in test/ is no class of train/: the test split has no labels, nor have both together.",)
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first five, and how many there are more."""
+    more = len(names) - _NAMED_IN_NOTES
+    return ", ".join(names[:_NAMED_IN_NOTES]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _as_labelled(

@@ -18,9 +18,7 @@ import numpy as np
 from zpinch.errors import CorruptImage, ImageError, LimitError
 from zpinch.images.collection import ImageCollection, ImageStream, Pixels, Shape
 from zpinch.images.decoding import CONVERSIONS, LOSSES, SIDES, Header, decode, decode_alpha, read_header
-from zpinch.images.layout import Layout, Place, Problem
-
-_NAMED_IN_NOTES = 5
+from zpinch.images.layout import Layout, Place, Problem, listed
 
 Unlock: TypeAlias = Callable[[], AbstractContextManager[Callable[[Place], BinaryIO]]]
 
@@ -44,7 +42,10 @@ class Shelf:
 
 
 def shelf_from(layout: Layout, source: str, split: str, unlock: Unlock) -> Shelf:
-    return Shelf(source, layout.select(split, source), layout.class_names, layout.notes, unlock, layout.problems)
+    places, class_names = layout.select(split, source), layout.class_names
+    if class_names and any(place.label < 0 for place in places):
+        places, class_names = [place._replace(label=-1) for place in places], ()
+    return Shelf(source, places, class_names, layout.notes, unlock, layout.problems)
 
 
 class Survey(NamedTuple):
@@ -169,9 +170,7 @@ def _check_size(header: Header, first: Header, name: str) -> None:
 
 def left_out(problems: Sequence[Problem]) -> tuple[str, ...]:
     """The note on what was left out, if anything was."""
-    names = ", ".join(problem.name for problem in problems[:_NAMED_IN_NOTES])
-    more = len(problems) - _NAMED_IN_NOTES
-    told = f"{count_images(len(problems))} left out: {names}{f' and {more:,} more' if more > 0 else ''}."
+    told = f"{count_images(len(problems))} left out: {listed([problem.name for problem in problems])}."
     return (told,) if problems else ()
 
 
