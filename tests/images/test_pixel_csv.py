@@ -18,6 +18,7 @@ from zpinch.images.readers import packed
 
 GREY = np.random.default_rng(0).integers(0, 256, (3, 8, 8), np.uint8)
 FLAT = [",".join(map(str, image.ravel())) for image in GREY]
+COUNTED = ",".join(map(str, range(64)))
 PIXELS = ",".join(f"pixel{i}" for i in range(64))
 
 Write = Callable[..., Path]
@@ -42,7 +43,7 @@ def with_labels(labels: list[str], *, last: bool = False) -> list[str]:
     [
         (FLAT, None),
         ([PIXELS, *FLAT], None),
-        ([",".join(map(str, range(64))), *FLAT], None),
+        ([COUNTED, *FLAT], None),
         ([",".join(f"{y}x{x}" for y in range(1, 9) for x in range(1, 9)), *FLAT], None),
         (["," + PIXELS, *with_labels(["0", "1", "2"])], None),  # the numbers that pandas writes before each row
         (with_labels(["2", "0", "2"]), ["2", "0", "2"]),
@@ -52,6 +53,10 @@ def with_labels(labels: list[str], *, last: bool = False) -> list[str]:
         ([f"{PIXELS},class", *with_labels(["2", "0", "2"], last=True)], ["2", "0", "2"]),
         ([f"digit,{PIXELS}", *with_labels(["2", "0", "2"])], ["2", "0", "2"]),
         ([f"{PIXELS},digit", *with_labels(["2", "0", "2"], last=True)], ["2", "0", "2"]),
+        ([f"{COUNTED},y", *with_labels(["2", "0", "2"], last=True)], ["2", "0", "2"]),
+        ([f"digit,{COUNTED}", *with_labels(["cat", "dog", "cat"])], ["cat", "dog", "cat"]),
+        (["," + COUNTED, *with_labels(["0", "1", "2"])], None),
+        ([f",{COUNTED},y", *(f"9,{row}" for row in with_labels(["2", "0", "2"], last=True))], ["2", "0", "2"]),
         ([f",{PIXELS},target", *(f"9,{row}" for row in with_labels(["a", "b", "a"], last=True))], ["a", "b", "a"]),
         ([line.replace(",", ";") for line in FLAT], None),
         ([line.replace(",", "\t") for line in FLAT], None),

@@ -1,9 +1,10 @@
 """Pixel CSV, as Kaggle hands out MNIST: an image a line, a pixel a field from 0 to 255, maybe a label; plain or .gz.
 
-The first line is a header when it has words in it. The label stands in the column called label, labels, class or
-target; without such a name, it is the first column when the number of the others makes an image (the last, if that
-one has the words). Commas, semicolons or tabs, whichever the first line has most of; a field never goes over a line's
-end. The file is read twice: to check every line and count, then for the pixels, in memory bounded by the batch.
+The first line is a header when it has a label's name, mostly words, or numbers that count columns. The label stands in
+the column called label, labels, class or target; without such a name, it is the first column when the number of the
+others makes an image (the last, if that one has the words). Commas, semicolons or tabs, whichever the first line has
+most of; a field never goes over a line's end. The file is read twice: to check every line and count, then for the
+pixels, in memory bounded by the batch.
 """
 
 from __future__ import annotations
@@ -115,8 +116,9 @@ def _read_form(line: str, where: str, size: tuple[int, int] | None) -> Form:
     names = [name.strip() for name in _fields(line, delimiter, f"{where}, its first line")]
     words = [at for at, name in enumerate(names) if not _NUMBER.fullmatch(name)]
     named = [at for at, name in enumerate(names) if is_label_name(name)]
-    counted = [[str(at + start) for at in range(len(names))] for start in (0, 1)]  # pandas' own names of columns
-    has_header = bool(named) or (len(names) > 1 and names in counted) or len(words) > len(names) // 2
+    numbers = [name for name in names if _NUMBER.fullmatch(name)]
+    counted = [[str(at + start) for at in range(len(numbers))] for start in (0, 1)]  # pandas' own names of columns
+    has_header = bool(named) or (len(numbers) > 1 and numbers in counted) or len(words) > len(names) // 2
     if len(named) > 1:
         raise ImageError(f"{where} has several columns of labels: {', '.join(names[at] for at in named)}")
     numbering = 0 if has_header and names[0] == "" else None
