@@ -51,6 +51,16 @@ def test_sixteen_bits_keep_the_high_byte(tmp_path: Path, ending: str) -> None:
     assert notes == ("1 image had 16 bits a sample: the high byte was kept.",)
 
 
+@pytest.mark.parametrize(("highest", "kept"), [(1023, 3), (4095, 15), (16383, 63), (16384, None)])
+def test_sixteen_bits_that_come_out_dark_are_told(tmp_path: Path, highest: int, kept: int | None) -> None:
+    for name, at in (("a.png", 0), ("b.png", highest)):
+        saved(Image.fromarray(np.full((8, 8), at, np.uint16)), tmp_path / name)
+    told = [note for note in open_images(tmp_path).notes if "16 bits a sample is" in note]
+    assert [note.split(".")[0] for note in told] == (
+        [] if kept is None else [f"The brightest pixel of those with 16 bits a sample is {kept} of 255"]
+    )
+
+
 @pytest.mark.parametrize("kind", [b"P6", b"P3"])
 def test_a_colour_ppm_of_sixteen_bits_loses_some(tmp_path: Path, kind: bytes) -> None:
     deep = np.random.default_rng(0).integers(0, 1 << 16, (8, 8, 3))

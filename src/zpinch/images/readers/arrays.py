@@ -2,7 +2,8 @@
 
 Layouts: (n, height, width) is grey. Of four axes, channels (1 or 3) are the last or the second; when both could be,
 that is an error, never a guess. Types: uint8 as it is; bool to 0 and 255; floats in [0, 1] times 255, rounded; uint16
-keeps its high byte. Any other type is refused. `Rows` is the seam: idx, npz and npy files and NumPy arrays give one.
+keeps its high byte, unless no value is above 255. Any other type is refused. `Rows` is the seam: idx, npz and npy
+files and NumPy arrays give one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from zpinch.images.readers.encoded import count_images
 
 MAX_CLASSES = 1 << 16
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # as Python writes it: 01 is a word
-_UNHARMED = "held true and false: turned into 255 and 0"
+_BOOLS = "held true and false: turned into 255 and 0"
+_BYTES = "had 16 bits a sample, none above 255: taken as bytes"
+_TWELVE_BITS = 4095
 _BLOCK_BYTES = 1 << 24  # what is read at once, before it is resized
 
 
@@ -145,13 +148,13 @@ def are_numbers(names: Iterable[str]) -> bool:
 def stream_table(table: Table, source: str, *, size: tuple[int, int] | None) -> ImageStream:
     rows, labels, class_names, names, notes, *_ = table
     channel_axis = _channel_axis(rows)
-    shape, changes = _settle(rows, channel_axis, size)
+    rows, shape, changes = _settle(rows, channel_axis, size)
     notes = (*notes, *changes)
-    losses = (*table.losses, *(change for change in changes if not change.endswith(f"{_UNHARMED}.")))
+    losses = (*table.losses, *(change for change in changes if not change.endswith((f"{_BOOLS}.", f"{_BYTES}."))))
     count = len(rows)
     if labels is not None and len(labels) != count:
         raise ImageError(f"{source} holds {count_images(count)}, but there are {len(labels):,} labels")
-    step = max(1, _BLOCK_BYTES // max(1, math.prod(rows.shape[1:]) * rows.dtype.itemsize))
+    step = _rows_at_once(rows)
 
     def read(batch: int) -> Iterator[ImageCollection]:
         with rows.unlock() as take:
@@ -226,8 +229,12 @@ def _channel_axis(rows: Rows) -> int | None:
     return 3 if last else 1
 
 
-def _settle(rows: Rows, channel_axis: int | None, size: tuple[int, int] | None) -> tuple[Shape, tuple[str, ...]]:
-    """The shape the images will have, once sides and type are found to be usable, and what happens to them."""
+def _rows_at_once(rows: Rows) -> int:
+    return max(1, _BLOCK_BYTES // max(1, math.prod(rows.shape[1:]) * rows.dtype.itemsize))
+
+
+def _settle(rows: Rows, channel_axis: int | None, size: tuple[int, int] | None) -> tuple[Rows, Shape, tuple[str, ...]]:
+    """Rows and shape of the images, once sides and type are found to be usable, and what happens to them."""
     sides = [side for axis, side in enumerate(rows.shape) if axis not in (0, channel_axis)]
     height, width = sides
     if len(rows) == 0:
@@ -243,7 +250,7 @@ def _settle(rows: Rows, channel_axis: int | None, size: tuple[int, int] | None) 
         )
     told = {
         ("u", 1): "",
-        ("b", 1): _UNHARMED,
+        ("b", 1): _BOOLS,
         ("u", 2): "had 16 bits a sample: the high byte was kept",
         ("f", rows.dtype.itemsize): "held floats in [0, 1]: times 255, rounded",
     }.get((rows.dtype.kind, rows.dtype.itemsize))
@@ -251,9 +258,32 @@ def _settle(rows: Rows, channel_axis: int | None, size: tuple[int, int] | None) 
         raise ImageError(
             f"{rows.where} is {rows.dtype}. Save it as uint8 in 0 to 255, as floats in 0 to 1, as bool or as uint16."
         )
+    if rows.dtype.kind == "u" and told:
+        rows, told = _narrowed(rows, told)
     changes = [told, CONVERSIONS["stretched"] if size not in (None, (height, width)) else ""]
     changes = tuple(f"{count_images(len(rows))} {change}." for change in changes if change)
-    return (1 if channel_axis is None else rows.shape[channel_axis], *(size or (height, width))), changes
+    return rows, (1 if channel_axis is None else rows.shape[channel_axis], *(size or (height, width))), changes
+
+
+def _narrowed(rows: Rows, told: str) -> tuple[Rows, str]:
+    """Rows of 16 bits, as bytes where they hold nothing else, and what is told of them."""
+    step = _rows_at_once(rows)
+    with rows.unlock() as take:
+        highest = max(int(take(min(step, len(rows) - start)).max()) for start in range(0, len(rows), step))
+    if highest > _TWELVE_BITS:
+        return rows, told
+    if highest > 255:
+        raise ImageError(
+            f"{rows.where} has 16 bits a sample and no value above {highest:,}: its high bytes would be nearly black. "
+            "Scale it to 0 to 65,535 (samples of 10 bits times 64, of 12 bits times 16), or save uint8."
+        )
+
+    @contextmanager
+    def unlock() -> Generator[Callable[[int], npt.NDArray[Any]]]:
+        with rows.unlock() as take:
+            yield lambda k: take(k).astype(np.uint8)
+
+    return Rows(rows.where, rows.shape, np.dtype(np.uint8), unlock), _BYTES
 
 
 def _to_uint8(block: npt.NDArray[Any], where: str) -> Pixels:

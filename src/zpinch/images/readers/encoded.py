@@ -2,7 +2,8 @@
 
 The survey passes over all headers before anything else happens: it settles the shape, counts the conversions and finds
 what does not fit, so that errors come before anything is written. With `skip_bad` (and for `zpinch data check`) it also
-decodes every image once, so that the count is right before the first batch. Folders and archives give a `Shelf`.
+decodes every image once, so that the count is right before the first batch; those of 16 bits always, to see whether
+their high bytes are all dark. Folders and archives give a `Shelf`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from zpinch.errors import CorruptImage, ImageError, LimitError
 from zpinch.images.collection import ImageCollection, ImageStream, Pixels, Shape
 from zpinch.images.decoding import CONVERSIONS, LOSSES, SIDES, Header, decode, decode_alpha, read_header
 from zpinch.images.layout import Layout, Place, Problem, listed
+
+_DARK = 64
 
 Unlock: TypeAlias = Callable[[], AbstractContextManager[Callable[[Place], BinaryIO]]]
 
@@ -57,10 +60,11 @@ class Survey(NamedTuple):
     problems: list[Problem]
     smallest: tuple[int, int] | None  # (width, height), by area
     largest: tuple[int, int] | None
+    brightest: int | None  # level of what is kept of 16 bits; None without such images
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return (*self._told(set(CONVERSIONS)), *left_out(self.problems))
+        return (*self._told(set(CONVERSIONS)), *dark(self.brightest), *left_out(self.problems))
 
     @property
     def losses(self) -> tuple[str, ...]:
@@ -79,6 +83,7 @@ def survey(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) -> Sur
     problems: list[Problem] = list(shelf.problems)
     sizes: set[tuple[int, int]] = set()
     first: Header | None = None
+    brightest: int | None = None
     with shelf.unlock() as open_place:
         for place in shelf.places:
             try:
@@ -87,9 +92,11 @@ def survey(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) -> Sur
                     sizes.add((header.width, header.height))
                     if size is None:
                         _check_size(header, first or header, place.name)
-                    if skip_bad:
+                    is_deep = "sixteen" in header.conversions
+                    if skip_bad or is_deep:
                         file.seek(0)
-                        decode(file, place.name, channels=1)
+                        pixels = decode(file, place.name, channels=3 if header.has_colour else 1)
+                        brightest = max(brightest or 0, int(pixels.max())) if is_deep else brightest
             except (ImageError, LimitError) as error:
                 if not skip_bad:
                     raise
@@ -106,7 +113,7 @@ def survey(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) -> Sur
         conversions.pop("grey", None)
     shape = first and (3 if has_colour else 1, *(size or (first.height, first.width)))
     by_area = sorted(sizes, key=lambda sides: (sides[0] * sides[1], sides)) or [None]
-    return Survey(kept, shape, conversions, problems, by_area[0], by_area[-1])
+    return Survey(kept, shape, conversions, problems, by_area[0], by_area[-1], brightest)
 
 
 def stream_shelf(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool, of_alpha: bool = False) -> ImageStream:
@@ -166,6 +173,15 @@ def _check_size(header: Header, first: Header, name: str) -> None:
             f"{name} is {header.width}x{header.height}, the first image was {first.width}x{first.height}. "
             f"Pass --size {first.height} to resize all images, or --skip-bad to leave this one out."
         )
+
+
+def dark(brightest: int | None) -> tuple[str, ...]:
+    """The note on images of 16 bits that were surely not meant to be so dark, if they are."""
+    told = (
+        f"The brightest pixel of those with 16 bits a sample is {brightest} of 255. If they hold 10 or 12 bits, scale "
+        "them to 0 to 65,535 first (times 64, or 16)."
+    )
+    return () if brightest is None or brightest >= _DARK else (told,)
 
 
 def left_out(problems: Sequence[Problem]) -> tuple[str, ...]:
