@@ -33,7 +33,13 @@ def pack(request: pytest.FixtureRequest, tmp_path: Path) -> Pack:
         (["b.png", "a.png"], ["b.png", "a.png"], ()),
         (["dog/1.png", "cat/1.png", "cat/.x.png"], ["dog/1.png", "cat/1.png"], ("cat", "dog")),
         (["top/dog/1.png", "top/cat/1.png", "top/README.md"], ["dog/1.png", "cat/1.png"], ("cat", "dog")),
-        (["class/x/1.png", "class/y/2.png"], ["class/x/1.png", "class/y/2.png"], ("class",)),
+        (["flowers/daisy/1.png", "flowers/rose/2.png", "LICENSE"], ["daisy/1.png", "rose/2.png"], ("daisy", "rose")),
+        (["class/x/1.png", "class/x/2.png"], ["class/x/1.png", "class/x/2.png"], ("class",)),
+        (
+            ["class/x/1.png", "class/y/2.png", "class/3.png"],
+            ["class/x/1.png", "class/y/2.png", "class/3.png"],
+            ("class",),
+        ),
         (["only/1.png", "only/2.png"], ["only/1.png", "only/2.png"], ("only",)),
         (["cat\\1.png"], ["cat/1.png"], ("cat",)),
     ],
@@ -48,6 +54,13 @@ def test_layout_follows_the_rules_of_folders(
     assert dict(zip(images.names, images.pixels[:, 0, 0, 0].tolist(), strict=True)) == {
         name: level for level, name in enumerate(expected)
     }
+
+
+def test_an_archive_of_one_split_may_have_its_name(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "train.zip", ["train/cat/1.png", "train/dog/1.png"])
+    assert open_images(path).class_names == ("cat", "dog")
+    with pytest.raises(ImageError, match="has train/ but no test/"):
+        open_images(path.rename(tmp_path / "other.zip"))
 
 
 def test_splits_inside_an_archive(pack: Pack) -> None:

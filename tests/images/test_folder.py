@@ -40,6 +40,20 @@ def test_class_folders_are_labels_at_any_depth(tmp_path: Path, picture: Picture)
     assert images.labels.tolist() == [0, 0, 1]
 
 
+def test_a_folder_around_the_class_folders_is_looked_through(tmp_path: Path, picture: Picture) -> None:
+    for name in ("flowers/daisy/1.png", "flowers/rose/1.png"):
+        picture(tmp_path / name)
+    images = open_images(tmp_path)
+    assert (images.names, images.class_names) == (("daisy/1.png", "rose/1.png"), ("daisy", "rose"))
+    np.testing.assert_array_equal(images.pixels[1, 0], np.asarray(Image.open(tmp_path / "flowers/rose/1.png")))
+    (tmp_path / "metadata.csv").write_text("file_name,label\nflowers/daisy/1.png,7\n")
+    assert open_images(tmp_path).names == ("flowers/daisy/1.png",)
+    os.remove(tmp_path / "metadata.csv")
+    os.rename(tmp_path / "flowers", tmp_path / "train")
+    with pytest.raises(ImageError, match="has train/ but no test/"):
+        open_images(tmp_path)
+
+
 def test_splits_share_their_classes(tmp_path: Path, picture: Picture) -> None:
     for name in ("train/a/1.png", "train/b/1.png", "test/b/1.png", "loose.png", "extra/1.png"):
         picture(tmp_path / name)

@@ -1,8 +1,7 @@
 """Archives of images, whatever packs them: which of their entries are images, and of what class.
 
 Of entries that have one name the first counts; the others, and one whose name leaves the folder (absolute, .., a
-drive), are bad images. One top folder that holds folders of images is looked through when it has the archive's own
-name, or train/ and test/ inside.
+drive), are bad images.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, NamedTuple
 
 from zpinch.errors import CorruptImage
-from zpinch.images.layout import SPLITS, Layout, Place, is_image, read_layout, split_folders
+from zpinch.images.layout import Layout, Place, read_layout
 from zpinch.images.naming import leaves, readable, safe_name
 from zpinch.images.readers.encoded import Shelf, shelf_from
-from zpinch.images.readers.metadata import KINDS as METADATA
 from zpinch.images.readers.metadata import read_metadata
+from zpinch.images.readers.wrapper import without_wrapper
 
 
 class Entries(NamedTuple):
@@ -33,7 +32,7 @@ class Entries(NamedTuple):
 
 def read_entries(entries: Entries, stem: str, source: str, *, skip_bad: bool) -> Layout:
     """stem: the archive's own name, without its ending"""
-    names = _without_top([_shown(name) for name in entries.names], stem)
+    names = without_wrapper([_shown(name) for name in entries.names], stem)
 
     @contextmanager
     def open_file(position: int) -> Generator[BinaryIO]:
@@ -73,17 +72,3 @@ def _opened(entries: Entries, read: Callable[[int], bytes], position: int) -> Bi
 def _shown(name: str) -> str:
     """The name of an entry as a layout takes it."""
     return safe_name(name) if leaves(name) else readable(name).replace("\\", "/")
-
-
-def _without_top(names: list[str], stem: str) -> list[str]:
-    """Names without the one top folder that all images are in, where that folder is no class."""
-    images = [name.split("/") for name in names if is_image(name)]
-    if not images or any(len(parts) < 2 or parts[0] != images[0][0] for parts in images):
-        return names
-    top = images[0][0]
-    has_folders = all(len(parts) > 2 for parts in images)
-    has_splits = len(split_folders({parts[1] for parts in images})) == len(SPLITS)
-    is_wrapping = has_folders and (top == stem or has_splits)
-    if not is_wrapping and not any(f"{top}/{kind}" in names for kind in METADATA):
-        return names
-    return [name.removeprefix(f"{top}/") for name in names]

@@ -17,12 +17,13 @@ from zpinch.images.layout import Layout, Place, read_layout
 from zpinch.images.naming import readable
 from zpinch.images.readers.encoded import Shelf, shelf_from
 from zpinch.images.readers.metadata import read_metadata
+from zpinch.images.readers.wrapper import without_wrapper
 
 
 def read_folder(folder: Path, source: str, *, skip_bad: bool) -> tuple[Layout, list[str]]:
     """The layout, and the paths it speaks of, relative to the folder and as the file system has them."""
     paths, notes = _walk(folder, source)
-    names = [readable(path) for path in paths]
+    names = without_wrapper([readable(path) for path in paths])
 
     def open_file(position: int) -> BinaryIO:
         return _open(os.path.join(folder, paths[position]), names[position])
