@@ -1,5 +1,6 @@
 """Folders as people have them: flat, by class, split, mixed, looping, damaged."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -138,8 +139,9 @@ def test_other_and_hidden_files_are_counted(tmp_path: Path, picture: Picture) ->
         picture(tmp_path / name)
     (tmp_path / "notes.txt").write_text("x")
     assert open_images(tmp_path).notes == (
-        "3 files hidden: ignored.",
+        "1 file hidden: ignored.",
         "1 file without an image's ending: ignored.",
+        "2 hidden folders: ignored.",
     )
 
 
@@ -215,14 +217,36 @@ def test_links_are_followed_once(tmp_path: Path, picture: Picture) -> None:
     (tmp_path / "a").symlink_to("z")
     (tmp_path / "z/up").symlink_to("..")
     (tmp_path / "z/broken.png").symlink_to("nowhere")
+    (tmp_path / "self").symlink_to("self")
     picture(tmp_path.parent / "elsewhere/2.png")
     (tmp_path / "b").symlink_to(tmp_path.parent / "elsewhere")
     images = open_images(tmp_path)
     assert images.names == ("b/2.png", "z/1.png")
     assert images.notes == (
         "2 links to folders already read: not followed.",
-        "1 broken link or pipe: ignored.",
+        "2 broken links or pipes: ignored.",
     )
+
+
+def test_a_folder_that_cannot_be_read_is_bad_unless_it_is_hidden(
+    tmp_path: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a/1.png", "b/1.png", ".trash/1.png"):
+        picture(tmp_path / name)
+    scan = os.scandir
+
+    def refusing(path: str) -> object:
+        if path.endswith(("b", ".trash")):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(ImageError, match="b cannot be read: Permission denied"):
+        open_images(tmp_path)
+    images = open_images(tmp_path, skip_bad=True)
+    assert (images.names, images.notes[0]) == (("a/1.png",), "1 hidden folder: ignored.")
+    assert "1 image left out: b/." in images.notes
+    assert [fault.file for fault in check_source(tmp_path).problems] == ["b/"]
 
 
 def test_names_that_are_not_utf8_are_written_in_percent(tmp_path: Path, picture: Picture) -> None:

@@ -191,7 +191,7 @@ def _images(names: Sequence[str]) -> tuple[list[tuple[int, tuple[str, ...]]], Co
     kept: list[tuple[int, tuple[str, ...]]] = []
     for position in sorted(range(len(names)), key=names.__getitem__):
         parts = PurePosixPath(names[position]).parts
-        if _is_hidden(parts):
+        if is_hidden(parts):
             ignored["hidden"] += 1
         elif not is_image(names[position]):
             ignored["without an image's ending"] += 1
@@ -203,10 +203,10 @@ def _images(names: Sequence[str]) -> tuple[list[tuple[int, tuple[str, ...]]], Co
 def is_image(name: str) -> bool:
     """By its name alone: it has an image's ending and is not hidden."""
     path = PurePosixPath(name)
-    return path.suffix.lower() in SUFFIXES and not _is_hidden(path.parts)
+    return path.suffix.lower() in SUFFIXES and not is_hidden(path.parts)
 
 
-def _is_hidden(parts: Sequence[str]) -> bool:
+def is_hidden(parts: Sequence[str]) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 

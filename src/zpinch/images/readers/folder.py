@@ -1,6 +1,7 @@
 """A folder of images, or a single image file.
 
-Links are followed; a folder that links reach again is read only once, so that loops end. Layout and classes are
+Links are followed; a folder that links reach again is read only once, so that loops end. Hidden folders are not read.
+Layout and classes are
 decided in `layout`, conversions in `decoding`.
 """
 
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from zpinch.errors import CorruptImage, ImageError
-from zpinch.images.layout import Layout, Place, read_layout
+from zpinch.images.layout import Layout, Place, Problem, is_hidden, read_layout, set_aside
 from zpinch.images.naming import readable
 from zpinch.images.readers.encoded import Shelf, shelf_from
 from zpinch.images.readers.metadata import read_metadata
@@ -22,7 +23,7 @@ from zpinch.images.readers.wrapper import without_wrapper
 
 def read_folder(folder: Path, source: str, *, skip_bad: bool) -> tuple[Layout, list[str]]:
     """The layout, and the paths it speaks of, relative to the folder and as the file system has them."""
-    paths, notes = _walk(folder, source)
+    paths, notes, problems = _walk(folder, source, skip_bad=skip_bad)
     names = without_wrapper([readable(path) for path in paths])
 
     def open_file(position: int) -> BinaryIO:
@@ -30,7 +31,7 @@ def read_folder(folder: Path, source: str, *, skip_bad: bool) -> tuple[Layout, l
 
     labelled = read_metadata(names, source, open_file, skip_bad=skip_bad)
     layout = read_layout(names, source, skip_bad=skip_bad, labelled=labelled)
-    return layout._replace(notes=(*layout.notes, *notes)), paths
+    return layout._replace(notes=(*layout.notes, *notes), problems=(*layout.problems, *problems)), paths
 
 
 def folder_shelf(folder: Path, source: str, *, split: str, skip_bad: bool) -> Shelf:
@@ -58,11 +59,12 @@ def _open(path: str, name: str) -> BinaryIO:
         raise CorruptImage(f"{name} cannot be opened: {error.strerror}") from error
 
 
-def _walk(folder: Path, source: str) -> tuple[list[str], tuple[str, ...]]:
-    """All files below the folder, linked folders last, and notes on what was not followed."""
+def _walk(folder: Path, source: str, *, skip_bad: bool) -> tuple[list[str], tuple[str, ...], list[Problem]]:
+    """All files below the folder, linked folders last, notes on what was not followed, and folders not readable."""
     files: list[str] = []
     read: set[tuple[int, int]] = set()
-    again = odd = 0
+    problems: list[Problem] = []
+    again = odd = hidden = 0
     waiting, linked = [""], list[str]()
     while waiting or linked:
         if not waiting:
@@ -77,18 +79,33 @@ def _walk(folder: Path, source: str) -> tuple[list[str], tuple[str, ...]]:
                 continue
             read.add(identity)
             with os.scandir(os.path.join(folder, below)) as entries:
-                for entry in sorted(entries, key=lambda entry: entry.name):
-                    path = f"{below}/{entry.name}" if below else entry.name
-                    if entry.is_dir():
-                        (linked if entry.is_symlink() else waiting).append(path)
-                    elif entry.is_file():
-                        files.append(path)
-                    else:  # a broken link, or a pipe that would never end
-                        odd += 1
+                found = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            raise ImageError(f"{source}: {readable(below) or 'it'} cannot be read: {error.strerror}") from error
+            fault = ImageError(f"{source}: {readable(below) or 'it'} cannot be read: {error.strerror}")
+            set_aside(Problem(f"{readable(below)}/", fault), problems, skip_bad=skip_bad and below != "")
+            continue
+        for entry in found:
+            path = f"{below}/{entry.name}" if below else entry.name
+            kind = _kind(entry)
+            if kind == "folder" and is_hidden((entry.name,)):
+                hidden += 1
+            elif kind == "folder":
+                (linked if entry.is_symlink() else waiting).append(path)
+            elif kind == "file":
+                files.append(path)
+            else:
+                odd += 1
     told = [
+        f"{hidden:,} hidden {'folder' if hidden == 1 else 'folders'}: ignored." if hidden else "",
         f"{again:,} {'link' if again == 1 else 'links'} to folders already read: not followed." if again else "",
         f"{odd:,} broken {'link or pipe' if odd == 1 else 'links or pipes'}: ignored." if odd else "",
     ]
-    return files, tuple(filter(None, told))
+    return files, tuple(filter(None, told)), problems
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """What an entry is, where a link leads; "" for a broken link, one to itself, or a pipe that would never end."""
+    try:
+        return "folder" if entry.is_dir() else "file" if entry.is_file() else ""
+    except OSError:
+        return ""
