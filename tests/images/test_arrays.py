@@ -110,9 +110,12 @@ def test_npz_keys(tmp_path: Path) -> None:
     both = open_images(tmp_path / "keras.npz", split="all")
     np.testing.assert_array_equal(both.pixels[:, 0], np.concatenate([GREY, GREY[:2]]))
     assert both.labels.tolist() == [0, 2, 1, 0, 0, 0, 1]  # type: ignore[union-attr]
-    for keys in (("images", "labels"), ("x", "y")):
+    for keys in (("images", "labels"), ("images", "label"), ("images", "Class"), ("images", "target"), ("x", "y")):
         np.savez_compressed(tmp_path / "a.npz", **dict(zip(keys, (GREY, labels), strict=True)))
         assert open_images(tmp_path / "a.npz").labels.tolist() == labels.tolist()  # type: ignore[union-attr]
+    np.savez(tmp_path / "a.npz", images=GREY, label=labels, target=labels)
+    with pytest.raises(ImageError, match="several arrays of labels: label, target"):
+        open_images(tmp_path / "a.npz")
     np.savez(tmp_path / "a.npz", GREY)
     assert not open_images(tmp_path / "a.npz").is_labelled
     np.savez(tmp_path / "a.npz", foo=GREY, bar=GREY)

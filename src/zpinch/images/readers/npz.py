@@ -1,7 +1,7 @@
 """NumPy's .npz and .npy files, read row by row; pickles are never loaded.
 
-Keys of an .npz: x_train, y_train, x_test, y_test (as Keras), else images and labels (and names and class_names, as our
-writer adds), else x and y, else its only array.
+Keys of an .npz: x_train, y_train, x_test, y_test (as Keras), else images and labels (or label, class, target; and names
+and class_names, as our writer adds), else x and y, else its only array.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from zpinch.images.naming import readable
 from zpinch.images.readers.arrays import Rows, Table, are_numbers, as_positions, choose_split, to_labels
 from zpinch.images.readers.packed import telling
 from zpinch.images.readers.records import RecordHeader, read_exactly, record_rows
+from zpinch.images.readers.words import is_label_name
 from zpinch.images.readers.zipped import open_entry, open_zip
 
 _MAX_HEAD_BYTES = 1 << 14
 _TYPES = re.compile(r"[<>|=](b1|[iu][1248]|f[248]|U[0-9]{1,6})")
-_SINGLE = (("images", "labels"), ("x", "y"), ("X", "y"))
+_SINGLE = (("x", "y"), ("X", "y"))
 
 
 def npy_rows(path: Path) -> Rows:
@@ -64,6 +65,11 @@ def _members(path: Path) -> dict[str, zipfile.ZipInfo]:
 
 
 def _single_keys(members: dict[str, zipfile.ZipInfo], source: str) -> tuple[str, str]:
+    if "images" in members:
+        named = ["labels"] if "labels" in members else list(filter(is_label_name, members))
+        if len(named) > 1:
+            raise ImageError(f"{source} has several arrays of labels: {', '.join(map(readable, named))[:200]}")
+        return "images", named[0] if named else ""
     for images, labels in _SINGLE:
         if images in members:
             return images, labels
