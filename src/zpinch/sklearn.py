@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, OutlierMixin, TransformerMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.multiclass import type_of_target
@@ -35,6 +36,7 @@ from zpinch.training.recipes import RECIPES
 
 __all__ = ["ImageDetector", "ImageEmbedder", "ImageSampler"]
 
+NOISE = 0.1  # of pixels in [0, 1], around what codes decode to
 SMALLEST = 8  # side of a square that rows are taken for without being told
 
 
@@ -235,9 +237,16 @@ class ImageSampler(ImageEstimator):
         return self._rows(made.pixels)
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
-        """Log-likelihood of each image's code, (n,), in nats: what grid searches compare."""
+        """Log-likelihood of each image, (n,), in nats, from below: what grid searches compare.
+
+        ln P(k) + ln p(x | k) of its code k: p is Gaussian noise of 0.1 around what k decodes to, with pixels in [0, 1].
+        The likelihood of codes alone would be best where they say nothing.
+        """
         pixels = self._images(X).pixels  # which asks for a fit first
-        return -np.log(2) * self.model_.require_codes("score").bits(self.model_.encode(pixels))
+        codes = self.model_.encode(pixels)
+        bits = self.model_.require_codes("score").bits(codes)
+        apart = pixels.reshape(len(pixels), -1) / 255 - self.model_.decode(codes).reshape(len(pixels), -1) / 255
+        return -np.log(2) * bits + norm.logpdf(apart, scale=NOISE).sum(1)
 
     def score(self, X: ArrayLike, y: object = None) -> float:  # noqa: N803
         return float(self.score_samples(X).mean())

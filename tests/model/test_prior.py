@@ -139,3 +139,12 @@ def test_labels_are_coded_by_their_shares():
     labels = np.where(np.arange(1000) < 900, 0, 1)
     tables = tables_from_codes(FactorisedPrior(FactorisedPriorConfig(channels=1, labels=2)), codes, labels)
     assert tables.label_weights[0] / SCALE == pytest.approx(0.9, abs=0.01)
+
+
+def test_moved_copies_of_an_image_count_once():
+    codes, labels = drawn(200, 1, classes=2)
+    prior = FactorisedPrior(FactorisedPriorConfig(channels=1, labels=2))
+    once = tables_from_codes(prior, codes, labels)
+    many = tables_from_codes(prior, np.tile(codes, (9, 1, 1, 1)), np.tile(labels, 9), copies=9)
+    np.testing.assert_array_equal(once.weights, many.weights)
+    np.testing.assert_array_equal(once.label_weights, many.label_weights)

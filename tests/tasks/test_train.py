@@ -9,6 +9,8 @@ from model_cases import SMALL, StopsAt, blobs, same_weights
 import zpinch
 from zpinch.codec.exact import encode
 from zpinch.errors import CorruptModel, ImageError, ModelError, QualityError, UsageError, ZpinchError
+from zpinch.evaluation.features import Extractor
+from zpinch.evaluation.fidelity import Reference, score_samples
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.storage import load
@@ -435,6 +437,18 @@ def test_the_facts_say_what_a_held_out_image_takes_in_an_archive(recipe: str, tm
     )
     assert zpinch.compress(held_out, model, tmp_path / "a.zpn").warnings == ()
     assert all((row["bits"] is None) == (recipe == "autoencoder") for row in model.history)
+
+
+@pytest.mark.parametrize("recipe", ["fusion", "gan"])
+def test_the_facts_say_how_near_the_sampler_draws_that_the_model_has(recipe: str):
+    """A look draws from a mixture of the moment; what is drawn from in the end may be another, or a prior."""
+    images = blobs(200, classes=2)
+    model = quick(images, recipe=recipe, steps=30)
+    training, held_out = split_held_out(images)
+    reference = Reference.fit(Extractor.fit(training), training.pixels, held_out.pixels)
+    score = score_samples(reference, model.sample(held_out.labels, seed=0))
+    assert model.facts["held-out fcd"] == pytest.approx(score.fcd_ratio)
+    assert model.facts["held-out recall"] == pytest.approx(score.recall_ratio)
 
 
 def test_the_facts_say_what_a_held_out_byte_takes_lossless(tmp_path: Path):

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from model_cases import blobs, new_model, small_config
 from run_cases import BACKBONES, IMAGES, learner_of, past_of, plan_of, same_run, walk, write_for_ever
 from safetensors.torch import load_file
 
 from zpinch.errors import CorruptModel, ModelError
 from zpinch.training.checkpoint import LOOK, RUN, SINCE, Past, Snapshot, load_run, save_look, save_since
+from zpinch.training.learner import Learner
 from zpinch.training.loop import training_steps
 from zpinch.training.measure import NO_MEANS, Check
 
@@ -62,6 +64,20 @@ def test_what_was_stored_since_the_look_goes_on_from_there(tmp_path: Path):
     assert all(torch.equal(past.good.tensors[key], value) for key, value in at_look.good.tensors.items())
     walk(found, plan, 2)
     assert same_run(whole, found)
+
+
+def test_what_was_put_back_stays_what_it_was():
+    """1x1 convolutions, which codes that are a grid have, lie in memory either way: a view would be learned into."""
+    images = blobs(20, (1, 48, 48), classes=2)
+    plan = plan_of("fusion")
+    learner = Learner(new_model(small_config(images.shape, classes=2, backbone="conv", latent=36)), plan)
+    walk(learner, plan, 2, images)
+    kept = Snapshot.of(learner)
+    before = {key: tensor.clone() for key, tensor in kept.tensors.items()}
+    for _ in range(2):
+        kept.put_back(learner)
+        walk(learner, plan, 2, images)
+        assert all(torch.equal(kept.tensors[key], tensor) for key, tensor in before.items())
 
 
 def test_what_belongs_to_another_look_is_not_taken_up(tmp_path: Path):

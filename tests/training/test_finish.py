@@ -3,17 +3,22 @@
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from model_cases import blobs, finished_model
 
+from zpinch.codec.tables import CodeTables
 from zpinch.model.model import Model
+from zpinch.model.prior.autoregressive import fit_autoregressive
+from zpinch.model.prior.factorised import FactorisedPrior, FactorisedPriorConfig, tables_from_codes
 from zpinch.model.prior.sampler import GaussianSampler, MixtureSampler, fit_mixture
 from zpinch.model.storage import load
 from zpinch.tasks.generate import generate
 from zpinch.training import finish
 from zpinch.training.measure import Yardstick
+from zpinch.training.progress import Silent
 
 IMAGES = blobs(400, classes=2)
 KINDS = {GaussianSampler: "gaussian", MixtureSampler: "mixture", type(None): "prior"}
@@ -34,11 +39,11 @@ def chosen(recipe: str, distances: dict[str, float], monkeypatch: pytest.MonkeyP
     mixture = fit_mixture(latent, IMAGES.labels, labels=2, candidates=(1,))
     asked: list[str] = []
 
-    def distance(model: Model, yardstick: Yardstick, *, seed: int) -> float:
+    def score(model: Model, yardstick: Yardstick, *, seed: int) -> SimpleNamespace:
         asked.append(KINDS[type(model.sampler)])
-        return distances[asked[-1]]
+        return SimpleNamespace(fcd_ratio=distances[asked[-1]])
 
-    monkeypatch.setattr(finish, "sample_distance", distance)
+    monkeypatch.setattr(finish, "sample_score", score)
     finish.choose_sampler(model, mixture, Yardstick(IMAGES, None), seed=0)
     return model, asked
 
@@ -49,6 +54,23 @@ def test_large_codes_are_fewer(monkeypatch: pytest.MonkeyPatch):
     assert finish.coded_images(model) == finish.CODED_IMAGES
     monkeypatch.setattr(finish, "CODED_INTEGERS", 100 * 4)
     assert finish.coded_images(model) == 100
+
+
+def test_a_prior_is_compared_with_tables_that_have_not_seen_the_images_either(monkeypatch: pytest.MonkeyPatch):
+    """Tables of all images know those that the prior holds out, and would win by that."""
+    codes = np.tile(np.arange(60, dtype=np.int32), (2, 3, 1)).transpose(0, 2, 1).reshape(120, 3, 1, 1)
+    seen: list[set[int]] = []
+
+    def noted(density: FactorisedPrior, codes: np.ndarray, *rest: None, width: float, copies: int) -> CodeTables:
+        seen.append(set(codes[:, 0, 0, 0].tolist()))
+        return tables_from_codes(density, codes, *rest, width=width, copies=copies)
+
+    monkeypatch.setattr(finish, "tables_from_codes", noted)
+    density = FactorisedPrior(FactorisedPriorConfig(channels=3, labels=0))
+    finish.fit_coders(density, codes, None, ratio=1.0, steps=1, seed=3, copies=2, listener=Silent())
+    held_out = fit_autoregressive(codes, None, known_labels=0, steps=1, seed=3, copies=2).held_out
+    assert len(held_out) == 3
+    assert seen == [set(range(60)), set(range(60)) - set(held_out.tolist())]
 
 
 @pytest.mark.parametrize("nearest", ["gaussian", "prior", "mixture"])

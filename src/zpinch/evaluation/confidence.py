@@ -73,7 +73,7 @@ def interval(replicates: Doubles) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def of_runs(values: Doubles) -> tuple[float, float, float]:
+def of_runs(values: Doubles, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
     """Mean and interval (low, high) of values (runs, images) that would differ with other runs and with other images.
 
     Runs and images are crossed, both drawn from many: the variance of the mean is s_runs^2 / runs + s_images^2 / images
@@ -82,6 +82,6 @@ def of_runs(values: Doubles) -> tuple[float, float, float]:
     """
     runs, images = values.shape
     variance = values.mean(1).var(ddof=1) / runs + values.mean(0).var(ddof=1) / images
-    half = float(stdtrit(runs - 1, (1 + CONFIDENCE) / 2) * variance**0.5)
+    half = float(stdtrit(runs - 1, (1 + confidence) / 2) * variance**0.5)
     mean = float(values.mean())
     return mean, mean - half, mean + half

@@ -1,4 +1,4 @@
-"""Features of images: their latents z = E(x), one row an image, learned without labels.
+"""Features of images: their latents z = E(x), one row an image, learned with labels or without.
 
 An archive that the model wrote is embedded straight from its codes, k times step: no pixel is decoded. Such a row lies
 within half a step, in each coordinate, of what the image itself would give, so both kinds can be compared.

@@ -297,7 +297,7 @@ def code_map(subject: Subject) -> Picture | None:
         drawn,
         f"{shown:,} images laid out so that those with similar codes lie side by side (t-SNE, moved onto a grid): what "
         "the model thinks alike forms a region"
-        + ("; colours are the classes, which the encoder was never shown." if is_grey and labels is not None else "."),
+        + ("; colours are the classes, which the encoder is never given." if is_grey and labels is not None else "."),
     )
 
 

@@ -297,6 +297,13 @@ def facts_of(
 ) -> dict[str, Any]:
     kept = next((check for check in reversed(outcome.history) if check.step == outcome.kept_step), None)
     values = {} if kept is None else {name: getattr(kept, name) for name in MEASURES} | {"bits": outcome.code_bits}
+    if samples := outcome.samples:
+        values |= {
+            "fcd": samples.fcd_ratio,
+            "precision": samples.precision_ratio,
+            "recall": samples.recall_ratio,
+            "nearest": samples.nearest_ratio,
+        }
     measured = {called(name, kept): value for name, value in values.items() if kept and value is not None}
     return {
         "command": command,

@@ -71,11 +71,10 @@ class Snapshot(NamedTuple):
             state: dict[int, Tensors] = {}
             for key, tensor in _part(self.tensors, name).items():
                 index, _, entry = key.partition(".")
-                # Moments lie in memory as the weights do: fused Adam walks both as flat arrays.
-                is_convolution = tensor.dim() == 4
-                state.setdefault(int(index), {})[entry] = (
-                    tensor.contiguous(memory_format=torch.channels_last) if is_convolution else tensor.clone()
-                )
+                # A copy, for optimisers write into what they are given; moments lie in memory as the weights do, as
+                # fused Adam walks both as flat arrays.
+                layout = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
+                state.setdefault(int(index), {})[entry] = tensor.clone(memory_format=layout)
             optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 

@@ -23,7 +23,7 @@ from zpinch.training.fit_completer import fit_completer
 from zpinch.training.fit_exact import fit_exact
 from zpinch.training.learner import Plan
 from zpinch.training.listener import Listener
-from zpinch.training.measure import Yardstick, sample_distance
+from zpinch.training.measure import Yardstick, sample_score
 from zpinch.training.processes import Noise
 from zpinch.training.recipes import FEW, Schedule
 
@@ -127,7 +127,8 @@ def choose_sampler(model: Model, mixture: MixtureSampler, yardstick: Yardstick, 
 
     def distance(sampler: GaussianSampler | MixtureSampler | None) -> float:
         model.sampler = sampler
-        return sample_distance(model, yardstick, seed=seed)
+        score = sample_score(model, yardstick, seed=seed)
+        return score.fcd_ratio if score else 0.0
 
     model.sampler = min((*candidates, mixture), key=distance) if candidates else mixture
 
@@ -140,11 +141,13 @@ def fit_coders(
     ratio: float,
     steps: int,
     seed: int,
-    copies: int,
+    copies: int = 1,
     listener: Listener,
 ) -> Coders:
-    """Tables for the codes of one quality, and the autoregressive prior where it codes unseen images in fewer bits."""
-    tables = tables_from_codes(density, codes, labels, width=ratio)
+    """Tables for the codes of one quality, and the autoregressive prior where it codes unseen images in fewer bits than
+    tables that have not seen them either.
+    """
+    tables = tables_from_codes(density, codes, labels, width=ratio, copies=copies)
     fit = fit_autoregressive(
         codes,
         labels,
@@ -157,8 +160,12 @@ def fit_coders(
     )
     if fit is None:
         return Coders(tables)
+    is_seen = np.ones(len(codes), bool)
+    is_seen.reshape(copies, -1)[:, fit.held_out] = False
+    seen = codes[is_seen], None if labels is None else labels[is_seen]
+    others = tables_from_codes(density, *seen, width=ratio, copies=copies)
     unseen = codes[fit.held_out], None if labels is None else labels[fit.held_out]
-    is_better = fit.prior.bits(*unseen).mean() < tables.bits(*unseen).mean()
+    is_better = fit.prior.bits(*unseen).mean() < others.bits(*unseen).mean()
     return Coders(tables, fit.prior if is_better else None)
 
 

@@ -15,6 +15,7 @@ from zpinch.evaluation.confidence import draws, interval, of_frechet, of_mean, o
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import (
     Reference,
+    SampleScore,
     SamplesSeen,
     distance_ratio,
     look_at_samples,
@@ -249,13 +250,11 @@ def labels_to_draw(model: Model, held_out: ImageCollection) -> np.ndarray:
     return held_out.labels
 
 
-def sample_distance(model: Model, yardstick: Yardstick, *, seed: int) -> float:
-    """How far samples are from held-out images, as a multiple of the floor; 0 where there is no telling."""
-    if yardstick.reference is None:
-        return 0.0
-    return score_samples(
-        yardstick.reference, model.sample(labels_to_draw(model, yardstick.held_out), seed=seed)
-    ).fcd_ratio
+def sample_score(model: Model, yardstick: Yardstick, *, seed: int) -> SampleScore | None:
+    """How close samples are to held-out images; None where there is no telling."""
+    if yardstick.reference is None or not model.can_sample:
+        return None
+    return score_samples(yardstick.reference, model.sample(labels_to_draw(model, yardstick.held_out), seed=seed))
 
 
 def exact_bits(net: ExactNet, images: ImageCollection) -> float:

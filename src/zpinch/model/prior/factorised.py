@@ -101,14 +101,14 @@ def fit_density(prior: FactorisedPrior, codes: np.ndarray, labels: np.ndarray | 
 
 
 def tables_from_codes(
-    prior: FactorisedPrior, codes: np.ndarray, labels: np.ndarray | None, *, width: float = 1.0
+    prior: FactorisedPrior, codes: np.ndarray, labels: np.ndarray | None, *, width: float = 1.0, copies: int = 1
 ) -> CodeTables:
     """The integer tables of the archive: counts of the training codes, smoothed by the prior's density.
 
-    codes: (n, channels, h, w) int32; labels: (n,) or None. width: of a step of the codes, in steps of the density. Each
-    table is a Dirichlet posterior mean: `strength` imaginary codes drawn from the density, then the real ones counted.
-    Values never seen keep the density's tail; values outside the range of the training codes (and a margin) go through
-    the escape.
+    codes: (n, channels, h, w) int32; labels: (n,) or None. width: of a step of the codes, in steps of the density.
+    copies: how often each image is there, moved a little; together they count once. Each table is a Dirichlet posterior
+    mean: `strength` imaginary codes drawn from the density, then the real ones counted. Values never seen keep the
+    density's tail; values outside the range of the training codes (and a margin) go through the escape.
     """
     channels = codes.shape[1]
     flat = codes.transpose(1, 0, 2, 3).reshape(channels, -1)
@@ -129,14 +129,14 @@ def tables_from_codes(
         smooth = density[:, channel, offset : offset + size]
         for label in range(classes + 1):
             mine = flat[channel] if label == classes else flat[channel][owners == label]
-            counts = np.bincount(mine - first[channel], minlength=size).astype(float)
+            counts = np.bincount(mine - first[channel], minlength=size) / copies
             row = counts + strength * smooth[label] / max(smooth[label].sum(), 1e-300)
             pmf[label, channel, :size] = row / row.sum()
-            pmf[label, channel, size] = 1.0 / (len(mine) + strength)
+            pmf[label, channel, size] = 1.0 / (len(mine) / copies + strength)
     pmf /= pmf.sum(-1, keepdims=True)
     label_weights = None
     if classes:
-        counts = np.ones(classes) if labels is None else np.bincount(labels, minlength=classes) + 1.0
+        counts = np.ones(classes) if labels is None else np.bincount(labels, minlength=classes) / copies + 1.0
         label_weights = integer_weights(counts / counts.sum())
     return CodeTables(weights=integer_weights(pmf), first=first.astype(np.int32), label_weights=label_weights)
 

@@ -19,7 +19,7 @@ from zpinch.model.frozen import Frozen, Labels, Width
 
 CANDIDATES = (1, 2, 4, 8, 16, 32)  # components of a mixture that is kept
 FEW_PER_DIMENSION = 4  # images of a class for each dimension, below which its covariance leans on that of all classes
-IMAGINARY = 32.0  # rows that the covariance of all classes counts for
+IMAGINARY = 32.0  # images that the covariance of all classes counts for
 REGULAR = 1e-3
 MOST_LATENTS = 60_000
 
@@ -158,8 +158,7 @@ def fit_mixture(
 
     latent: (n, *code) float, dequantised codes; label: (n,) in [0, labels) or None. At most 60,000 are used. A
     tenth is held out to judge by, so that a mixture cannot win by playing the training set back. copies: how often
-    each image is there, moved a little (all images, then all again); only images count as images, and one is
-    held out in all its copies.
+    each image is there, moved a little (all images, then all again); one is held out in all its copies.
     """
     code: Shape = (latent.shape[1], latent.shape[2], latent.shape[3])
     rng = np.random.default_rng(seed)
@@ -215,17 +214,19 @@ def _fit_class(x: Doubles, candidates: tuple[int, ...], within: Doubles, *, copi
     test, train = x[:held], x[held:] if images > 1 else x
     components = len(train) // (copies * FEW_PER_DIMENSION * x.shape[1])
     if not components:
-        return _fit_few(train, test, within)
+        return _fit_few(train, test, within, copies=copies)
     return _fit_many(train, test, candidates, most=components, seed=seed)
 
 
-def _fit_few(train: Doubles, test: Doubles, within: Doubles) -> _Fit:
+def _fit_few(train: Doubles, test: Doubles, within: Doubles, *, copies: int) -> _Fit:
     """One Gaussian: a covariance needs several images for each of its dimensions, so what all classes share is counted
-    as IMAGINARY rows more (regularised discriminant analysis, Friedman 1989).
+    as IMAGINARY images more (regularised discriminant analysis, Friedman 1989).
+
+    An image and its moved copies, much alike, say as much as the root of their number.
     """
-    mean = train.mean(0)
-    own = (train - mean).T @ (train - mean)
-    factor = np.linalg.cholesky((own + IMAGINARY * within) / (len(train) + IMAGINARY))
+    mean, images = train.mean(0), len(train) / copies**0.5
+    own = np.cov(train.T, bias=True)
+    factor = np.linalg.cholesky((images * own + IMAGINARY * within) / (images + IMAGINARY))
     density = log_density(torch.from_numpy(test), torch.from_numpy(mean), torch.from_numpy(factor))
     return _Fit(np.ones(1), mean[None], factor[None], float(-density.mean() / np.log(2)))
 

@@ -5,11 +5,12 @@ from typing import NamedTuple
 import numpy as np
 
 from zpinch.evaluation.classifier import Learning
+from zpinch.evaluation.confidence import of_runs
 from zpinch.evaluation.report import Comparison
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.tasks.augment import augment
-from zpinch.tasks.contests.contest import JUDGED, Contest, contest, percent, share_classes, some, table
+from zpinch.tasks.contests.contest import CHANCE, JUDGED, Contest, contest, percent, share_classes, some, table
 from zpinch.tasks.proof import named_right
 
 LEARNED = 10_000  # training images that a classifier learns from
@@ -72,7 +73,8 @@ def augmentation(model: Model, training: ImageCollection, test: ImageCollection,
         "real and made images": Learning(RATE, made=MADE_SHARE, moves=True),
         "real images alone": Learning(RATE, moves=True),
     }
-    right = {
-        name: named_right(real, made, asked, how, repeats=REPEATS, seed=seed).mean(0) for name, how in ways.items()
-    }
-    return Augmentation(len(asked), len(real), len(made), REPEATS, contest("right", right, more_is_better=True))
+    runs = {name: named_right(real, made, asked, how, repeats=REPEATS, seed=seed) for name, how in ways.items()}
+    right = contest("right", {name: right.mean(0) for name, right in runs.items()}, more_is_better=True)
+    with_made, alone = (right.astype(np.float64) for right in runs.values())
+    difference, low, _ = of_runs(with_made - alone, 1 - CHANCE)  # other runs would say something else, too
+    return Augmentation(len(asked), len(real), len(made), REPEATS, right._replace(chance=difference - low))

@@ -21,6 +21,7 @@ from zpinch.images.collection import Pixels
 FEWEST = 3  # images of a subset
 VALUES = 50_000_000  # of images as rows of float32, 200 MB
 JUDGED = 2_000  # test images
+CHANCE = 0.05  # of a difference that says nothing
 GALLERY, FITTED = 5_000, 20_000  # training images whose neighbours are sought; that other methods are fitted to
 
 Doubles: TypeAlias = NDArray[np.float64]
@@ -40,7 +41,7 @@ class Contest(NamedTuple):
     measured: str
     ours: Score
     others: tuple[Score, ...]
-    chance: float  # a difference to the best of the others that chance can make, in 95 of 100 cases (Student's t)
+    chance: float  # a difference to the best of the others that chance makes in all but CHANCE of cases (Student's t)
     more_is_better: bool = False
 
     @property
@@ -62,7 +63,7 @@ def contest(measured: str, values: Mapping[str, Doubles], *, more_is_better: boo
     apart = values[ours.name] - values[found.best_other.name]
     if len(apart) < 2:
         return found
-    return found._replace(chance=float(t.ppf(0.975, len(apart) - 1) * apart.std(ddof=1) / len(apart) ** 0.5))
+    return found._replace(chance=float(t.ppf(1 - CHANCE / 2, len(apart) - 1) * apart.std(ddof=1) / len(apart) ** 0.5))
 
 
 def won(contest: Contest, figures: str, measured_on: str) -> str:
