@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
-import zpinch
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
 from zpinch.evaluation.metrics import median_ratio, nearest_distances
@@ -39,8 +38,7 @@ class Ground(NamedTuple):
     reference: Reference
 
     @staticmethod
-    def of(source: str, seed: int, tested: int | None = None) -> "Ground":
-        whole, test = zpinch.open_images(source, split="train"), zpinch.open_images(source, split="test")[:tested]
+    def of(whole: ImageCollection, test: ImageCollection, seed: int) -> "Ground":
         training = whole[np.random.default_rng(seed).permutation(len(whole))]
         real = training[-REAL:]
         return Ground(training, test, Reference.fit(Extractor.fit(real), real.pixels, test.pixels))

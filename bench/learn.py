@@ -158,8 +158,9 @@ class Judge:
     """The set, real images to measure with, and held-out ones to choose a sampler by."""
 
     def __init__(self, source: str, seed: int) -> None:
-        self.ground = Ground.of(source, seed)
-        _, held_out = split_held_out(unlabelled(zpinch.open_images(source, split="train")))
+        train, test = (zpinch.open_images(source, split=split) for split in ("train", "test"))
+        self.ground = Ground.of(train, test, seed)
+        _, held_out = split_held_out(unlabelled(train))
         reference = self.ground.reference
         self.validation = Reference.fit(reference.extractor, reference.train_pixels, held_out.pixels)
 

@@ -1,10 +1,12 @@
-"""Few images: zpinch, new and from a model of the other set, beside PCA and pythae, in equal processor seconds.
+"""Few images: zpinch, new and from another model, beside PCA and pythae, in equal processor seconds.
 
     python bench/small.py --seconds 60 --models FOLDER --mnist PATH/TO/THE/FOUR/FILES
+    python bench/small.py --seconds 60 --sets mnist-5-9 --counts 100 300 1000 --methods zpinch "zpinch --from"
 
 All get the same first images of one shuffle of the training split, a tenth of them to choose by. What is counted is the
 processor's time of training and fitting, at one thread; what measures is not. A row is kept as soon as it is there, and
-a later call goes on from what is missing. FOLDER keeps a model of each set in full, trained once, to start from.
+a later call goes on from what is missing; two calls may run side by side, each with its `--sets`. FOLDER keeps a model
+to start from for each set, trained once: of the other set, or of the digits 0 to 4 for 5 to 9.
 Results: bench/results/small.json; sheets of samples: runs/small/.
 """
 
@@ -12,15 +14,18 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 import zpinch
 from judging import Ground, Made, mixture_samples, pca_mixture
-from record import RESULTS, record
+from markdown_table import at, result
+from record import record
 from zpinch.images import ImageCollection, contact_sheet
 from zpinch.model.prior.autoregressive import fit_autoregressive
 from zpinch.tasks.preparation import build
@@ -30,7 +35,9 @@ from zpinch.training.loop import Progress, training_steps
 from zpinch.training.measure import split_held_out
 from zpinch.training.progress import Silent
 
-SETS = {"mnist": "fashion-mnist", "fashion-mnist": "mnist"}  # and the other one
+# And what a model is of that another starts from: images of another kind, or of the same kind but for their classes.
+SETS = {"mnist": "fashion-mnist", "fashion-mnist": "mnist", "mnist-5-9": "mnist-0-4"}
+DIGITS = {"mnist-5-9": (5, 9), "mnist-0-4": (0, 4)}  # of sets that are some of MNIST
 COUNTS = (100, 300, 1_000, 5_000)
 METHODS = ("PCA, mixture", "pythae RAE-L2, mixture", "zpinch", "zpinch --from")
 WIDE = "zpinch, nets as wide as for many"  # when asked for
@@ -132,10 +139,9 @@ def rae_made(images: ImageCollection, test: ImageCollection, seconds: float, see
 MAKERS: dict[str, Callable[..., Made]] = {METHODS[0]: pca_made, METHODS[1]: rae_made}  # the others are zpinch
 
 
-def model_of(name: str, folder: Path, source: str, seconds: float, seed: int) -> Path:
+def model_of(name: str, images: ImageCollection, folder: Path, seconds: float, seed: int) -> Path:
     """A model of a whole set to start from, trained where there is none yet."""
     if not (folder / name / "config.json").exists():
-        images = zpinch.open_images(source, split="train")
         steps = steps_in(START_SHARE * seconds, images[:5_000], seed)
         print(f"a model of {name} to start from: {steps} steps", flush=True)
         command = f"bench/small.py --seconds {seconds:g}"
@@ -145,49 +151,66 @@ def model_of(name: str, folder: Path, source: str, seconds: float, seed: int) ->
     return folder / name
 
 
+def opened(name: str, mnist: str, split: str) -> ImageCollection:
+    """A split of a set."""
+    images = zpinch.open_images("fashion-mnist" if name == "fashion-mnist" else mnist, split=split)
+    if name not in DIGITS:
+        return images
+    assert images.labels is not None
+    first, last = DIGITS[name]
+    some = images[(first <= images.labels) & (images.labels <= last)]
+    return replace(some, labels=some.labels - first, class_names=images.class_names[first : last + 1])
+
+
+def kept(seconds: float) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Rows that are there, and what was started from; none where they are of other seconds."""
+    found = result("small")
+    return (found["rows"], found["starts"]) if at(found, "seconds") == seconds else ([], {})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Few images: zpinch beside its peers, in equal processor seconds.")
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--counts", type=int, nargs="+", default=list(COUNTS))
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS)[:2])
     parser.add_argument("--methods", nargs="+", choices=[*METHODS, WIDE], default=list(METHODS))
     parser.add_argument("--models", type=Path, default=Path("runs/small/models"), help="models to start from")
     parser.add_argument("--mnist", default="mnist", help="where MNIST lies, when not known by its name")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    sources = {"mnist": asked.mnist, "fashion-mnist": "fashion-mnist"}
-    path = RESULTS / "small.json"
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    kept = kept if kept.get("seconds") == asked.seconds else {}
-    rows, starts, grounds = kept.get("rows", []), kept.get("starts", {}), dict[str, Ground]()
+    grounds = dict[str, Ground]()
     # What is compared stands next to each other, so that a run that is cut short has whole comparisons.
     for count, name, method in product(asked.counts, asked.sets, asked.methods):
-        if any((row["images"], row["data"], row["method"]) == (count, name, method) for row in rows):
+        if any((row["images"], row["data"], row["method"]) == (count, name, method) for row in kept(asked.seconds)[0]):
             continue
-        grounds[name] = ground = grounds.get(name) or Ground.of(sources[name], asked.seed, TEST)
+        grounds[name] = ground = grounds.get(name) or Ground.of(
+            opened(name, asked.mnist, "train"), opened(name, asked.mnist, "test")[:TEST], asked.seed
+        )
         few = ground.training[:count]
-        start = None
+        start, began = None, {}
         if method == METHODS[3]:
-            start = model_of(SETS[name], asked.models, sources[SETS[name]], asked.seconds, asked.seed)
+            start = model_of(
+                SETS[name], opened(SETS[name], asked.mnist, "train"), asked.models, asked.seconds, asked.seed
+            )
             facts = zpinch.load(start).facts
-            starts[SETS[name]] = {k: facts[k] for k in ("training images", "steps", "training minutes")}
+            began = {SETS[name]: {k: facts[k] for k in ("training images", "steps", "training minutes")}}
         print(f"{count} of {name}, {method}", flush=True)
         if method in MAKERS:
             made = MAKERS[method](few, ground.test, asked.seconds, asked.seed)
         else:
             made = zpinch_made(few, ground.test, asked.seconds, asked.seed, start, SETTINGS.get(method, ()))
         row = {"images": count, "data": name, "method": method, **ground.row(made, few.pixels)}
-        rows.append(row)
         print(json.dumps(row), flush=True)
+        rows, starts = kept(asked.seconds)  # another call may have added some
         record(
             "small",
             f"python bench/small.py --seconds {asked.seconds:g} --seed {asked.seed}",
-            data="mnist, fashion-mnist",
+            data=", ".join(sorted({row["data"] for row in rows} | {name})),
             seed=asked.seed,
             seconds=asked.seconds,
-            starts=starts,
-            rows=rows,
+            starts=starts | began,
+            rows=[*rows, row],
         )
         sheet = Path("runs/small") / f"{name}-{count}-{method.replace(' ', '-').replace(',', '')}.png"
         sheet.parent.mkdir(parents=True, exist_ok=True)

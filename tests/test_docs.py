@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from model_cases import quick_classifiers
 
 from zpinch.training.rehearsal import Cost
 
@@ -90,7 +91,8 @@ def test_the_examples_of_a_page_work(page: Path, tmp_path: Path, monkeypatch: py
             # Blank lines in front: a traceback then names the line of the page.
             code = compile("\n" * (block.line - 1) + block.text, str(page), "exec")
             if block.mark != "sketch":
-                exec(code, namespace)
+                with quick_classifiers():
+                    exec(code, namespace)
         elif block.kind == "console":
             for command in commands(block):
                 assert_parses(command)

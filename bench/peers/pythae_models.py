@@ -109,13 +109,14 @@ class Peer(NamedTuple):
 def new_model(kind: Kind, shape: tuple[int, ...], latent: int, error: str | None, *, is_conv: bool) -> Any:
     """With pythae's dense nets, or with the ones that its benchmarks have for 28x28 grey images."""
     config = kind.config(input_dim=shape, latent_dim=latent, **({"reconstruction_loss": error} if error else {}))
+    if kind.model is models.VAEGAN:  # by default the critic's last layer, one number an image: noise came out
+        config.reconstruction_layer = 2 if is_conv else 1
     if not is_conv:
         return kind.model(config)
     has_variance = kind.model in (models.VAE, models.Adversarial_AE, models.VAEGAN)
     encoder = mnist.Encoder_Conv_VAE_MNIST if has_variance else mnist.Encoder_Conv_AE_MNIST
     nets: dict[str, Any] = {"encoder": encoder(config), "decoder": mnist.Decoder_Conv_AE_MNIST(config)}
     if kind.model is models.VAEGAN:
-        config.reconstruction_layer = 2
         nets["discriminator"] = mnist.Discriminator_Conv_MNIST(config)
     return kind.model(config, **nets)
 

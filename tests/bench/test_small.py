@@ -36,10 +36,11 @@ def test_rows_are_kept_and_a_later_call_goes_on(tmp_path: Path, monkeypatch: pyt
         return blobs(80 if split == "train" else 40, classes=2, seed=len(source))
 
     monkeypatch.chdir(tmp_path)
-    for name, value in {"TEST": 40, "LATENT": 4, "TIMED": 1, "LEAST_STEPS": 2, "RESULTS": tmp_path}.items():
+    for name, value in {"TEST": 40, "LATENT": 4, "TIMED": 1, "LEAST_STEPS": 2}.items():
         monkeypatch.setattr(small, name, value)
     monkeypatch.setattr("judging.REAL", 40)
     monkeypatch.setattr("record.RESULTS", tmp_path)
+    monkeypatch.setattr("markdown_table.RESULTS", tmp_path)
     monkeypatch.setattr(small.zpinch, "open_images", opened, raising=False)
     command = ["small.py", "--seconds", "0.01", "--counts", "40", "--sets", "mnist", "--models", "m", "--methods"]
     with tiny_training():
@@ -52,3 +53,18 @@ def test_rows_are_kept_and_a_later_call_goes_on(tmp_path: Path, monkeypatch: pyt
     assert all(row["images"] == 40 and np.isfinite(row["mse"]) and row["nearest"] > 0 for row in kept["rows"])
     assert kept["starts"].keys() == {"fashion-mnist"}
     assert len(list((tmp_path / "runs" / "small").glob("mnist-40-*.png"))) == 3
+
+
+def test_digits_that_a_model_has_not_seen_are_of_classes_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    from model_cases import blobs
+
+    import small
+
+    whole = blobs(40, classes=10)
+    monkeypatch.setattr(small.zpinch, "open_images", lambda _, split: whole, raising=False)
+    for name, first in (("mnist-0-4", 0), ("mnist-5-9", 5)):
+        found = small.opened(name, "there", "train")
+        assert found.class_names == whole.class_names[first : first + 5]
+        is_one = (whole.labels >= first) & (whole.labels < first + 5)
+        assert (found.pixels == whole.pixels[is_one]).all()
+        assert (found.labels == whole.labels[is_one] - first).all()

@@ -40,8 +40,10 @@ def test_logits_are_those_of_the_dense_network(code, labels: int):
     symbols = prior.symbols(random_codes(prior, 6))
     rows = np.arange(6) % (labels + 1)
     layers = [(layer.weight, layer.bias, layer.shift) for layer in prior.layers]
-    for found, one, row in zip(seen_logits(prior, symbols, rows), symbols, rows, strict=True):
-        np.testing.assert_array_equal(found, oracle.logits(code, prior.entries, labels, layers, one, row))
+    found = seen_logits(prior, symbols, rows)
+    for y, x in np.ndindex(code[1:]):
+        wanted = oracle.logits(code, prior.entries, labels, layers, symbols, rows, y, x)
+        np.testing.assert_array_equal(found[:, :, y, x], wanted)
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from dense_prior import logits, table
+from dense_prior import coding_tables, logits
 from exact_layer import Predictor, decode_images
 from integer_net import table as even_table
 from model_file import coding_part
@@ -250,11 +250,11 @@ def predict(decoder: Decoder, escaped: list, shape: tuple, labels: list, network
     known, entries = len(network.get("label_weights", ())), len(layers[-1][0]) // channels
     symbols = np.zeros(shape, np.int64)
     for start in range(0, images, 1024):
+        some = slice(start, start + 1024)
+        label = labels[some] if labels else [known] * len(symbols[some])
         for y, x, channel in np.ndindex(height, width, channels):
-            for image in range(start, min(start + 1024, images)):
-                label = labels[image] if labels else known
-                found = logits(shape[1:], entries, known, layers, symbols[image], label)[channel, y, x]
-                (symbols[image, channel, y, x],) = decoder.decode(table(found.tolist()), 1)
+            found = logits(shape[1:], entries, known, layers, symbols[some], label, y, x)[:, channel]
+            symbols[some, channel, y, x] = [decoder.decode(row, 1)[0] for row in coding_tables(found).tolist()]
     codes = symbols + network["first"][:, None, None]
     for at in zip(*np.nonzero(symbols == entries - 1), strict=True):
         require(bool(escaped), "an escaped value is missing")
