@@ -42,7 +42,8 @@ class Augmentation(NamedTuple):
         return {
             "wins": f"Made images help: {figures}.",
             "loses": f"Made images mislead: {figures}.",
-            "ties": f"Made images make no difference: {figures}, which {self.images:,} images cannot tell from chance.",
+            "ties": f"Made images make no difference: {figures}, which {self.repeats} runs on "
+            f"{self.images:,} images cannot tell from chance.",
         }[self.right.outcome]
 
     @property
