@@ -21,9 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from model_cases import quick_classifiers
-
-from zpinch.training.rehearsal import Cost
+from model_cases import quick_classifiers, tiny_training
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -82,16 +80,13 @@ def assert_runs(command: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_the_examples_of_a_page_work(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    # What a page shows asks for no better yardstick, and for no rehearsal of the few steps that it takes.
-    monkeypatch.setattr("zpinch.evaluation.features.STEPS", 20)
-    monkeypatch.setattr("zpinch.tasks.preparation.rehearse", lambda *_: Cost(0.01, 0.02, 0.01, "float32", 100.0))
     namespace: dict[str, object] = {"__name__": "__main__"}
     for block in blocks(page):
         if block.kind == "python":
             # Blank lines in front: a traceback then names the line of the page.
             code = compile("\n" * (block.line - 1) + block.text, str(page), "exec")
             if block.mark != "sketch":
-                with quick_classifiers():
+                with tiny_training(), quick_classifiers():
                     exec(code, namespace)
         elif block.kind == "console":
             for command in commands(block):

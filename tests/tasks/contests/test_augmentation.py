@@ -17,24 +17,26 @@ def test_augmentation_compares_classifiers(
     model: Model, train_digits: ImageCollection, held_digits: ImageCollection, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("zpinch.tasks.contests.augmentation.REPEATS", 2)
-    monkeypatch.setattr(sieve, "SURE", 0.5)  # of samples of a model that has learned for seconds
-    found = augmentation(model, train_digits, held_digits, seed=5)
-    assert (found.images, found.real, found.repeats) == (len(held_digits), len(train_digits), 2)
-    shares = []
-    for seed in (6, 7):
-        alone = learn(
-            Examples(train_digits.pixels, train_digits.labels), None, Learning(6e-3, moves=True), classes=10, seed=seed
-        )
-        shares.append((alone.predict(held_digits.pixels) == held_digits.labels).mean())
-    assert found.right.others == (Score("real images alone", pytest.approx(np.mean(shares))),)
+    monkeypatch.setattr(sieve, "SURE", 0.1)  # of what has learned for seconds, the model and the sieve
     mean = len(train_digits) // 10
-    made = zpinch.augment(train_digits, model, per_class=mean + mean // 2, seed=5).images[len(train_digits) :]
+    with quick_classifiers():
+        found = augmentation(model, train_digits, held_digits, seed=5)
+        made = zpinch.augment(train_digits, model, per_class=mean + mean // 2, seed=5).images[len(train_digits) :]
+    assert (found.images, found.real, found.repeats) == (len(held_digits), len(train_digits), 2)
     assert found.made == len(made) > 0
     real, new = Examples(train_digits.pixels, train_digits.labels), Examples(made.pixels, made.labels)
-    how = Learning(6e-3, made=0.25, moves=True)
-    with_made = [learn(real, new, how, classes=10, seed=seed).predict(held_digits.pixels) for seed in (6, 7)]
-    assert found.right.ours.value == pytest.approx(np.mean([said == held_digits.labels for said in with_made]))
+
+    def right(how: Learning) -> np.ndarray:
+        runs = (learn(real, new, how, classes=10, seed=seed, steps=20) for seed in (6, 7))
+        return np.array([run.predict(held_digits.pixels) == held_digits.labels for run in runs], float)
+
+    alone, with_made = right(Learning(6e-3, moves=True)), right(Learning(6e-3, made=0.25, moves=True))
+    assert found.right.others == (Score("real images alone", pytest.approx(alone.mean())),)
+    assert found.right.ours.value == pytest.approx(with_made.mean())
     assert found.right.more_is_better
+    apart = with_made - alone
+    variance = apart.mean(1).var(ddof=1) / 2 + apart.mean(0).var(ddof=1) / len(held_digits)
+    assert found.right.chance == pytest.approx(12.706 * variance**0.5, rel=1e-3)  # Student's t of one degree of freedom
 
 
 def test_uneven_classes_do_not_ask_for_more(
