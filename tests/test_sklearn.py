@@ -1,10 +1,10 @@
 """scikit-learn's own checks, and what only ours can do: the same figures as the verbs, in pipelines and grid search."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from model_cases import tiny_training
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -12,14 +12,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-sys.path[:0] = [str(Path(__file__).parent / "model"), str(Path(__file__).parent)]
-from model_cases import tiny_training  # noqa: E402
-
-import zpinch  # noqa: E402
-from trained_models import *  # noqa: E402, F403
-from zpinch.errors import ModelError, UsageError  # noqa: E402
-from zpinch.images import ImageCollection  # noqa: E402
-from zpinch.sklearn import ImageDetector, ImageEmbedder, ImageSampler  # noqa: E402
+import zpinch
+from trained_models import *  # noqa: F403
+from zpinch.errors import ModelError, UsageError
+from zpinch.images import ImageCollection
+from zpinch.sklearn import ImageDetector, ImageEmbedder, ImageSampler
 
 FAST = {"latent": 3, "steps": 1, "recipe": "autoencoder", "settings": ("schedule.prior_share=0",)}
 FEW = "has fewer than 20 images, of which none can be held out: there is no promise on false alarms"

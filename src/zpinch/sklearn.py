@@ -16,7 +16,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, OutlierMixin, TransformerMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.multiclass import type_of_target
@@ -32,6 +31,7 @@ from zpinch.tasks.embed import embed
 from zpinch.tasks.generate import generate
 from zpinch.tasks.progress import unheard
 from zpinch.tasks.train import train
+from zpinch.training.measure import squared_errors
 from zpinch.training.recipes import RECIPES
 
 __all__ = ["ImageDetector", "ImageEmbedder", "ImageSampler"]
@@ -245,8 +245,8 @@ class ImageSampler(ImageEstimator):
         pixels = self._images(X).pixels  # which asks for a fit first
         codes = self.model_.encode(pixels)
         bits = self.model_.require_codes("score").bits(codes)
-        apart = pixels.reshape(len(pixels), -1) / 255 - self.model_.decode(codes).reshape(len(pixels), -1) / 255
-        return -np.log(2) * bits + norm.logpdf(apart, scale=NOISE).sum(1)
+        squared = squared_errors(pixels, self.model_.decode(codes)) / NOISE**2  # a pixel
+        return -np.log(2) * bits - pixels[0].size * (squared / 2 + np.log(NOISE * np.sqrt(2 * np.pi)))
 
     def score(self, X: ArrayLike, y: object = None) -> float:  # noqa: N803
         return float(self.score_samples(X).mean())

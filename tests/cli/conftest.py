@@ -1,4 +1,4 @@
-"""The program in this process, and what it works on. Cases are imported by their plain name, also those of tests/model.
+"""The program in this process, and what it works on. Cases beside this file are imported by their plain name.
 
 The models come from tests/trained_models.py.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "model")]
+sys.path.insert(0, str(HERE))
 
 from cli_cases import Ended, Zpinch  # noqa: E402
 

@@ -68,19 +68,11 @@ def test_other_types() -> None:
             open_images(np.full((2, 8, 8), bad))
 
 
-def test_sixteen_bits_that_hold_fewer(tmp_path: Path) -> None:
-    np.save(tmp_path / "a.npy", GREY.astype(np.uint16))
-    for source in (GREY.astype(">u2"), tmp_path / "a.npy"):
-        stream = open_stream(source)
-        assert (stream.notes, stream.losses) == (
-            ("5 images had 16 bits a sample, none above 255: taken as bytes.",),
-            (),
-        )
-        np.testing.assert_array_equal(stream.collect().pixels[:, 0], GREY)
-    for highest in (256, 1023, 4095):
-        array = np.zeros((5, 8, 8), np.uint16)
+def test_sixteen_bits_that_hold_fewer() -> None:
+    array = np.zeros((5, 8, 8), np.uint16)
+    for highest in (255, 1023, 4095):
         array[4, 7, 7] = highest
-        with pytest.raises(ImageError, match=f"no value above {highest:,}: .* Scale it to 0 to 65,535"):
+        with pytest.raises(ImageError, match=f"no value above {highest:,}: .* scale it to 0 to 65,535"):
             open_images(array)
     array[4, 7, 7] = 4096
     assert open_images(array).pixels.max() == 16

@@ -41,20 +41,6 @@ def test_class_folders_are_labels_at_any_depth(tmp_path: Path, picture: Picture)
     assert images.labels.tolist() == [0, 0, 1]
 
 
-def test_a_folder_around_the_class_folders_is_looked_through(tmp_path: Path, picture: Picture) -> None:
-    for name in ("flowers/daisy/1.png", "flowers/rose/1.png"):
-        picture(tmp_path / name)
-    images = open_images(tmp_path)
-    assert (images.names, images.class_names) == (("daisy/1.png", "rose/1.png"), ("daisy", "rose"))
-    np.testing.assert_array_equal(images.pixels[1, 0], np.asarray(Image.open(tmp_path / "flowers/rose/1.png")))
-    (tmp_path / "metadata.csv").write_text("file_name,label\nflowers/daisy/1.png,7\n")
-    assert open_images(tmp_path).names == ("flowers/daisy/1.png",)
-    os.remove(tmp_path / "metadata.csv")
-    os.rename(tmp_path / "flowers", tmp_path / "train")
-    with pytest.raises(ImageError, match="has train/ but no test/"):
-        open_images(tmp_path)
-
-
 def test_splits_share_their_classes(tmp_path: Path, picture: Picture) -> None:
     for name in ("train/a/1.png", "train/b/1.png", "test/b/1.png", "loose.png", "extra/1.png"):
         picture(tmp_path / name)
@@ -63,7 +49,7 @@ def test_splits_share_their_classes(tmp_path: Path, picture: Picture) -> None:
     assert (test.class_names, test.names) == (("a", "b"), ("b/1.png",))
     assert test.labels is not None
     assert test.labels.tolist() == [1]
-    assert test.notes == ("Classes in train/ only: a.", "2 files lay beside train/ and test/: ignored.")
+    assert test.notes == ("Classes of training images only: a.", "2 files lay beside train/ and test/: ignored.")
     assert open_images(tmp_path, split="all").names == ("train/a/1.png", "train/b/1.png", "test/b/1.png")
 
 
@@ -99,7 +85,7 @@ def test_a_single_folder_in_test_is_no_class(tmp_path: Path, picture: Picture) -
 def test_classes_of_one_split_only_are_named(tmp_path: Path, picture: Picture) -> None:
     for name in ("train/a/1.png", *(f"test/{name}/1.png" for name in "abcdefgh")):
         picture(tmp_path / name)
-    assert open_images(tmp_path).notes == ("Classes in test/ only: b, c, d, e, f and 2 more.",)
+    assert open_images(tmp_path).notes == ("Classes of test images only: b, c, d, e, f and 2 more.",)
     shutil.rmtree(tmp_path / "test/a")
     with pytest.raises(ImageError, match="no class in common: a in one, b, c, d, e, f and 2 more in the other"):
         open_images(tmp_path)

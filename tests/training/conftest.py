@@ -1,4 +1,4 @@
-"""The cases beside this file and in tests/model are imported by their plain name; runs are short."""
+"""The cases beside this file are imported by their plain name; runs are short."""
 
 import sys
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "model")]
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(autouse=True)

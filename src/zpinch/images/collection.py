@@ -8,7 +8,7 @@ makes a collection.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -105,6 +105,12 @@ class ImageCollection:
     def fingerprint(self) -> str:
         """SHA-256 over shape, pixels and labels: the same images in the same order, whatever file they came from."""
         return joint_fingerprint(self)
+
+
+def relabelled(labels: Labels, names: Sequence[str], class_names: Sequence[str]) -> Labels:
+    """Labels that point into `names`, pointing to the same names in `class_names`, which has them all."""
+    index = {name: i for i, name in enumerate(class_names)}
+    return np.array([index[name] for name in names], np.int64)[labels]
 
 
 def joint_fingerprint(*parts: ImageCollection) -> str:

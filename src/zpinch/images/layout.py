@@ -137,16 +137,23 @@ def read_layout(names: Sequence[str], source: str, *, skip_bad: bool, labelled: 
 
 def _joined(train: list[str], test: list[str], source: str) -> tuple[list[str], tuple[str, ...]]:
     """The classes of both splits from the folders in each, and notes on what differs."""
-    only = {"train": sorted({*train} - {*test}), "test": sorted({*test} - {*train})}
-    if not train or len(only["test"]) < len(test):
-        notes = (f"Classes in {split}/ only: {listed(names)}." for split, names in only.items() if names)
-        return sorted({*train, *test}), tuple(notes)
-    if len(test) > 1:
+    if train and len(test) == 1 and test[0] not in train:
+        told = f"{test[0]} in test/ is no class of train/: the test split has no labels, nor have both together."
+        return train, (told,)
+    return sorted({*train, *test}), one_sided(train, test, source)
+
+
+def one_sided(train: Sequence[str], test: Sequence[str], source: str) -> tuple[str, ...]:
+    """Notes on classes that one of two labelled splits has alone. Raises ImageError where they share none."""
+    only = {"training": sorted({*train} - {*test}), "test": sorted({*test} - {*train})}
+    if not train or not test:
+        return ()
+    if len(only["test"]) == len({*test}):
         raise ImageError(
-            f"{source}: train/ and test/ have no class in common: {listed(train)} in one, {listed(test)} in the other. "
-            "Give folders of one class one name."
+            f"{source}: training and test images have no class in common: {listed(only['training'])} in one, "
+            f"{listed(only['test'])} in the other. Give one class one name."
         )
-    return train, (f"{test[0]} in test/ is no class of train/: the test split has no labels, nor have both together.",)
+    return tuple(f"Classes of {split} images only: {listed(names)}." for split, names in only.items() if names)
 
 
 def listed(names: Sequence[str]) -> str:

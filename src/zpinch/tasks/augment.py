@@ -20,10 +20,11 @@ from zpinch.images.writers.sheet import check_picture
 from zpinch.images.writers.writer import check_output
 from zpinch.model.model import Model
 from zpinch.model.storage import identities, load
+from zpinch.tasks.filling import Counts, Kinds, filled
 from zpinch.tasks.mixing import NONE, Made, Mixer
 from zpinch.tasks.progress import Phase, unasked_phase
 from zpinch.tasks.proof import Proof, prove_worth, test_images
-from zpinch.tasks.sieve import Counts, Kinds, Sieve, filled
+from zpinch.tasks.sieve import Sieve
 from zpinch.tasks.source import open_images
 
 UNPROVEN = "Whether these teach a classifier anything is not known: often they do not. --prove measures it."

@@ -26,7 +26,7 @@ from zpinch.model.model import Model
 from zpinch.model.storage import identities, load
 from zpinch.tasks.cost import watch_codes, watch_pixels
 from zpinch.tasks.locate import parts_of
-from zpinch.tasks.lossless import MOST_NAME_BYTES, asked_error, check_unconverted, pixel_header, threads_for
+from zpinch.tasks.lossless import HEADER_NAME_BYTES, asked_error, check_unconverted, pixel_header, threads_for
 from zpinch.tasks.progress import Report, unasked
 from zpinch.tasks.removal import compare_and_remove, plan_removal
 from zpinch.tasks.restoring import Errors, pixels_of, stored_labels
@@ -197,8 +197,8 @@ def batches_of(source: ImageStream | ImageCollection, size: int) -> Iterator[Ima
 
 
 def unknown_classes(model: Model, source: ImageStream | ImageCollection) -> list[str]:
-    """Labels are stored when the model knows all of their classes, by its own numbers: they then help to code the
-    images too.
+    """Classes of the source that the model does not know, sorted. Where there are none labels are stored, by the
+    model's own numbers, and help to code the images too.
     """
     return sorted(set(source.class_names) - set(model.config.class_names))
 
@@ -210,11 +210,11 @@ def lost_labels(source: ImageStream | ImageCollection, model: Model, header: Arc
     if header.is_exact:
         return (
             f"labels are not stored: {len(source.class_names):,} classes are more than an archive has room for. It has "
-            f"for {MAX_ENTRIES:,}, and for names of {MOST_NAME_BYTES:,} bytes in all: join or shorten them.",
+            f"for {MAX_ENTRIES:,}, and for names of {HEADER_NAME_BYTES:,} bytes in all: join or shorten them.",
         )
     unknown = unknown_classes(model, source)
     return (
         f"labels are not stored: the model '{model.name}' does not know {len(unknown):,} of their classes "
-        f"({', '.join(unknown[:5])}{', ...' * (len(unknown) > 5)}). Train one that does, or pass --lossless, which "
-        "keeps any.",
+        f"({', '.join(unknown[:5])}{', ...' * (len(unknown) > 5)}). Archives of pixels (--lossless) keep those of "
+        "up to 4,096 classes; for archives of codes, train a model that knows them, which takes up to 1,024.",
     )

@@ -21,7 +21,7 @@ from zpinch.model.model import Model
 from zpinch.model.storage import identities
 from zpinch.tasks.locate import parts_of
 
-MOST_NAME_BYTES = JSON_BYTES - 4096  # of class names in a header, which says more
+HEADER_NAME_BYTES = JSON_BYTES - 4096  # of class names in a header, which says more
 
 
 def asked_error(*, lossless: bool, max_error: int | None) -> int | None:
@@ -47,7 +47,7 @@ def check_unconverted(source: ImageStream | ImageCollection) -> None:
 def has_room_for(class_names: tuple[str, ...]) -> bool:
     """Whether the header of an archive of pixels can hold them, each in quotes and with a comma."""
     size = sum(len(name.encode(errors="replace")) + 3 for name in class_names)
-    return len(class_names) <= MAX_ENTRIES and size <= MOST_NAME_BYTES
+    return len(class_names) <= MAX_ENTRIES and size <= HEADER_NAME_BYTES
 
 
 def pixel_header(source: ImageStream | ImageCollection, model: Model, max_error: int) -> ArchiveHeader:

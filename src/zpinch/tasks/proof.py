@@ -17,7 +17,7 @@ from zpinch.errors import ImageError, UsageError
 from zpinch.evaluation.classifier import STEPS, Examples, Learning, learn
 from zpinch.evaluation.confidence import CONFIDENCE, of_runs
 from zpinch.images import ImageCollection
-from zpinch.images.collection import joint_fingerprint
+from zpinch.images.collection import joint_fingerprint, relabelled
 from zpinch.model.model import Model
 from zpinch.tasks.source import open_images, splits_of, tested_split
 
@@ -121,13 +121,14 @@ def test_images(
         )
     if has_seen(model, real, held):
         raise UsageError(f"the model was trained on the images of {held.source}: test on others.")
-    ours = np.array([real.class_names.index(name) for name in held.class_names])
-    return ImageCollection(held.pixels, ours[held.labels], real.class_names, held.names, held.source)
+    labels = relabelled(held.labels, held.class_names, real.class_names)
+    return ImageCollection(held.pixels, labels, real.class_names, held.names, held.source)
 
 
 def has_seen(model: Model, training: ImageCollection, test: ImageCollection) -> bool:
     """Whether the model was trained on these test images: alone, or with the training images (`--split all`)."""
-    return model.facts.get("data fingerprint") in (test.fingerprint(), joint_fingerprint(training, test))
+    known = model.facts.get("data fingerprint")
+    return known is not None and known in (test.fingerprint(), joint_fingerprint(training, test))
 
 
 def prove_worth(

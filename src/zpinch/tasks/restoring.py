@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from zpinch.codec.container import ArchiveHeader, Block
 from zpinch.errors import UsageError
-from zpinch.images.collection import ImageCollection, Labels, Pixels, Which
+from zpinch.images.collection import ImageCollection, Labels, Pixels, Which, relabelled
 from zpinch.model.model import Model
 from zpinch.tasks.locate import quality_of
 
@@ -47,12 +47,9 @@ def stored_labels(batch: ImageCollection, header: ArchiveHeader) -> NDArray[np.i
 
 def labels_among(class_names: tuple[str, ...], images: ImageCollection) -> Labels | None:
     """The labels of images as indices into other class names, matched by name; None where these lack one of theirs."""
-    if images.labels is None or images.class_names == class_names:
-        return images.labels
-    index = {name: i for i, name in enumerate(class_names)}
-    if not index.keys() >= set(images.class_names):
+    if images.labels is None or not {*class_names} >= {*images.class_names}:
         return None
-    return np.array([index[name] for name in images.class_names], np.int64)[images.labels]
+    return relabelled(images.labels, images.class_names, class_names)
 
 
 class Errors(NamedTuple):

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from zpinch.evaluation.fidelity import SampleScore
 from zpinch.evaluation.oddness import calibrate
 from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
@@ -36,15 +37,15 @@ PRIOR_EPOCHS = 40  # at most: by then it has stopped learning
 
 def finish(
     model: Model, training: ImageCollection, yardstick: Yardstick, plan: Plan, *, steps: int, listener: Listener
-) -> None:
+) -> SampleScore | None:
     """Give a trained model what all verbs need, from the training codes: priors for each quality, what is normal.
 
-    The default's, fitted longest, draws the samples too, unless another's are nearer to held-out images. steps: how
-    many the model was trained for.
+    The default's, fitted longest, draws the samples too, unless another's are nearer to held-out images; how near they
+    are is returned. steps: how many the model was trained for.
     """
     model.eval()
     if model.encoder is None or model.prior is None:
-        return
+        return sample_score(model, yardstick, seed=plan.seed)
     listener.entered("encoding the training images")
     coded = subset(len(training), coded_images(model))
     copies = 1 + (MOVED_COPIES if plan.schedule.shift and len(coded) < FEW else 0)
@@ -88,10 +89,11 @@ def finish(
     mixture = fit_mixture(
         latent, labels, labels=model.config.labels, candidates=CANDIDATES, seed=plan.seed, copies=copies
     )
-    choose_sampler(model, mixture, yardstick, seed=plan.seed)
+    score = choose_sampler(model, mixture, yardstick, seed=plan.seed)
     if yardstick.held_out is not training:  # with too few images to hold any out there is nothing to compare with
         listener.entered("scoring normal images")
         model.calibration = calibrate(model, mixture, training.pixels, yardstick.held_out.pixels)
+    return score
 
 
 def coded_images(model: Model) -> int:
@@ -115,22 +117,25 @@ def encoded(
     return np.concatenate(found)
 
 
-def choose_sampler(model: Model, mixture: MixtureSampler, yardstick: Yardstick, *, seed: int) -> None:
+def choose_sampler(model: Model, mixture: MixtureSampler, yardstick: Yardstick, *, seed: int) -> SampleScore | None:
     """Draw from what makes the samples nearest to held-out images: N(0, I) where a variational generator has learned
     from it, the autoregressive prior where there is one, or the mixture. The first of them where there is no telling.
+    How near that is.
     """
     candidates: list[GaussianSampler | MixtureSampler | None] = []
     if isinstance(model.sampler, GaussianSampler):
         candidates.append(model.sampler)
     if model.autoregressive is not None:
         candidates.append(None)
-
-    def distance(sampler: GaussianSampler | MixtureSampler | None) -> float:
+    candidates.append(mixture)
+    scores: list[SampleScore | None] = []
+    for sampler in candidates:
         model.sampler = sampler
-        score = sample_score(model, yardstick, seed=seed)
-        return score.fcd_ratio if score else 0.0
-
-    model.sampler = min((*candidates, mixture), key=distance) if candidates else mixture
+        scores.append(sample_score(model, yardstick, seed=seed))
+    distances = [score.fcd_ratio if score else 0.0 for score in scores]
+    best = distances.index(min(distances))
+    model.sampler = candidates[best]
+    return scores[best]
 
 
 def fit_coders(

@@ -24,7 +24,7 @@ from zpinch.training.finish import finish
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.listener import Listener, Outcome
 from zpinch.training.loop import training_steps
-from zpinch.training.measure import NO_MEANS, Check, Yardstick, code_bits, exact_bits, measure, sample_score
+from zpinch.training.measure import NO_MEANS, Check, Yardstick, code_bits, exact_bits, measure
 
 CHECKS = 10  # a run looks at itself about this often
 GLANCE_STEPS = 50  # between two looks, whether the objective is still finite
@@ -109,9 +109,8 @@ def run(
     is_met = not until or (bool(past.history) and stopping.are_met(until, past.history[-1]))
     bits = exact = samples = None
     if learner.processes.is_first:
-        finish(model, training, yardstick, plan, steps=learner.step, listener=listener)
+        samples = finish(model, training, yardstick, plan, steps=learner.step, listener=listener)
         bits = code_bits(model, yardstick.held_out)
-        samples = sample_score(model, yardstick, seed=plan.seed)
         if model.exact is not None and not yardstick.is_trained_on:
             exact = exact_bits(model.exact, yardstick.held_out)
     seconds = time.monotonic() - began

@@ -2,7 +2,7 @@
 
 Layouts: (n, height, width) is grey. Of four axes, channels (1 or 3) are the last or the second; when both could be,
 that is an error, never a guess. Types: uint8 as it is; bool to 0 and 255; floats in [0, 1] times 255, rounded; uint16
-keeps its high byte, unless no value is above 255. Any other type is refused. `Rows` is the seam: idx, npz and npy
+keeps its high byte, unless that is next to nothing. Any other type is refused. `Rows` is the seam: idx, npz and npy
 files and NumPy arrays give one.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,16 +19,15 @@ import numpy as np
 import numpy.typing as npt
 
 from zpinch.errors import ImageError, LimitError
-from zpinch.images.collection import ImageCollection, ImageStream, Labels, Pixels, Shape
+from zpinch.images.collection import ImageCollection, ImageStream, Labels, Pixels, Shape, relabelled
 from zpinch.images.decoding import CONVERSIONS, MAX_PIXELS, SIDES, resize, to_channels_first, to_picture
-from zpinch.images.layout import Problem
+from zpinch.images.layout import Problem, one_sided
 from zpinch.images.memory import require_memory
 from zpinch.images.readers.encoded import count_images
 
 MAX_CLASSES = 1 << 16
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # as Python writes it: 01 is a word
 _BOOLS = "held true and false: turned into 255 and 0"
-_BYTES = "had 16 bits a sample, none above 255: taken as bytes"
 _TWELVE_BITS = 4095
 _BLOCK_BYTES = 1 << 24  # what is read at once, before it is resized
 
@@ -111,28 +110,23 @@ def join_rows(first: Rows, second: Rows) -> Rows:
     return Rows(first.where, (len(first) + len(second), *first.shape[1:]), first.dtype, unlock)
 
 
-def choose_split(train: Table, test: Table, split: str) -> Table:
+def choose_split(train: Table, test: Table, split: str, source: str) -> Table:
     """One of two splits, or both ("all"), one after the other; classes are those of both, matched by name."""
     class_names = in_order({*train.class_names, *test.class_names})
+    notes = one_sided(train.class_names, test.class_names, source)
     train, test = _with_classes(train, class_names), _with_classes(test, class_names)
     if split != "all":
-        return train if split == "train" else test
+        return (train if split == "train" else test)._replace(notes=notes)
     rows = join_rows(train.rows, test.rows)
     if train.labels is None or test.labels is None:
         return Table(rows)
-    return Table(rows, np.concatenate([train.labels, test.labels]), class_names)
+    return Table(rows, np.concatenate([train.labels, test.labels]), class_names, notes=notes)
 
 
 def _with_classes(table: Table, class_names: tuple[str, ...]) -> Table:
     if table.labels is None:
         return table
-    return table._replace(labels=_moved(table.labels, table.class_names, class_names), class_names=class_names)
-
-
-def _moved(labels: Labels, names: Sequence[str], class_names: tuple[str, ...]) -> Labels:
-    """Labels that point into `names` made to point to the same names in `class_names`."""
-    at = {name: i for i, name in enumerate(class_names)}
-    return np.array([at[name] for name in names], np.int64)[labels]
+    return table._replace(labels=relabelled(table.labels, table.class_names, class_names), class_names=class_names)
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
@@ -148,9 +142,9 @@ def are_numbers(names: Iterable[str]) -> bool:
 def stream_table(table: Table, source: str, *, size: tuple[int, int] | None) -> ImageStream:
     rows, labels, class_names, names, notes, *_ = table
     channel_axis = _channel_axis(rows)
-    rows, shape, changes = _settle(rows, channel_axis, size)
+    shape, changes = _settle(rows, channel_axis, size)
     notes = (*notes, *changes)
-    losses = (*table.losses, *(change for change in changes if not change.endswith((f"{_BOOLS}.", f"{_BYTES}."))))
+    losses = (*table.losses, *(change for change in changes if not change.endswith(f"{_BOOLS}.")))
     count = len(rows)
     if labels is not None and len(labels) != count:
         raise ImageError(f"{source} holds {count_images(count)}, but there are {len(labels):,} labels")
@@ -200,7 +194,7 @@ def sorted_classes(index: Labels, names: list[str], where: str) -> tuple[Labels,
             f"{where}: labels run from {class_names[0]} to {class_names[-1]}; they must not be negative. "
             "Leave out the images that have no class."
         )
-    return _moved(index, names, class_names), class_names
+    return relabelled(index, names, class_names), class_names
 
 
 def as_positions(
@@ -233,8 +227,8 @@ def _rows_at_once(rows: Rows) -> int:
     return max(1, _BLOCK_BYTES // max(1, math.prod(rows.shape[1:]) * rows.dtype.itemsize))
 
 
-def _settle(rows: Rows, channel_axis: int | None, size: tuple[int, int] | None) -> tuple[Rows, Shape, tuple[str, ...]]:
-    """Rows and shape of the images, once sides and type are found to be usable, and what happens to them."""
+def _settle(rows: Rows, channel_axis: int | None, size: tuple[int, int] | None) -> tuple[Shape, tuple[str, ...]]:
+    """The shape the images will have, once sides and type are found to be usable, and what happens to them."""
     sides = [side for axis, side in enumerate(rows.shape) if axis not in (0, channel_axis)]
     height, width = sides
     if len(rows) == 0:
@@ -258,32 +252,24 @@ def _settle(rows: Rows, channel_axis: int | None, size: tuple[int, int] | None) 
         raise ImageError(
             f"{rows.where} is {rows.dtype}. Save it as uint8 in 0 to 255, as floats in 0 to 1, as bool or as uint16."
         )
-    if rows.dtype.kind == "u" and told:
-        rows, told = _narrowed(rows, told)
+    if (rows.dtype.kind, rows.dtype.itemsize) == ("u", 2):
+        _check_deep(rows)
     changes = [told, CONVERSIONS["stretched"] if size not in (None, (height, width)) else ""]
     changes = tuple(f"{count_images(len(rows))} {change}." for change in changes if change)
-    return rows, (1 if channel_axis is None else rows.shape[channel_axis], *(size or (height, width))), changes
+    return (1 if channel_axis is None else rows.shape[channel_axis], *(size or (height, width))), changes
 
 
-def _narrowed(rows: Rows, told: str) -> tuple[Rows, str]:
-    """Rows of 16 bits, as bytes where they hold nothing else, and what is told of them."""
+def _check_deep(rows: Rows) -> None:
+    """Refuse 16 bits that hold 8, 10 or 12: their high bytes would be black, or nearly."""
     step = _rows_at_once(rows)
     with rows.unlock() as take:
         highest = max(int(take(min(step, len(rows) - start)).max()) for start in range(0, len(rows), step))
-    if highest > _TWELVE_BITS:
-        return rows, told
-    if highest > 255:
+    if highest <= _TWELVE_BITS:
         raise ImageError(
-            f"{rows.where} has 16 bits a sample and no value above {highest:,}: its high bytes would be nearly black. "
-            "Scale it to 0 to 65,535 (samples of 10 bits times 64, of 12 bits times 16), or save uint8."
+            f"{rows.where} has 16 bits a sample and no value above {highest:,}: its high bytes would be "
+            f"{'black' if highest < 256 else 'nearly black'}. Save it as uint8, or scale it to 0 to 65,535 (samples of "
+            "8 bits times 257, of 10 bits times 64, of 12 bits times 16)."
         )
-
-    @contextmanager
-    def unlock() -> Generator[Callable[[int], npt.NDArray[Any]]]:
-        with rows.unlock() as take:
-            yield lambda k: take(k).astype(np.uint8)
-
-    return Rows(rows.where, rows.shape, np.dtype(np.uint8), unlock), _BYTES
 
 
 def _to_uint8(block: npt.NDArray[Any], where: str) -> Pixels:

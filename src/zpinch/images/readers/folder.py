@@ -1,8 +1,7 @@
 """A folder of images, or a single image file.
 
 Links are followed; a folder that links reach again is read only once, so that loops end. Hidden folders are not read.
-Layout and classes are
-decided in `layout`, conversions in `decoding`.
+Layout and classes are decided in `layout`, conversions in `decoding`.
 """
 
 from __future__ import annotations
@@ -18,13 +17,12 @@ from zpinch.images.layout import Layout, Place, Problem, is_hidden, read_layout,
 from zpinch.images.naming import readable
 from zpinch.images.readers.encoded import Shelf, shelf_from
 from zpinch.images.readers.metadata import read_metadata
-from zpinch.images.readers.wrapper import without_wrapper
 
 
 def read_folder(folder: Path, source: str, *, skip_bad: bool) -> tuple[Layout, list[str]]:
     """The layout, and the paths it speaks of, relative to the folder and as the file system has them."""
     paths, notes, problems = _walk(folder, source, skip_bad=skip_bad)
-    names = without_wrapper([readable(path) for path in paths])
+    names = [readable(path) for path in paths]
 
     def open_file(position: int) -> BinaryIO:
         return _open(os.path.join(folder, paths[position]), names[position])

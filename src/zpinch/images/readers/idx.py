@@ -68,7 +68,7 @@ def idx_folder_table(files: dict[str, Path], split: str, source: str) -> Table:
     tables = {one: idx_table(path) for one, path in files.items()}
     if not splits:
         return next(iter(tables.values()))
-    return choose_split(tables["train"], tables["test"], split)
+    return choose_split(tables["train"], tables["test"], split, source)
 
 
 def _read_head(file: BinaryIO, where: str) -> RecordHeader:

@@ -1,9 +1,9 @@
 """metadata.csv and metadata.jsonl: labels for images that lie in a folder, .zip or .tar (Hugging Face's imagefolder).
 
-The file stands at the top, or one each in train/ and test/. Its `file_name` column names images relative to where it
-stands; its column called label (or labels, class, target) holds whole numbers or words. A line that cannot be used, an
-image listed twice or not there, or a name that leaves the folder, is a bad image. A file without a column of labels is
-not used.
+The file stands at the top, or one each in the folders of the splits. Its `file_name` column names images relative to
+where it stands; its column called label (or labels, class, target) holds whole numbers or words. A line that cannot be
+used, an image listed twice or not there, or a name that leaves the folder, is a bad image. A file without a column of
+labels is not used.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def npz_table(path: Path, split: str, source: str) -> Table:
         images, labels = _single_keys(members, source)
         return _table(path, members, images, labels)
     train, test = (_table(path, members, f"x_{one}", f"y_{one}") for one in SPLITS)
-    return choose_split(train, test, split)
+    return choose_split(train, test, split, source)
 
 
 def _members(path: Path) -> dict[str, zipfile.ZipInfo]:

@@ -162,7 +162,7 @@ def fit_autoregressive(
         net = AutoregressivePrior(code, labels=known_labels, entries=entries)
         net.dense[-1].bias.data.copy_(log_shares(symbols, entries).flatten())
         kept, kept_step = learnt(net.to(device), training, testing, steps=steps, seed=seed, progress=progress)
-    shares = np.bincount(label.numpy(), minlength=known_labels)[:known_labels] + 1.0
+    shares = np.bincount(label.numpy(), minlength=known_labels)[:known_labels] / copies + 1.0
     prior = export(kept.cpu(), first, integer_weights(shares / shares.sum()) if known_labels else None)
     return Fit(prior, order[:held].numpy(), kept_step)
 
