@@ -34,6 +34,7 @@ from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import Progress, training_steps
 from zpinch.training.measure import split_held_out
 from zpinch.training.progress import Silent
+from zpinch.training.recipes import BRIEF, RECIPES, settings_for
 
 # And what a model is of that another starts from: images of another kind, or of the same kind but for their classes.
 SETS = {"mnist": "fashion-mnist", "fashion-mnist": "mnist", "mnist-5-9": "mnist-0-4"}
@@ -47,7 +48,7 @@ SETTINGS = {
         f"{part}.{width}" for part in ("encoder", "generator", "critic") for width in ("width=32", "deep_width=96")
     )
 }
-START_SHARE = 2  # of the seconds, for a model to start from
+START_SHARE = 5  # of the seconds, for a model to start from
 LATENT = 32
 TEST = 2_000  # images that all is measured on
 TIMED = 8  # steps of each kind, to turn seconds into steps
@@ -79,6 +80,7 @@ def zpinch_made(
     settings: tuple[str, ...] = (),
 ) -> Made:
     settings = (*ALWAYS, *settings)
+    settings = (*narrow_if_brief(seconds, images, seed, start, settings), *settings)
     steps, began = steps_in(seconds, images, seed, start, settings), Began()
     model = zpinch.train(images, steps=steps, settings=settings, seed=seed, start=start, listener=began)
     used = time.process_time() - began.at
@@ -119,6 +121,15 @@ def steps_in(
     return max(LEAST_STEPS, int((STEPS_SHARE * seconds - later) / step))
 
 
+def narrow_if_brief(
+    seconds: float, images: ImageCollection, seed: int, start: Path | None = None, settings: tuple[str, ...] = ALWAYS
+) -> tuple[str, ...]:
+    """As `--minutes` does: where they are few steps, nets that take more of them."""
+    is_brief = steps_in(seconds, images, seed, start, settings) < BRIEF
+    few = len(split_held_out(images)[0])
+    return settings_for(few, RECIPES["fusion"], is_conv=True, is_new=not start, is_brief=is_brief)
+
+
 def pca_made(images: ImageCollection, test: ImageCollection, seconds: float, seed: int) -> Made:
     before = time.process_time()
     rebuilt, samples, how = pca_mixture(images, test, LATENT, seed)
@@ -142,11 +153,12 @@ MAKERS: dict[str, Callable[..., Made]] = {METHODS[0]: pca_made, METHODS[1]: rae_
 def model_of(name: str, images: ImageCollection, folder: Path, seconds: float, seed: int) -> Path:
     """A model of a whole set to start from, trained where there is none yet."""
     if not (folder / name / "config.json").exists():
-        steps = steps_in(START_SHARE * seconds, images[:5_000], seed)
+        settings = (*narrow_if_brief(START_SHARE * seconds, images[:5_000], seed), *ALWAYS)
+        steps = steps_in(START_SHARE * seconds, images[:5_000], seed, settings=settings)
         print(f"a model of {name} to start from: {steps} steps", flush=True)
         command = f"bench/small.py --seconds {seconds:g}"
         zpinch.train(
-            images, steps=steps, settings=ALWAYS, seed=seed, out=folder / name, command=command, listener=Began()
+            images, steps=steps, settings=settings, seed=seed, out=folder / name, command=command, listener=Began()
         )
     return folder / name
 
@@ -177,12 +189,14 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=Path("runs/small/models"), help="models to start from")
     parser.add_argument("--mnist", default="mnist", help="where MNIST lies, when not known by its name")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--again", action="store_true", help="measure again what is there")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     grounds = dict[str, Ground]()
     # What is compared stands next to each other, so that a run that is cut short has whole comparisons.
     for count, name, method in product(asked.counts, asked.sets, asked.methods):
-        if any((row["images"], row["data"], row["method"]) == (count, name, method) for row in kept(asked.seconds)[0]):
+        what = {"images": count, "data": name, "method": method}
+        if not asked.again and any(what.items() <= row.items() for row in kept(asked.seconds)[0]):
             continue
         grounds[name] = ground = grounds.get(name) or Ground.of(
             opened(name, asked.mnist, "train"), opened(name, asked.mnist, "test")[:TEST], asked.seed
@@ -200,9 +214,10 @@ def main() -> None:
             made = MAKERS[method](few, ground.test, asked.seconds, asked.seed)
         else:
             made = zpinch_made(few, ground.test, asked.seconds, asked.seed, start, SETTINGS.get(method, ()))
-        row = {"images": count, "data": name, "method": method, **ground.row(made, few.pixels)}
+        row = {**what, **ground.row(made, few.pixels)}
         print(json.dumps(row), flush=True)
         rows, starts = kept(asked.seconds)  # another call may have added some
+        rows = [old for old in rows if not what.items() <= old.items()]
         record(
             "small",
             f"python bench/small.py --seconds {asked.seconds:g} --seed {asked.seed}",

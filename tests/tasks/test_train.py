@@ -481,3 +481,29 @@ def test_the_listener_hears_every_phase():
 
 def test_the_public_name_is_this_function():
     assert zpinch.train is train
+
+
+@pytest.mark.parametrize(
+    ("options", "width"),
+    [
+        ({"minutes": 0.1}, 16),
+        ({"minutes": 10}, 32),
+        ({"steps": 200}, 32),
+        ({"minutes": 0.1, "recipe": "gan"}, 32),
+        ({"minutes": 0.1, "settings": ("generator.width=24",)}, 24),
+    ],
+)
+def test_minutes_of_few_steps_are_for_narrow_nets(options: dict[str, object], width: int):
+    """They take three times as many steps, and learn more in them; with steps that are given nothing is gained."""
+    images = blobs(1_200, classes=2)
+    assert estimate(images, **options).config.generator.width == width
+
+
+def test_a_brief_run_learns_in_narrow_nets_and_goes_on_in_them(tmp_path: Path):
+    images = blobs(1_200, classes=2)
+    settings = ("schedule.exact_share=0", "schedule.completer_share=0", "schedule.batch=8")
+    watch = Watches()
+    model = train(images, minutes=0.002, settings=settings, out=tmp_path / "m", listener=watch)
+    assert (model.config.generator.width, model.config.encoder.width, model.config.critic.width) == (16, 16, 16)
+    assert watch.phases.count("rehearsing narrower nets, which learn more in so short a time") == 1
+    assert train(images, minutes=0.002, settings=settings, start=model).config == model.config

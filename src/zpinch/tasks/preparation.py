@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -23,7 +24,7 @@ from zpinch.tasks.start import check_unchanged, config_from, take_weights
 from zpinch.training.learner import Plan
 from zpinch.training.measure import held_out_of
 from zpinch.training.processes import ALONE, Processes
-from zpinch.training.recipes import RECIPES, Objective, Recipe, Schedule, settings_for
+from zpinch.training.recipes import BRIEF, RECIPES, Objective, Recipe, Schedule, settings_for
 from zpinch.training.rehearsal import Cost, rehearse
 from zpinch.training.stopping import Condition
 
@@ -74,10 +75,12 @@ def build(
     seed: int,
     device: str,
     start: Model | None = None,
+    is_brief: bool = False,
 ) -> tuple[Model, Objective, Schedule]:
     """A new model for these images and what it will be trained by.
 
-    Its generator begins at their mean colour; with `start`, all begins where that model ended.
+    Its generator begins at their mean colour; with `start`, all begins where that model ended. is_brief: there is time
+    for few steps.
     """
     if not 0 <= seed < SEEDS:
         raise UsageError(f"--seed must be 0 to {SEEDS - 1}, not {seed}.")
@@ -108,7 +111,9 @@ def build(
             f"{config.labels:,} classes with codes of {math.prod(config.code):,} integers need more memory than a "
             f"model may take, to draw new images by class. Take a --latent of {most} or less, or no labels."
         )
-    adapted = settings_for(len(training), chosen, is_conv=config.backbone == "conv", is_new=start is None)
+    adapted = settings_for(
+        len(training), chosen, is_conv=config.backbone == "conv", is_new=start is None, is_brief=is_brief
+    )
     config, objective, schedule = settled(config, chosen.objective, chosen.schedule, (*adapted, *settings))
     check_objective(objective, chosen)
     if start:
@@ -247,6 +252,14 @@ def make_plan(
         steps = round(START_SHARE * steps) if origin else steps
     may_stop_early = budget == Budget()
     return Plan(steps, objective, schedule, seed, cost.precision, may_stop_early, origin), cost
+
+
+def is_brief(plan: Plan, budget: Budget, config: ModelConfig, *, images: int) -> bool:
+    """Whether the minutes are so few steps of the nets that narrower ones, of a new model, would learn more in them."""
+    kind = partial(
+        settings_for, images, RECIPES[config.recipe], is_conv=config.backbone == "conv", is_new=not plan.origin
+    )
+    return budget.minutes is not None and plan.steps < BRIEF and kind(is_brief=True) != kind()
 
 
 def pick_device(name: str) -> torch.device:

@@ -26,6 +26,7 @@ from zpinch.tasks.preparation import (
     check_budget,
     check_until,
     chosen_recipe,
+    is_brief,
     learnable,
     make_plan,
     pick_device,
@@ -135,18 +136,21 @@ def train(
         check_until(conditions, learner.live, plan.objective, images=len(images))
         yardstick = measured(training, held_out, processes, listener)
     else:
-        model, objective, schedule = build(
-            training, recipe, backbone, latent, settings, seed=seed, device=device, start=begun
-        )
+        make = partial(build, training, recipe, backbone, latent, settings, seed=seed, device=device, start=begun)
+        model, objective, schedule = make()
         check_until(conditions, model, objective, images=len(images))
         processes.check_batch(schedule.batch)
         yardstick = measured(training, held_out, processes, listener)
         listener.entered("rehearsing")
-        model.to(processes.device or model.device)
         origin = origin_of(begun) if begun else ""
-        plan, cost = make_plan(
-            model, training, objective, schedule, budget, seed=seed, processes=processes, origin=origin
-        )
+        model.to(processes.device or model.device)
+        rehearsed = partial(make_plan, budget=budget, seed=seed, processes=processes, origin=origin)
+        plan, cost = rehearsed(model, training, objective, schedule)
+        if is_brief(plan, budget, model.config, images=len(training)):
+            listener.entered("rehearsing narrower nets, which learn more in so short a time")
+            model, objective, schedule = make(is_brief=True)
+            model.to(processes.device or model.device)
+            plan, cost = rehearsed(model, training, objective, schedule)
         learner, past = Learner(model, plan, processes), None
         replan = None if minutes is None else partial(cost.steps_again, minutes)
     outcome = run(
@@ -267,11 +271,13 @@ def estimate(
     check_budget(budget)
     training, _ = split_held_out(learnable(images))
     begun = load(start) if isinstance(start, str | Path) else start
-    model, objective, schedule = build(
-        training, recipe, backbone, latent, settings, seed=seed, device=device, start=begun
-    )
-    origin = origin_of(begun) if begun else ""
-    plan, cost = make_plan(model, training, objective, schedule, budget, seed=seed, origin=origin)
+    make = partial(build, training, recipe, backbone, latent, settings, seed=seed, device=device, start=begun)
+    rehearsed = partial(make_plan, budget=budget, seed=seed, origin=origin_of(begun) if begun else "")
+    model, objective, schedule = make()
+    plan, cost = rehearsed(model, training, objective, schedule)
+    if is_brief(plan, budget, model.config, images=len(training)):
+        model, objective, schedule = make(is_brief=True)
+        plan, cost = rehearsed(model, training, objective, schedule)
     return Estimate(
         parameters={
             name: sum(p.numel() for p in part.parameters())
