@@ -59,18 +59,22 @@ def test_large_codes_are_fewer(monkeypatch: pytest.MonkeyPatch):
 def test_a_prior_is_compared_with_tables_that_have_not_seen_the_images_either(monkeypatch: pytest.MonkeyPatch):
     """Tables of all images know those that the prior holds out, and would win by that."""
     codes = np.tile(np.arange(60, dtype=np.int32), (2, 3, 1)).transpose(0, 2, 1).reshape(120, 3, 1, 1)
-    seen: list[set[int]] = []
+    made: list[CodeTables] = []
 
-    def noted(density: FactorisedPrior, codes: np.ndarray, *rest: None, width: float, copies: int) -> CodeTables:
-        seen.append(set(codes[:, 0, 0, 0].tolist()))
-        return tables_from_codes(density, codes, *rest, width=width, copies=copies)
+    def noted(*known: object, **more: object) -> CodeTables:
+        made.append(tables_from_codes(*known, **more))
+        return made[-1]
 
     monkeypatch.setattr(finish, "tables_from_codes", noted)
     density = FactorisedPrior(FactorisedPriorConfig(channels=3, labels=0))
     finish.fit_coders(density, codes, None, ratio=1.0, steps=1, seed=3, copies=2, listener=Silent())
     held_out = fit_autoregressive(codes, None, known_labels=0, steps=1, seed=3, copies=2).held_out
     assert len(held_out) == 3
-    assert seen == [set(range(60)), set(range(60)) - set(held_out.tolist())]
+    whole, others = (tables.weights[0, 0].astype(float) for tables in made)
+    places = held_out - made[1].first[0]  # of their codes, which are their numbers
+    assert (made[0].first == made[1].first).all()
+    assert (others[places] < 0.8 * whole[places]).all()
+    assert (np.delete(others, places)[4:-5] > whole[np.setdiff1d(np.arange(len(whole)), places)][4:-5]).all()
 
 
 @pytest.mark.parametrize("nearest", ["gaussian", "prior", "mixture"])

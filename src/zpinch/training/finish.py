@@ -165,10 +165,7 @@ def fit_coders(
     )
     if fit is None:
         return Coders(tables)
-    is_seen = np.ones(len(codes), bool)
-    is_seen.reshape(copies, -1)[:, fit.held_out] = False
-    seen = codes[is_seen], None if labels is None else labels[is_seen]
-    others = tables_from_codes(density, *seen, width=ratio, copies=copies)
+    others = tables_from_codes(density, codes, labels, width=ratio, copies=copies, held_out=fit.held_out)
     unseen = codes[fit.held_out], None if labels is None else labels[fit.held_out]
     is_better = fit.prior.bits(*unseen).mean() < others.bits(*unseen).mean()
     return Coders(tables, fit.prior if is_better else None)

@@ -101,12 +101,19 @@ def fit_density(prior: FactorisedPrior, codes: np.ndarray, labels: np.ndarray | 
 
 
 def tables_from_codes(
-    prior: FactorisedPrior, codes: np.ndarray, labels: np.ndarray | None, *, width: float = 1.0, copies: int = 1
+    prior: FactorisedPrior,
+    codes: np.ndarray,
+    labels: np.ndarray | None,
+    *,
+    width: float = 1.0,
+    copies: int = 1,
+    held_out: np.ndarray | None = None,
 ) -> CodeTables:
     """The integer tables of the archive: counts of the training codes, smoothed by the prior's density.
 
     codes: (n, channels, h, w) int32; labels: (n,) or None. width: of a step of the codes, in steps of the density.
-    copies: how often each image is there, moved a little; together they count once. Each table is a Dirichlet posterior
+    copies: how often each image is there, moved a little (all images, then all again); together they count once.
+    held_out: images that do not count, though their codes have a place. Each table is a Dirichlet posterior
     mean: `strength` imaginary codes drawn from the density, then the real ones counted. Values never seen keep the
     density's tail; values outside the range of the training codes (and a margin) go through the escape.
     """
@@ -118,7 +125,11 @@ def tables_from_codes(
     size = int((flat.max(1) + margin - first).max()) + 1
     classes = prior.config.labels
     owners = np.full(len(codes), classes) if labels is None else labels
-    owners = np.repeat(owners, positions)
+    is_counted = np.ones(len(codes), bool)
+    if held_out is not None:
+        is_counted.reshape(copies, -1)[:, held_out] = False
+    counted = {label: np.repeat(is_counted & (owners == label), positions) for label in range(classes)}
+    counted[classes] = np.repeat(is_counted, positions)
     strength = 64.0
     low, high = int(first.min()), int(first.max()) + size
     values = torch.arange(low, high)
@@ -128,7 +139,7 @@ def tables_from_codes(
         offset = int(first[channel]) - low
         smooth = density[:, channel, offset : offset + size]
         for label in range(classes + 1):
-            mine = flat[channel] if label == classes else flat[channel][owners == label]
+            mine = flat[channel][counted[label]]
             counts = np.bincount(mine - first[channel], minlength=size) / copies
             row = counts + strength * smooth[label] / max(smooth[label].sum(), 1e-300)
             pmf[label, channel, :size] = row / row.sum()
@@ -136,7 +147,9 @@ def tables_from_codes(
     pmf /= pmf.sum(-1, keepdims=True)
     label_weights = None
     if classes:
-        counts = np.ones(classes) if labels is None else np.bincount(labels, minlength=classes) / copies + 1.0
+        counts = (
+            np.ones(classes) if labels is None else np.bincount(labels[is_counted], minlength=classes) / copies + 1.0
+        )
         label_weights = integer_weights(counts / counts.sum())
     return CodeTables(weights=integer_weights(pmf), first=first.astype(np.int32), label_weights=label_weights)
 
