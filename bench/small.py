@@ -116,9 +116,10 @@ def steps_in(
         spent.append((time.process_time() - before) / TIMED)
     step = objective.critic_start * spent[0] + (1 - objective.critic_start) * spent[1]
     prior = (1 + 4 * schedule.quality_share) * prior_step_seconds(model)
-    most = int(STEPS_SHARE * seconds / step)
-    later = prior * prior_steps(most, schedule, (len(training), *model.config.code))
-    return max(LEAST_STEPS, int((STEPS_SHARE * seconds - later) / step))
+    # The prior takes as many steps afterwards, or as many epochs as it has anything to learn from.
+    left = STEPS_SHARE * seconds
+    most = prior * prior_steps(int(left / step), schedule, (len(training), *model.config.code))
+    return max(LEAST_STEPS, int(max(left / (step + schedule.prior_share * prior), (left - most) / step)))
 
 
 def narrow_if_brief(
