@@ -1,7 +1,7 @@
 """What so many images can support, said before training.
 
-Measured on MNIST at 100, 300 and 1,000 images and on Fashion-MNIST at 300, each after a minute (bench/small.py); where
-more time or more images lead is a guess.
+Measured on MNIST and Fashion-MNIST at 100, 300 and 1,000 images, each after a minute (bench/small.py); where more time
+or more images lead is a guess.
 """
 
 from collections.abc import Iterable
