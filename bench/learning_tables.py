@@ -135,12 +135,11 @@ def reliability() -> str:
 def small() -> str:
     """Few images, in equal processor seconds: bench/small.py."""
     columns = FIGURES | {"nearest": ("nearest", ".2f"), "seconds": ("seconds", ".0f")}
+    sets = {"mnist": SETS["mnist"], "mnist-5-9": "MNIST's 5 to 9", "fashion-mnist": SETS["fashion-mnist"]}
     found = sorted(
-        at(result("small"), "rows") or [],
-        key=lambda row: (row["data"][0] != "m", row["data"], row["images"], row["method"]),
+        at(result("small"), "rows") or [], key=lambda row: (list(sets).index(row["data"]), row["images"], row["method"])
     )
-    titles_of = SETS | {"mnist-5-9": "MNIST's 5 to 9"}
-    rows = [[f"{row['images']:,} of {titles_of[row['data']]}", row["method"], *figures(row, columns)] for row in found]
+    rows = [[f"{row['images']:,} of {sets[row['data']]}", row["method"], *figures(row, columns)] for row in found]
     heads = ["", "method", *titles(columns)]
     return table(heads, rows or [[NONE] * len(heads)]) + foot(["small"])
 

@@ -14,7 +14,7 @@ BENCH = Path(__file__).parents[2] / "bench"
 
 @pytest.fixture(autouse=True)
 def bench_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [str(BENCH), str(Path(__file__).parents[1] / "model"), *sys.path])
+    monkeypatch.setattr(sys, "path", [str(BENCH), *sys.path])
 
 
 @pytest.fixture

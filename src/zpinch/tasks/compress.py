@@ -216,5 +216,6 @@ def lost_labels(source: ImageStream | ImageCollection, model: Model, header: Arc
     return (
         f"labels are not stored: the model '{model.name}' does not know {len(unknown):,} of their classes "
         f"({', '.join(unknown[:5])}{', ...' * (len(unknown) > 5)}). Archives of pixels (--lossless) keep those of "
-        "up to 4,096 classes; for archives of codes, train a model that knows them, which takes up to 1,024.",
+        f"up to {MAX_ENTRIES:,} classes; for archives of codes, train a model that knows them, which takes up to "
+        "1,024.",
     )

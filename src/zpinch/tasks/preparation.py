@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from pydantic import ValidationError
@@ -65,6 +65,9 @@ class Budget(NamedTuple):
     steps: int | None = None
 
 
+Built: TypeAlias = tuple[Model, Objective, Schedule]
+
+
 def build(
     training: ImageCollection,
     recipe: str | None,
@@ -76,7 +79,7 @@ def build(
     device: str,
     start: Model | None = None,
     is_brief: bool = False,
-) -> tuple[Model, Objective, Schedule]:
+) -> Built:
     """A new model for these images and what it will be trained by.
 
     Its generator begins at their mean colour; with `start`, all begins where that model ended. is_brief: there is time
@@ -254,12 +257,36 @@ def make_plan(
     return Plan(steps, objective, schedule, seed, cost.precision, may_stop_early, origin), cost
 
 
-def is_brief(plan: Plan, budget: Budget, config: ModelConfig, *, images: int) -> bool:
-    """Whether the minutes are so few steps of the nets that narrower ones, of a new model, would learn more in them."""
-    kind = partial(
-        settings_for, images, RECIPES[config.recipe], is_conv=config.backbone == "conv", is_new=not plan.origin
-    )
-    return budget.minutes is not None and plan.steps < BRIEF and kind(is_brief=True) != kind()
+def rehearsed(
+    built: Built,
+    rebuilt: Callable[..., Built],
+    training: ImageCollection,
+    budget: Budget,
+    *,
+    seed: int,
+    processes: Processes = ALONE,
+    origin: str = "",
+    narrowing: Callable[[], None] = lambda: None,
+) -> tuple[Model, Plan, Cost]:
+    """What was built and its plan; or, where the minutes are so few steps of its nets that narrower ones of a new model
+    would learn more in them, those.
+
+    rebuilt: `build` of the same, which takes `is_brief`. narrowing: told before it is done.
+    """
+
+    def planned(model: Model, objective: Objective, schedule: Schedule) -> tuple[Model, Plan, Cost]:
+        model.to(processes.device or model.device)
+        return model, *make_plan(
+            model, training, objective, schedule, budget, seed=seed, processes=processes, origin=origin
+        )
+
+    model, plan, cost = planned(*built)
+    is_conv = model.config.backbone == "conv"
+    kind = partial(settings_for, len(training), RECIPES[model.config.recipe], is_conv=is_conv, is_new=not origin)
+    if budget.minutes is None or plan.steps >= BRIEF or kind(is_brief=True) == kind():
+        return model, plan, cost
+    narrowing()
+    return planned(*rebuilt(is_brief=True))
 
 
 def pick_device(name: str) -> torch.device:

@@ -26,10 +26,9 @@ from zpinch.tasks.preparation import (
     check_budget,
     check_until,
     chosen_recipe,
-    is_brief,
     learnable,
-    make_plan,
     pick_device,
+    rehearsed,
     settled,
 )
 from zpinch.tasks.prospects import prospects
@@ -137,20 +136,22 @@ def train(
         yardstick = measured(training, held_out, processes, listener)
     else:
         make = partial(build, training, recipe, backbone, latent, settings, seed=seed, device=device, start=begun)
-        model, objective, schedule = make()
+        built = make()
+        model, objective, schedule = built
         check_until(conditions, model, objective, images=len(images))
         processes.check_batch(schedule.batch)
         yardstick = measured(training, held_out, processes, listener)
         listener.entered("rehearsing")
-        origin = origin_of(begun) if begun else ""
-        model.to(processes.device or model.device)
-        rehearsed = partial(make_plan, budget=budget, seed=seed, processes=processes, origin=origin)
-        plan, cost = rehearsed(model, training, objective, schedule)
-        if is_brief(plan, budget, model.config, images=len(training)):
-            listener.entered("rehearsing narrower nets, which learn more in so short a time")
-            model, objective, schedule = make(is_brief=True)
-            model.to(processes.device or model.device)
-            plan, cost = rehearsed(model, training, objective, schedule)
+        model, plan, cost = rehearsed(
+            built,
+            make,
+            training,
+            budget,
+            seed=seed,
+            processes=processes,
+            origin=origin_of(begun) if begun else "",
+            narrowing=lambda: listener.entered("rehearsing narrower nets, which learn more in so short a time"),
+        )
         learner, past = Learner(model, plan, processes), None
         replan = None if minutes is None else partial(cost.steps_again, minutes)
     outcome = run(
@@ -272,12 +273,8 @@ def estimate(
     training, _ = split_held_out(learnable(images))
     begun = load(start) if isinstance(start, str | Path) else start
     make = partial(build, training, recipe, backbone, latent, settings, seed=seed, device=device, start=begun)
-    rehearsed = partial(make_plan, budget=budget, seed=seed, origin=origin_of(begun) if begun else "")
-    model, objective, schedule = make()
-    plan, cost = rehearsed(model, training, objective, schedule)
-    if is_brief(plan, budget, model.config, images=len(training)):
-        model, objective, schedule = make(is_brief=True)
-        plan, cost = rehearsed(model, training, objective, schedule)
+    origin = origin_of(begun) if begun else ""
+    model, plan, cost = rehearsed(make(), make, training, budget, seed=seed, origin=origin)
     return Estimate(
         parameters={
             name: sum(p.numel() for p in part.parameters())
@@ -285,8 +282,8 @@ def estimate(
             if (part := getattr(model, name)) is not None
         },
         plan=plan,
-        minutes=cost.minutes_of(plan.steps, objective),
-        epochs=plan.steps * schedule.batch / len(training),
+        minutes=cost.minutes_of(plan.steps, plan.objective),
+        epochs=plan.steps * plan.schedule.batch / len(training),
         peak_mib=cost.peak_mib,
         config=model.config,
         prospects=prospects(images, begun),
