@@ -56,13 +56,13 @@ def lossless_sizes(pixels: Pixels, *, sampled: int = SAMPLED) -> tuple[SizeRow, 
     )
 
 
-def lossy_anchor(pixels: Pixels, target_mse: float, *, sampled: int = SAMPLED) -> tuple[SizeRow, ...]:
+def lossy_anchor(pixels: Pixels, target_mse: float) -> tuple[SizeRow, ...]:
     """Lossy WebP (each and mosaic) and AVIF (mosaic, where Pillow has it) at the lowest quality within an error.
 
     The quality, 0 to 100, is found by bisection; a format that cannot reach the error is left out. At quality 0 the
     error may lie well below the target: compare the rows' own mse.
     """
-    some = pixels[subset(len(pixels), sampled)]
+    some = pixels[subset(len(pixels), SAMPLED)]
     whole = mosaic(some)
     singles = [to_picture(image) for image in some]
     rows = [

@@ -98,11 +98,11 @@ def available() -> list[DatasetRow]:
     return rows
 
 
-def read_table(name: str, split: str, progress: Progress | None = None) -> Table:
+def read_table(name: str, split: str) -> Table:
     """One split, or "all", of a built-in data set; fetched first when it is not on this machine."""
     if name == "digits":
         return _read_digits(split)
-    folder = find(name) or get(name, progress)
+    folder = find(name) or get(name)
     table = idx_folder_table(find_files(folder), split, name)
     if table.labels is None:
         return table

@@ -28,7 +28,6 @@ class CheckReport:
     count: images that can be used, over all splits
     shape: (channels, height, width); None when nothing can be used
     classes: (name, images) each; () when unlabelled
-    smallest, largest: (width, height) by area, of all images whose header can be read
     """
 
     source: str
@@ -38,8 +37,11 @@ class CheckReport:
     splits: tuple[str, ...]
     problems: tuple[Fault, ...]
     notes: tuple[str, ...]
-    smallest: tuple[int, int] | None
-    largest: tuple[int, int] | None
+
+    @staticmethod
+    def failed(source: str, error: ZpinchError) -> CheckReport:
+        """Of a source that cannot be opened."""
+        return CheckReport(source, 0, None, (), (), (Fault(source, str(error)),), ())
 
     @property
     def is_sound(self) -> bool:
@@ -52,7 +54,7 @@ def check_source(source: str | Path) -> CheckReport:
     try:
         return _check_encoded(source, shown) or _check_arrays(source, shown)
     except ZpinchError as error:
-        return CheckReport(shown, 0, None, (), (), (Fault(shown, str(error)),), (), None, None)
+        return CheckReport.failed(shown, error)
 
 
 def _check_encoded(source: str | Path, shown: str) -> CheckReport | None:
@@ -68,8 +70,6 @@ def _check_encoded(source: str | Path, shown: str) -> CheckReport | None:
         splits_of(source),
         tuple(Fault(problem.name, str(problem.error)) for problem in seen.problems),
         (*shelf.notes, *seen.notes),
-        seen.smallest,
-        seen.largest,
     )
 
 
@@ -92,6 +92,5 @@ def report_on(stream: ImageStream, shown: str, splits: tuple[str, ...], problems
                 counts += np.bincount(batch.labels, minlength=len(counts))
     except ZpinchError as error:
         problems = (*problems, Fault(shown, str(error)))
-    side = (stream.shape[2], stream.shape[1])
     classes = tuple(zip(stream.class_names, counts.tolist(), strict=True))
-    return CheckReport(shown, count, stream.shape, classes, splits, problems, stream.notes, side, side)
+    return CheckReport(shown, count, stream.shape, classes, splits, problems, stream.notes)

@@ -31,10 +31,8 @@ KINDS = (
 
 
 class Options(NamedTuple):
-    split: str
     labels: tuple[Labels, tuple[str, ...]] | None
     size: tuple[int, int] | None
-    skip_bad: bool
 
 
 def open_stream(
@@ -48,7 +46,7 @@ def open_stream(
     """Images read batch by batch; arguments as in `zpinch.open_images` (tasks/source.py), which reads archives too."""
     shown = shown_source(source)
     check_split(split, SPLITS, shown)
-    options = Options(split, None if labels is None else _read_labels(labels), _read_size(size), skip_bad)
+    options = _read_options(labels, size)
     if isinstance(source, np.ndarray):
         return open_table(arrays.Table(arrays.rows_of(source, shown)), shown, split=split, labels=labels, size=size)
     if (name := str(source)) in builtin.NAMES:
@@ -81,8 +79,7 @@ def open_table(
 ) -> ImageStream:
     """Rows without splits as a stream; arguments as in `open_stream`."""
     check_split(split, (), shown)
-    options = Options(split, None if labels is None else _read_labels(labels), _read_size(size), skip_bad=False)
-    return _stream_table(table, shown, options)
+    return _stream_table(table, shown, _read_options(labels, size))
 
 
 def splits_of(source: Source) -> tuple[str, ...]:
@@ -173,6 +170,10 @@ def _relabel(shelf: encoded.Shelf, options: Options) -> encoded.Shelf:
         )
     places = [place._replace(label=int(label)) for place, label in zip(shelf.places, labels, strict=True)]
     return replace(shelf, places=places, class_names=class_names)
+
+
+def _read_options(labels: Source | None, size: Size | None) -> Options:
+    return Options(None if labels is None else _read_labels(labels), _read_size(size))
 
 
 def _read_labels(labels: Source) -> tuple[Labels, tuple[str, ...]]:

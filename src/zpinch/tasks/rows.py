@@ -58,7 +58,7 @@ def open_rows(data: Data, model: Model | str | Path | None, verb: str) -> Genera
     if isinstance(data, str | Path) and is_archive(data):
         with open_archive(data, model) as archive:
             if writes(archive):
-                yield archive_rows(archive, verb)
+                yield archive_rows(archive)
                 return
     yield image_rows(data, model, verb)
 
@@ -89,7 +89,7 @@ def image_rows(data: Data, model: Model | None, verb: str) -> Rows:
     return rows(model, count, source.source, source.class_names, batches, notes=source.notes)
 
 
-def archive_rows(archive: Archive, verb: str) -> Rows:
+def archive_rows(archive: Archive) -> Rows:
     model, header = archive.model, archive.header
     needed(model.encoder, "encoder")
     shown, classes = str(archive.path), archive.class_names

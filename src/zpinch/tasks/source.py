@@ -16,7 +16,7 @@ import numpy as np
 
 from zpinch import images
 from zpinch.errors import CorruptArchive, ImageError, ModelError, ZpinchError
-from zpinch.images.checking import CheckReport, Fault, report_on
+from zpinch.images.checking import CheckReport, report_on
 from zpinch.images.collection import ImageCollection, ImageStream, Pixels
 from zpinch.images.opening import Size, Source, existing, open_table, shown_source
 from zpinch.images.readers.arrays import Rows, Table
@@ -70,7 +70,7 @@ def check_source(source: str | Path) -> CheckReport:
     try:
         return report_on(open_stream(source, split="all"), shown, (), ())
     except ZpinchError as error:
-        return CheckReport(shown, 0, None, (), (), (Fault(shown, str(error)),), (), None, None)
+        return CheckReport.failed(shown, error)
 
 
 def splits_of(source: Source) -> tuple[str, ...]:

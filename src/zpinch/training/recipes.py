@@ -57,7 +57,6 @@ class Recipe(Frozen):
     """A member of the family: what it descends, by which parts, in which steps."""
 
     name: str
-    meaning: str
     objective: Objective
     has_encoder: bool = True
     has_critic: bool = True
@@ -66,41 +65,41 @@ class Recipe(Frozen):
     schedule: Schedule = Schedule()
 
 
+# Contractive autoencoder, critic and prior as one model: compresses and generates.
 FUSION = Recipe(
     name="fusion",
-    meaning="contractive autoencoder, critic and prior as one model: compresses and generates",
     objective=Objective(rate=0.036, contraction=7e-5, adversarial=0.005),
     realism=0.5,  # no more error than at 0 to two digits, two thirds of the distance in features or less
 )
+# Distortion alone: the baseline everything else is measured against.
 AUTOENCODER = Recipe(
     name="autoencoder",
-    meaning="distortion alone: the plain autoencoder, the baseline everything else is measured against",
     objective=Objective(),
     has_critic=False,
 )
+# Distortion and the Jacobian penalty of Rifai et al. 2011.
 CONTRACTIVE = Recipe(
     name="contractive",
-    meaning="distortion and the Jacobian penalty of Rifai et al. 2011",
     objective=Objective(contraction=1e-4),
     has_critic=False,
 )
+# Generator and critic alone, N(mu_label, I) as prior: generates, cannot compress.
 GAN = Recipe(
     name="gan",
-    meaning="generator and critic alone, N(mu_label, I) as prior: generates, cannot compress",
     objective=Objective(distortion=0.0, adversarial=1.0, critic_start=0.0),
     has_encoder=False,
     schedule=Schedule(learning_rate=2e-4, critic_rate=2e-4),
 )
+# Kingma & Welling 2014: N(0, I) as prior, pixels as odds.
 VAE = Recipe(
     name="vae",
-    meaning="the variational autoencoder of Kingma & Welling 2014: N(0, I) as prior, pixels as odds",
     objective=Objective(error="cross-entropy", divergence=1.0),
     has_critic=False,
     is_variational=True,
 )
+# Larsen et al. 2016: a VAE whose error is what a critic sees, which judges its samples too.
 VAE_GAN = Recipe(
     name="vae-gan",
-    meaning="Larsen et al. 2016: a VAE whose error is what a critic sees, which judges its samples too",
     # At adversarial 0.005 the relativistic critic wins from the start, where no error of pixels holds the generator.
     objective=Objective(
         distortion=0.0, divergence=1.0, features=10.0, adversarial=0.005, critic_start=0.0, game="non-saturating"

@@ -58,8 +58,6 @@ class Survey(NamedTuple):
     shape: Shape | None  # None when nothing can be used
     conversions: Counter[str]  # by key of CONVERSIONS
     problems: list[Problem]
-    smallest: tuple[int, int] | None  # (width, height), by area
-    largest: tuple[int, int] | None
     brightest: int | None  # level of what is kept of 16 bits; None without such images
 
     @property
@@ -81,7 +79,6 @@ def survey(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) -> Sur
     kept: list[Place] = []
     conversions: Counter[str] = Counter()
     problems: list[Problem] = list(shelf.problems)
-    sizes: set[tuple[int, int]] = set()
     first: Header | None = None
     brightest: int | None = None
     with shelf.unlock() as open_place:
@@ -89,7 +86,6 @@ def survey(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) -> Sur
             try:
                 with open_place(place) as file:
                     header = read_header(file, place.name)
-                    sizes.add((header.width, header.height))
                     if size is None:
                         _check_size(header, first or header, place.name)
                     is_deep = "sixteen" in header.conversions
@@ -112,8 +108,7 @@ def survey(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) -> Sur
     if not has_colour:
         conversions.pop("grey", None)
     shape = first and (3 if has_colour else 1, *(size or (first.height, first.width)))
-    by_area = sorted(sizes, key=lambda sides: (sides[0] * sides[1], sides)) or [None]
-    return Survey(kept, shape, conversions, problems, by_area[0], by_area[-1], brightest)
+    return Survey(kept, shape, conversions, problems, brightest)
 
 
 def stream_shelf(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool, of_alpha: bool = False) -> ImageStream:

@@ -44,9 +44,8 @@ def find_files(folder: Path) -> dict[str, Path]:
     return {}
 
 
-def idx_rows(path: Path, where: str | None = None) -> Rows:
-    where = where or path.name
-    packed = is_packed(path)
+def idx_rows(path: Path) -> Rows:
+    where, packed = path.name, is_packed(path)
     held = path.stat().st_size * (_MAX_GZIP_RATIO if packed else 1)
     open_file = partial(open_packed, path, where, packed=packed)
     return record_rows(where, open_file, lambda file: _read_head(file, where), held=held, is_packed=packed)
