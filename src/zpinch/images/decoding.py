@@ -122,6 +122,13 @@ def to_picture(pixels: Pixels) -> Image.Image:
     return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    """A picture as a file of a kind that Pillow writes, by its options."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
 @contextlib.contextmanager
 def _opened(file: BinaryIO, name: str) -> Generator[Image.Image]:
     """Pillow behind a wall: it meets hostile bytes here, and whatever it raises leaves as one of our errors."""

@@ -1,13 +1,13 @@
 """What a notebook shows: of images, an archive or a model words and a sheet of pictures below them; of work, a line."""
 
 import base64
-import io
 import sys
 from html import escape
 
 from PIL import Image
 
 from zpinch.images.collection import Pixels
+from zpinch.images.decoding import encoded
 from zpinch.images.writers.sheet import contact_sheet
 
 SHOWN, COLUMNS = 40, 20  # images of a sheet, in a row
@@ -25,9 +25,7 @@ def as_html(words: str, pixels: Pixels | None = None) -> str:
 
 def png_uri(image: Image.Image) -> str:
     """A picture as a data: URI, for pages that hold what they show."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return "data:image/png;base64," + base64.b64encode(encoded(image, "PNG", optimize=True)).decode()
 
 
 def is_notebook() -> bool:

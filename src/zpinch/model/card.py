@@ -1,12 +1,12 @@
 """What lies beside a model for people: a card in words, its training as numbers, and a sheet of samples."""
 
-import io
 import json
 from collections.abc import Mapping
 
 import numpy as np
 
 from zpinch.images import contact_sheet
+from zpinch.images.decoding import encoded
 from zpinch.model.model import Model, described
 
 CARD, METRICS, SAMPLES = "README.md", "metrics.jsonl", "samples.png"
@@ -21,9 +21,7 @@ def card_files(model: Model, identities: Mapping[str, str]) -> dict[str, bytes]:
     if model.can_sample:
         columns = min(model.config.labels or 10, MOST_COLUMNS)
         label = np.tile(np.arange(columns) if model.config.labels else np.zeros(columns, np.int64), ROWS)
-        buffer = io.BytesIO()
-        contact_sheet(model.sample(label, seed=0), columns=columns, scale=2).save(buffer, format="PNG")
-        files[SAMPLES] = buffer.getvalue()
+        files[SAMPLES] = encoded(contact_sheet(model.sample(label, seed=0), columns=columns, scale=2), "PNG")
     return files
 
 

@@ -5,19 +5,18 @@ gallery.py draws the pictures, findings.py has the figures in words; here is wha
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from zpinch.errors import ImageError
 from zpinch.evaluation.report.exploration import Plate, render_exploration
 from zpinch.evaluation.sensitivity import Kept, contraction_of, directions_holding, kept_under_noise
 from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
+from zpinch.images.decoding import encoded
 from zpinch.images.writers import atomic
 from zpinch.model.model import Model
 from zpinch.model.storage import load
@@ -65,7 +64,7 @@ def explore(
         if picture is None:
             missing.append(draw_picture.__name__)
         else:
-            png = png_of(picture.image)
+            png = encoded(picture.image, "PNG", optimize=True)
             plates.append(Plate(picture.name, picture.title, picture.sentence, png, picture.image.width))
         progress(number + 1, len(PICTURES) + 1)
     found = measured(
@@ -147,12 +146,6 @@ def left_out(subject: Subject, missing: list[str]) -> tuple[str, ...]:
     if subject.has_codes and few:
         said.append(f"{len(subject.pixels)} images are too few for: {', '.join(few).replace('code_map', 'map')}.")
     return tuple(said)
-
-
-def png_of(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "PNG", optimize=True)
-    return file.getvalue()
 
 
 def write_folder(out: Path, files: dict[str, bytes], *, force: bool) -> None:

@@ -17,6 +17,7 @@ from zpinch.evaluation.report.charts import spectrum_chart
 from zpinch.evaluation.report.data import Number
 from zpinch.evaluation.report.report import template
 from zpinch.evaluation.sensitivity import Kept
+from zpinch.images.decoding import encoded
 
 BAND = (0.1, 0.9)  # of images, around the mean
 MOST_PNG, WEBP_QUALITY = 400_000, 80  # bytes
@@ -78,7 +79,5 @@ def render_exploration(data: ExplorationData) -> str:
 def _uri(png: bytes) -> str:
     kind, content = "png", png
     if len(png) > MOST_PNG and features.check("webp"):
-        buffer = io.BytesIO()
-        Image.open(io.BytesIO(png)).save(buffer, "WEBP", quality=WEBP_QUALITY)
-        kind, content = "webp", buffer.getvalue()
+        kind, content = "webp", encoded(Image.open(io.BytesIO(png)), "WEBP", quality=WEBP_QUALITY)
     return f"data:image/{kind};base64," + base64.b64encode(content).decode()

@@ -4,13 +4,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from zpinch.evaluation.board import NEGATIVE, POSITIVE
+from zpinch.evaluation.board import signed_tile
 from zpinch.images.decoding import to_picture
 from zpinch.images.notebook import png_uri
 
 Pixels = npt.NDArray[np.uint8]
-
-ERROR_GAIN = 2
 
 
 def affordable(shape: tuple[int, ...], budget_bytes: int, *, bytes_a_pixel: int) -> int:
@@ -25,11 +23,7 @@ def data_uri(image: Pixels) -> str:
 
 def error_uri(original: Pixels, reconstructed: Pixels) -> str:
     """Where a reconstruction is too bright (rust) or too dark (blue); clear where it is right. Error 0.5 is opaque."""
-    difference = (reconstructed.astype(np.int16) - original).mean(0)
-    rgba = np.zeros((*difference.shape, 4), np.uint8)
-    rgba[..., :3] = np.where(difference[..., None] > 0, POSITIVE, NEGATIVE)
-    rgba[..., 3] = (np.abs(difference) * ERROR_GAIN).clip(max=255)
-    return png_uri(Image.fromarray(rgba))
+    return png_uri(Image.fromarray(signed_tile(reconstructed.astype(np.float64) - original, most=255 / 2)))
 
 
 def shown_width(side: int, target: int) -> int:

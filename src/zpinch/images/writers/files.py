@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
 from pathlib import Path
 
 from zpinch.images.collection import Labels, Pixels, Shape
-from zpinch.images.decoding import to_picture
+from zpinch.images.decoding import encoded, to_picture
 from zpinch.images.writers.columns import METADATA, Columns, MetadataLines
 
 
@@ -54,9 +53,7 @@ class ZipSink:
 
 
 def to_png(pixels: Pixels) -> bytes:
-    file = io.BytesIO()
-    to_picture(pixels).save(file, "PNG")
-    return file.getvalue()
+    return encoded(to_picture(pixels), "PNG")
 
 
 def zip_entry(name: str) -> zipfile.ZipInfo:
