@@ -6,14 +6,12 @@ bounded, checked against the MD5 of the unpacked file, and moved into place only
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import http.client
 import lzma
 import os
 import secrets
 import urllib.request
-import zlib
 from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
@@ -26,6 +24,7 @@ from zpinch.errors import CorruptImage, ImageError, UsageError
 from zpinch.images.cache import cache_folder
 from zpinch.images.readers.arrays import Table, as_positions, rows_of
 from zpinch.images.readers.idx import find_files, idx_folder_table
+from zpinch.images.readers.packed import is_packed, open_packed
 
 Progress = Callable[[str, int, int | None], None]  # file, bytes so far, bytes in all when the server says
 
@@ -188,20 +187,15 @@ def _md5_unpacked(path: Path) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     done = 0
     try:
-        with gzip.open(path) if _is_packed(path) else open(path, "rb") as file:
+        with open_packed(path, path.name, packed=is_packed(path)) as file:
             while chunk := file.read(_CHUNK_BYTES):
                 done += len(chunk)
                 if done > MAX_FILE_BYTES:
                     return ""
                 digest.update(chunk)
-    except (OSError, EOFError, zlib.error):
+    except ImageError:
         return ""
     return digest.hexdigest()
-
-
-def _is_packed(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(2) == b"\x1f\x8b"
 
 
 def _file_in(folder: Path, plain: str) -> Path | None:

@@ -22,6 +22,7 @@ from zpinch.images.collection import Labels, Pixels, Shape
 from zpinch.images.memory import require_memory
 from zpinch.images.notebook import SHOWN, as_html
 from zpinch.model.model import Model
+from zpinch.tasks.dataset import ArchiveDataset
 from zpinch.tasks.locate import coder_for, model_for
 from zpinch.tasks.lossless import threads_for
 from zpinch.tasks.opening import open_archive_file
@@ -191,10 +192,8 @@ class Archive:
             pixels, labels, self.class_names, tuple(names) if self.header.has_names else None, source=str(self.path)
         )
 
-    def dataset(self) -> Any:
+    def dataset(self) -> ArchiveDataset:
         """A `torch.utils.data.Dataset`: (image, label), or the image alone; images are float32 tensors in [0, 1]."""
-        from zpinch.tasks.dataset import ArchiveDataset
-
         return ArchiveDataset(self)
 
     def _checked(self, positions: Positions) -> NDArray[np.int64]:

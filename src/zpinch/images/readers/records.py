@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from zpinch.errors import CorruptImage
 from zpinch.images.memory import require_memory
-from zpinch.images.readers.arrays import Rows
+from zpinch.images.readers.arrays import Rows, rows_of
 
 _CHUNK_BYTES = 1 << 20
 
@@ -64,16 +64,9 @@ def record_rows(
                 return
             # Columns first: the first row ends where the file does, so all of it is needed.
             require_memory(2 * claimed, where)
-            flat = take(left).reshape(-1)
-            whole = flat.reshape(head.shape, order="F")
-            at = 0
-
-            def take_from_memory(k: int) -> npt.NDArray[Any]:
-                nonlocal at
-                at += k
-                return whole[at - k : at]
-
-            yield take_from_memory
+            whole = take(left).reshape(-1).reshape(head.shape, order="F")
+            with rows_of(whole, where).unlock() as take_from_memory:
+                yield take_from_memory
 
     return Rows(where, head.shape, head.dtype, unlock)
 
