@@ -99,8 +99,20 @@ class ImageCollection:
         return channels, height, width
 
     @property
+    def count(self) -> int:
+        return len(self)
+
+    @property
     def is_labelled(self) -> bool:
         return self.labels is not None
+
+    @property
+    def has_names(self) -> bool:
+        return self.names is not None
+
+    def batches(self, size: int) -> Iterator[ImageCollection]:
+        """As a stream's, without opening anything."""
+        return (self[start : start + size] for start in range(0, len(self), size))
 
     def fingerprint(self) -> str:
         """SHA-256 over shape, pixels and labels: the same images in the same order, whatever file they came from."""

@@ -5,7 +5,7 @@ images are from what went in.
 """
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
@@ -15,7 +15,6 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from zpinch.codec.container import ArchiveHeader, ArchiveWriter, Block, images_per_block
-from zpinch.codec.exact import within
 from zpinch.codec.tables import MAX_ENTRIES
 from zpinch.errors import ImageError, UsageError
 from zpinch.images import ImageCollection, ImageStream
@@ -26,10 +25,10 @@ from zpinch.model.model import Model
 from zpinch.model.storage import identities, load
 from zpinch.tasks.cost import watch_codes, watch_pixels
 from zpinch.tasks.locate import parts_of
-from zpinch.tasks.lossless import HEADER_NAME_BYTES, asked_error, check_unconverted, pixel_header, threads_for
+from zpinch.tasks.lossless import HEADER_NAME_BYTES, asked_error, check_unconverted, has_room_for, threads_for
 from zpinch.tasks.progress import Report, unasked
 from zpinch.tasks.removal import compare_and_remove, plan_removal
-from zpinch.tasks.restoring import Errors, pixels_of, stored_labels
+from zpinch.tasks.restoring import Errors, codes_of, pixels_of, stored_labels
 from zpinch.tasks.source import open_stream
 
 
@@ -101,12 +100,10 @@ def compress(
     model.check_shape(source.shape)
     if allowed == 0 and not allow_conversion:
         check_unconverted(source)
-    is_latent = allowed is None
-    header = header_of(source, model, coder.coder, quality) if is_latent else pixel_header(source, model, allowed)
+    header = header_of(source, model, coder.coder, quality=quality, max_error=allowed)
     inside = packed_parts(model, header.parts) if embed_model else b""
     header = replace(header, model_bytes=len(inside))
-    total = source.count if isinstance(source, ImageStream) else len(source)
-    if not total:
+    if not source.count:
         raise ImageError(f"{source.source} holds no image: there is nothing to compress.")
     removal = None
     if remove is not None:
@@ -118,16 +115,15 @@ def compress(
     with destination(out, force=force) as (file, where), threads_for(header):
         with telling(where):
             writer = ArchiveWriter(file, header, coder, model=inside, verify=check and header.is_exact)
-        for batch in batches_of(source, header.block_images):
-            codes = model.encode(batch.pixels, quality) if allowed is None else within(batch.pixels, allowed)
-            block = Block(codes, stored_labels(batch, header), batch.names)
+        for batch in source.batches(header.block_images):
+            block = Block(codes_of(model, header, batch.pixels), stored_labels(batch, header), batch.names)
             with telling(where):
                 size = writer.write(block)
             if check:
                 errors = errors.with_images(batch.pixels, pixels_of(model, header, block))
             watch.see(block, done, size.codes)
             done, code_bytes, name_bytes = done + len(batch), code_bytes + size.codes, name_bytes + size.names
-            progress(done, total)
+            progress(done, source.count)
         with telling(where):
             found = {"mse": errors.mse, "max_error": errors.worst} if check else {}
             told = {"quality": quality} if allowed is None else {}
@@ -171,29 +167,34 @@ def destination(out: str | Path | BinaryIO, *, force: bool) -> Generator[tuple[B
         discard(part)
 
 
-def header_of(source: ImageStream | ImageCollection, model: Model, coder: str, quality: int) -> ArchiveHeader:
-    has_labels = bool(source.class_names) and not unknown_classes(model, source)
+def header_of(
+    source: ImageStream | ImageCollection, model: Model, coder: str, *, quality: int, max_error: int | None
+) -> ArchiveHeader:
+    """max_error: of an archive of pixels, None for one of codes.
+
+    Unlike codes, pixels keep any labels that there is room for, the model's own or not.
+    """
+    config, class_names = model.config, source.class_names
+    if max_error is None:
+        code, step, layer = config.code, config.step_of(quality), "latent"
+        class_names = config.class_names if class_names and not unknown_classes(model, source) else ()
+    else:
+        code, step, layer = config.image, 2.0 * max_error + 1, "exact"
+        class_names = class_names if has_room_for(class_names) else ()
     return ArchiveHeader(
-        image_shape=model.config.image,
-        code_shape=model.config.code,
-        step=model.config.step_of(quality),
+        image_shape=config.image,
+        code_shape=code,
+        step=step,
         parts=parts_of(identities(model), coder, quality),
         coder=coder,
+        layers=(layer,),
         model_name=model.name,
-        block_images=images_per_block(model.config.image, model.config.code),
-        has_labels=has_labels,
-        has_names=source.has_names if isinstance(source, ImageStream) else source.names is not None,
-        class_names=model.config.class_names if has_labels else (),
+        block_images=images_per_block(config.image, code),
+        has_labels=bool(class_names),
+        has_names=source.has_names,
+        class_names=class_names,
         created_by=f"zpinch {version('zpinch')}",
     )
-
-
-def batches_of(source: ImageStream | ImageCollection, size: int) -> Iterator[ImageCollection]:
-    if isinstance(source, ImageStream):
-        yield from source.batches(size)
-    else:
-        for start in range(0, len(source), size):
-            yield source[start : start + size]
 
 
 def unknown_classes(model: Model, source: ImageStream | ImageCollection) -> list[str]:

@@ -6,20 +6,15 @@ to be converted on the way in is refused.
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from importlib.metadata import version
 
 from threadpoolctl import threadpool_limits
 
-from zpinch.codec.container import ArchiveHeader, images_per_block
+from zpinch.codec.container import ArchiveHeader
 from zpinch.codec.exact import MAX_ERROR
 from zpinch.codec.layout import JSON_BYTES
 from zpinch.codec.tables import MAX_ENTRIES
 from zpinch.errors import UsageError
 from zpinch.images import ImageCollection, ImageStream
-from zpinch.model.bottleneck import DEFAULT_QUALITY
-from zpinch.model.model import Model
-from zpinch.model.storage import identities
-from zpinch.tasks.locate import parts_of
 
 HEADER_NAME_BYTES = JSON_BYTES - 4096  # of class names in a header, which says more
 
@@ -48,26 +43,6 @@ def has_room_for(class_names: tuple[str, ...]) -> bool:
     """Whether the header of an archive of pixels can hold them, each in quotes and with a comma."""
     size = sum(len(name.encode(errors="replace")) + 3 for name in class_names)
     return len(class_names) <= MAX_ENTRIES and size <= HEADER_NAME_BYTES
-
-
-def pixel_header(source: ImageStream | ImageCollection, model: Model, max_error: int) -> ArchiveHeader:
-    """Unlike codes, pixels keep any labels that there is room for, the model's own or not."""
-    shape, coder = model.config.image, model.require_exact("compress").coder
-    class_names = source.class_names if has_room_for(source.class_names) else ()
-    return ArchiveHeader(
-        image_shape=shape,
-        code_shape=shape,
-        step=2.0 * max_error + 1,
-        parts=parts_of(identities(model), coder, DEFAULT_QUALITY),
-        coder=coder,
-        layers=("exact",),
-        model_name=model.name,
-        block_images=images_per_block(shape, shape),
-        has_labels=bool(class_names),
-        has_names=source.has_names if isinstance(source, ImageStream) else source.names is not None,
-        class_names=class_names,
-        created_by=f"zpinch {version('zpinch')}",
-    )
 
 
 @contextmanager

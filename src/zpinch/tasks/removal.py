@@ -14,14 +14,13 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from zpinch.codec.container import ArchiveReader
-from zpinch.codec.exact import within
 from zpinch.errors import UsageError
 from zpinch.images import BUILTIN_NAMES, ImageCollection, ImageStream
 from zpinch.images.layout import is_image
 from zpinch.model.model import Model
-from zpinch.tasks.locate import coder_for, quality_of
+from zpinch.tasks.locate import coder_for
 from zpinch.tasks.lossless import threads_for
-from zpinch.tasks.restoring import stored_labels
+from zpinch.tasks.restoring import codes_of, stored_labels
 
 
 class Seen(NamedTuple):
@@ -141,11 +140,7 @@ def difference(archive: Path, stream: ImageStream, model: Model) -> str | None:
             batch = next(batches, None)
             if batch is None or len(batch) != len(block.codes):
                 return f"the source no longer has {count + len(block.codes):,} images"
-            if header.is_exact:
-                again = within(batch.pixels, header.max_error)
-            else:
-                again = model.encode(batch.pixels, quality_of(header, model))
-            is_same = np.array_equal(again, block.codes)
+            is_same = np.array_equal(codes_of(model, header, batch.pixels), block.codes)
             labels = stored_labels(batch, reader.header)
             if labels is not None and block.labels is not None:
                 is_same = is_same and np.array_equal(labels, block.labels)

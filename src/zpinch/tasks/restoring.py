@@ -1,4 +1,4 @@
-"""The one place where a block of an archive becomes images, and where what came back is compared with what went in."""
+"""The one place where images become a block of an archive and a block images, and where the two are compared."""
 
 from typing import NamedTuple
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zpinch.codec.container import ArchiveHeader, Block
+from zpinch.codec.exact import within
 from zpinch.errors import UsageError
 from zpinch.images.collection import ImageCollection, Labels, Pixels, Which, relabelled
 from zpinch.model.model import Model
@@ -24,6 +25,13 @@ def check_realism(realism: float | None, header: ArchiveHeader) -> None:
         raise UsageError(
             "this archive holds the pixels themselves: there is no realism to choose. Leave --realism out."
         )
+
+
+def codes_of(model: Model, header: ArchiveHeader, pixels: Pixels) -> NDArray[np.int32] | Pixels:
+    """What a block holds of images (n, channels, height, width): their codes, or pixels within the error allowed."""
+    if header.is_exact:
+        return within(pixels, header.max_error)
+    return model.encode(pixels, quality_of(header, model))
 
 
 def pixels_of(

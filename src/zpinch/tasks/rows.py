@@ -20,7 +20,6 @@ from zpinch.model.config import needed
 from zpinch.model.model import Model
 from zpinch.model.storage import load
 from zpinch.tasks.archive import Archive, open_archive
-from zpinch.tasks.compress import batches_of
 from zpinch.tasks.source import is_archive, open_stream
 
 BATCH = 1024
@@ -84,9 +83,8 @@ def image_rows(data: Data, model: Model | None, verb: str) -> Rows:
     needed(model.encoder, "encoder")
     source = data if isinstance(data, ImageStream | ImageCollection) else open_stream(data, split="all")
     model.check_shape(source.shape)
-    count = source.count if isinstance(source, ImageStream) else len(source)
-    batches = image_batches(batches_of(source, BATCH))
-    return rows(model, count, source.source, source.class_names, batches, notes=source.notes)
+    batches = image_batches(source.batches(BATCH))
+    return rows(model, source.count, source.source, source.class_names, batches, notes=source.notes)
 
 
 def archive_rows(archive: Archive) -> Rows:
