@@ -25,7 +25,7 @@ from zpinch.images import ImageCollection
 from zpinch.images.collection import Pixels, Shape
 from zpinch.model.design import Backbone
 from zpinch.model.model import Model, check_encodes
-from zpinch.model.storage import load
+from zpinch.model.storage import loaded
 from zpinch.tasks.detect import FEWEST, calibration_for, check_promise, detect
 from zpinch.tasks.embed import embed
 from zpinch.tasks.generate import generate
@@ -88,10 +88,8 @@ class ImageEstimator(BaseEstimator):
             check_consistent_length(rows, y)
             classes, index = np.unique(np.asarray(y).ravel(), return_inverse=True)
             images = ImageCollection(images.pixels, index.astype(np.int64), tuple(map(str, classes)), source="X")
-        if isinstance(self.model, Model):
-            self.model_ = self.model
-        elif self.model is not None:
-            self.model_ = load(self.model)
+        if self.model is not None:
+            self.model_ = loaded(self.model)
         else:
             if verb and self.recipe in RECIPES:  # before, not after the training
                 check_encodes(self.recipe, RECIPES[self.recipe].has_encoder, verb)

@@ -69,10 +69,8 @@ class ImageCollection:
             raise ImageError(f"{self.source}: {len(self.names):,} names for {n:,} images")
 
     def __repr__(self) -> str:
-        channels, height, width = self.shape
         classes = f", {len(self.class_names)} classes" if self.class_names else ""
-        kind = "grey" if channels == 1 else "RGB"
-        return f"<ImageCollection: {len(self):,} of {width}x{height} {kind}{classes}, from {self.source}>"
+        return f"<ImageCollection: {len(self):,} of {described(self.shape)}{classes}, from {self.source}>"
 
     def _repr_html_(self) -> str:
         from zpinch.images.notebook import as_html  # which builds on this file
@@ -117,6 +115,12 @@ class ImageCollection:
     def fingerprint(self) -> str:
         """SHA-256 over shape, pixels and labels: the same images in the same order, whatever file they came from."""
         return joint_fingerprint(self)
+
+
+def described(shape: tuple[int, ...]) -> str:
+    """28x28 grey (width x height) for (1, 28, 28)."""
+    channels, height, width = shape
+    return f"{width}x{height} {'grey' if channels == 1 else 'RGB'}"
 
 
 def relabelled(labels: Labels, names: Sequence[str], class_names: Sequence[str]) -> Labels:

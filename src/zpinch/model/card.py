@@ -6,8 +6,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from zpinch.images import contact_sheet
+from zpinch.images.collection import described
 from zpinch.images.decoding import encoded
-from zpinch.model.model import Model, described
+from zpinch.model.model import Model
 
 CARD, METRICS, SAMPLES = "README.md", "metrics.jsonl", "samples.png"
 ROWS, MOST_COLUMNS = 8, 100  # of the sheet: the first so many classes

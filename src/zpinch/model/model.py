@@ -24,6 +24,7 @@ from zpinch.codec.exact_net import ExactNet
 from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import ImageError, ModelError
+from zpinch.images.collection import described
 from zpinch.images.notebook import SHOWN, as_html
 from zpinch.model.bottleneck import DEFAULT_QUALITY, dequantise, quantise
 from zpinch.model.calibration import Calibration
@@ -241,12 +242,6 @@ def check_encodes(recipe: str, has_encoder: bool, verb: str) -> None:
             f"a model of the recipe '{recipe}' has no encoder and cannot {verb}. "
             "Train one that has: --recipe fusion, autoencoder, contractive, vae or vae-gan."
         )
-
-
-def described(shape: tuple[int, ...]) -> str:
-    """28x28 grey (width x height) for (1, 28, 28)."""
-    channels, height, width = shape
-    return f"{width}x{height} {'grey' if channels == 1 else 'RGB'}"
 
 
 def as_pixels(x: Tensor) -> NDArray[np.uint8]:

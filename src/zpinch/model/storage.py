@@ -147,6 +147,11 @@ def load(folder: str | Path) -> Model:
         raise
 
 
+def loaded(model: Model | str | Path) -> Model:
+    """A model, or the one in a folder."""
+    return model if isinstance(model, Model) else load(model)
+
+
 def fits(folder: Path) -> bool:
     """Whether a folder's weights are those that its configuration names."""
     try:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from zpinch.codec.container import ArchiveHeader, ArchiveReader, Block
 from zpinch.errors import ArchiveError, UsageError, ZpinchError
 from zpinch.images import ImageCollection
-from zpinch.images.collection import Labels, Pixels, Shape
+from zpinch.images.collection import Labels, Pixels, Shape, described
 from zpinch.images.memory import require_memory
 from zpinch.images.notebook import SHOWN, as_html
 from zpinch.model.model import Model
@@ -109,8 +109,7 @@ class Archive:
         return sum(self._sizes)
 
     def __repr__(self) -> str:
-        channels, height, width = self.shape
-        return f"<Archive {self.path.name}: {len(self):,} of {width}x{height} {'grey' if channels == 1 else 'RGB'}>"
+        return f"<Archive {self.path.name}: {len(self):,} of {described(self.shape)}>"
 
     def _repr_html_(self) -> str:
         words = repr(self).strip("<>")

@@ -19,7 +19,7 @@ from zpinch.images.writers.atomic import new_file
 from zpinch.images.writers.sheet import check_picture
 from zpinch.images.writers.writer import check_output
 from zpinch.model.model import Model
-from zpinch.model.storage import identities, load
+from zpinch.model.storage import identities, loaded
 from zpinch.tasks.filling import Counts, Kinds, filled
 from zpinch.tasks.mixing import NONE, Made, Mixer
 from zpinch.tasks.progress import Phase, unasked_phase
@@ -114,7 +114,7 @@ def augment(
     `out` is taken.
     """
     check_asked(per_class, kinds, out, picture, prove=prove, test=test, repeats=repeats, force=force)
-    model = model if isinstance(model, Model) else load(model)
+    model = loaded(model)
     phase = phase or unasked_phase()
     phase("reading images")
     real = data if isinstance(data, ImageCollection) else open_images(data)

@@ -21,7 +21,7 @@ from zpinch.images.writers.sheet import check_picture
 from zpinch.model.completer import Completer
 from zpinch.model.config import needed
 from zpinch.model.model import Model, as_pixels
-from zpinch.model.storage import load
+from zpinch.model.storage import loaded
 from zpinch.tasks.completing import answers as answers_to
 from zpinch.tasks.masking import Bools, Mask, masks_of
 from zpinch.tasks.progress import Report, unasked
@@ -68,7 +68,7 @@ def complete(
         raise UsageError(f"--steps must be at least 0, not {steps}.")
     if picture is not None:
         check_picture(Path(picture), force=force)
-    model = load(model) if isinstance(model, str | Path) else model
+    model = loaded(model)
     completer = completer_of(model)
     opacity = opacity_of(data) if isinstance(mask, str) and mask == "alpha" else mask
     rows = image_rows(data, model, "complete")

@@ -22,7 +22,7 @@ from zpinch.images.writers.atomic import check_free, discard, place_beside, publ
 from zpinch.model.bottleneck import DEFAULT_QUALITY
 from zpinch.model.embedded import packed_parts
 from zpinch.model.model import Model
-from zpinch.model.storage import identities, load
+from zpinch.model.storage import identities, loaded
 from zpinch.tasks.cost import watch_codes, watch_pixels
 from zpinch.tasks.locate import parts_of
 from zpinch.tasks.lossless import HEADER_NAME_BYTES, asked_error, check_unconverted, has_room_for, threads_for
@@ -89,7 +89,7 @@ def compress(
     know the quality, UsageError when `out` is taken and not `force`, or cannot be written.
     """
     progress = progress or unasked()
-    model = model if isinstance(model, Model) else load(model)
+    model = loaded(model)
     allowed = asked_error(lossless=lossless, max_error=max_error)
     if allowed is not None and quality != DEFAULT_QUALITY:
         raise UsageError("--quality is of archives of codes; --lossless and --max-error keep pixels. Leave one out.")

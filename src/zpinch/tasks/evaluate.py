@@ -22,7 +22,7 @@ from zpinch.model.config import needed
 from zpinch.model.model import Model
 from zpinch.model.prior.factorised import sample_tables
 from zpinch.model.prior.sampler import MixtureSampler
-from zpinch.model.storage import load
+from zpinch.model.storage import loaded
 from zpinch.tasks.compress import compress
 from zpinch.tasks.contests.augmentation import augmentation
 from zpinch.tasks.contests.completion import completion
@@ -65,7 +65,7 @@ def evaluate(
     Raises ImageError for too few images and for those of another shape than the model's, ModelError for a model
     that is unfinished, UsageError when `out` is taken and not `force`.
     """
-    model = model if isinstance(model, Model) else load(model)
+    model = loaded(model)
     out = Path(out) if out is not None else None
     if out is not None:
         check_free(out, is_folder=False, force=force)

@@ -19,7 +19,7 @@ from zpinch.images import ImageCollection
 from zpinch.images.decoding import encoded
 from zpinch.images.writers import atomic
 from zpinch.model.model import Model
-from zpinch.model.storage import load
+from zpinch.model.storage import loaded
 from zpinch.tasks.findings import IN_USE_BITS, Explored, Shown, page_of
 from zpinch.tasks.gallery import PICTURES, agreement
 from zpinch.tasks.generate import generate
@@ -55,7 +55,7 @@ def explore(
     progress = progress or unasked()
     out = Path(out)
     atomic.check_free(out, is_folder=True, force=force)
-    model = model if isinstance(model, Model) else load(model)
+    model = loaded(model)
     subject, source, notes = subject_of(model, data, seed=seed)
     plates: list[Plate] = []
     missing: list[str] = []

@@ -27,7 +27,7 @@ from zpinch.images.writers import atomic
 from zpinch.model.config import needed
 from zpinch.model.model import Model
 from zpinch.model.parts import part_tensors
-from zpinch.model.storage import identities, load
+from zpinch.model.storage import identities, loaded
 from zpinch.tasks.progress import Report, unasked
 
 Network = Literal["encoder", "generator", "critic"]
@@ -83,7 +83,7 @@ def export(
     atomic.check_free(out, is_folder=is_folder, force=force)
     onnx, runtime = require_extra("onnx", "onnx"), require_extra("onnxruntime", "onnx")
     require_extra("onnxscript", "onnx")  # torch's exporter writes with it
-    model = model if isinstance(model, Model) else load(model)
+    model = loaded(model)
     chosen = (part,) if part else NETWORKS if is_folder else ("generator",)
     known = identities(model)
     made: list[tuple[Exported, bytes]] = []

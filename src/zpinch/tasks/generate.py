@@ -11,7 +11,7 @@ from zpinch.images.memory import require_memory
 from zpinch.images.writers.sheet import check_sheet
 from zpinch.images.writers.writer import check_output
 from zpinch.model.model import Model
-from zpinch.model.storage import load
+from zpinch.model.storage import loaded
 from zpinch.tasks.progress import Report, unasked
 
 CHUNK = 4096
@@ -38,7 +38,7 @@ def generate(
     `force`; ModelError when its training has not finished; LimitError for more than memory or a sheet holds.
     """
     progress = progress or unasked()
-    model = model if isinstance(model, Model) else load(model)
+    model = loaded(model)
     if count < 1:
         raise UsageError(f"-n must be at least 1, not {count}.")
     if not 0 < temperature <= 10:

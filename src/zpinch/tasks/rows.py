@@ -18,7 +18,7 @@ from zpinch.images.collection import Labels, Pixels
 from zpinch.images.opening import Source
 from zpinch.model.config import needed
 from zpinch.model.model import Model
-from zpinch.model.storage import load
+from zpinch.model.storage import loaded
 from zpinch.tasks.archive import Archive, open_archive
 from zpinch.tasks.source import is_archive, open_stream
 
@@ -53,7 +53,7 @@ def open_rows(data: Data, model: Model | str | Path | None, verb: str) -> Genera
 
     Raises ImageError when there are no images or of another shape than the model's, ModelError when it has no encoder.
     """
-    model = load(model) if isinstance(model, str | Path) else model
+    model = None if model is None else loaded(model)
     if isinstance(data, str | Path) and is_archive(data):
         with open_archive(data, model) as archive:
             if writes(archive):

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from zpinch.errors import UsageError
 from zpinch.images import ImageCollection
+from zpinch.images.collection import described
 from zpinch.model.config import TRAINED, ModelConfig
-from zpinch.model.model import Model, described
+from zpinch.model.model import Model
 from zpinch.model.storage import identities
 
 PER_CLASS = {"critic": ("embedding.weight",), "prior": ("mean", "log_scale", "log_weight")}  # (labels + 1, ...) each

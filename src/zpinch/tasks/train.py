@@ -18,7 +18,7 @@ from zpinch.images.naming import readable
 from zpinch.model.config import TRAINED, ModelConfig
 from zpinch.model.design import Backbone
 from zpinch.model.model import Model
-from zpinch.model.storage import CONFIG, load
+from zpinch.model.storage import CONFIG, loaded
 from zpinch.tasks.cost import TRAINING_EXACT_BITS
 from zpinch.tasks.preparation import (
     Budget,
@@ -127,7 +127,7 @@ def train(
     # What a person got wrong is found first: measuring real against real takes a while.
     if resume and start is not None:
         raise UsageError("--from begins a run and --resume goes on with one, from wherever it began: leave --from out.")
-    begun = load(start) if isinstance(start, str | Path) else start
+    begun = None if start is None else loaded(start)
     if folder and resume:
         learner, plan, past = taken_up(folder, training, processes.device or pick_device(device), processes)
         given = {"recipe": recipe, "backbone": backbone, "latent": latent, "steps": steps, "seed": seed or None}
@@ -271,7 +271,7 @@ def estimate(
     budget = Budget(minutes, epochs, steps)
     check_budget(budget)
     training, _ = split_held_out(learnable(images))
-    begun = load(start) if isinstance(start, str | Path) else start
+    begun = None if start is None else loaded(start)
     make = partial(build, training, recipe, backbone, latent, settings, seed=seed, device=device, start=begun)
     origin = origin_of(begun) if begun else ""
     model, plan, cost = rehearsed(make(), make, training, budget, seed=seed, origin=origin)
