@@ -1,4 +1,4 @@
-"""Fixtures of tests/tasks and tests/cli: runs are short, and most tests share three small models."""
+"""Fixtures of tests/tasks, tests/cli and tests/training: runs are short, and most tests share three small models."""
 
 from __future__ import annotations
 
@@ -19,6 +19,14 @@ def runs_are_tiny() -> Iterator[None]:
     from model_cases import tiny_training
 
     with tiny_training():
+        yield
+
+
+@pytest.fixture(scope="module")
+def classifiers_are_quick() -> Iterator[None]:
+    from model_cases import quick_classifiers
+
+    with quick_classifiers():
         yield
 
 

@@ -1,18 +1,9 @@
 """The archive bench: codecs give back what they should, and the table picks and counts what a reader would by hand."""
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-BENCH = Path(__file__).parents[2] / "bench"
-
-
-@pytest.fixture(autouse=True)
-def bench_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [str(BENCH), *sys.path])
 
 
 def row(name: str, size: float, mse: float = 0.0, worst: int = 0, side: int = 0, family: str = "") -> dict[str, Any]:

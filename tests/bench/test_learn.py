@@ -1,6 +1,5 @@
 """The bench of learning: what is judged, by whom a sampler is chosen, and a method from end to end on blobs."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +7,6 @@ import numpy as np
 import pytest
 
 from zpinch.images import ImageCollection
-
-BENCH = Path(__file__).parents[2] / "bench"
-
-
-@pytest.fixture(autouse=True)
-def bench_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [str(BENCH), *sys.path])
 
 
 @pytest.fixture
@@ -67,18 +59,20 @@ def test_methods_leave_pictures_and_what_they_took(learn: Any, tmp_path: Path) -
     assert judged["mse"] > 0
 
 
-def test_our_user_code_does_what_its_lines_are_counted_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_user_code_does_what_its_lines_are_counted_for(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from model_cases import blobs, tiny_training
 
     monkeypatch.chdir(tmp_path)
     np.save("mnist.npy", blobs(60, classes=2).pixels)
-    lines = (BENCH / "peers" / "user_code" / "zpinch_fusion.py").read_text()
+    lines = (bench / "peers" / "user_code" / "zpinch_fusion.py").read_text()
     with tiny_training():
         exec(lines.replace("minutes=5", "steps=2").replace("10_000", "10"), {})
     assert len(np.load("samples.npz")["images"]) == 10
     assert len(np.load("rebuilt.npz")["images"]) == 60
 
 
-def test_user_code_is_code() -> None:
-    for path in (BENCH / "peers" / "user_code").glob("*.py"):
+def test_user_code_is_code(bench: Path) -> None:
+    for path in (bench / "peers" / "user_code").glob("*.py"):
         compile(path.read_text(), path.name, "exec")

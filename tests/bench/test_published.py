@@ -1,6 +1,5 @@
 """The figures of bench/reproduce.py against scikit-learn, SciPy and brute force, and each case on a few digits."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +11,6 @@ from sklearn.decomposition import PCA
 
 import zpinch
 from zpinch.losses import jacobian_rows
-
-BENCH = Path(__file__).parents[2] / "bench"
-
-
-@pytest.fixture(autouse=True)
-def bench_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [str(BENCH), *sys.path])
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,6 @@ import pytest
 
 from zpinch.images import ImageCollection
 
-BENCH = Path(__file__).parents[2] / "bench"
-
-
-@pytest.fixture(autouse=True)
-def bench_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [str(BENCH), *sys.path])
-
 
 def test_mixtures_take_the_covariance_that_held_out_codes_are_likeliest_under() -> None:
     import judging

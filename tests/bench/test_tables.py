@@ -4,22 +4,18 @@ from pathlib import Path
 
 import pytest
 
-BENCH = Path(__file__).parents[2] / "bench"
 
-
-def test_no_table_is_out_of_date(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(BENCH)
+def test_no_table_is_out_of_date() -> None:
     import tables
 
     assert tables.fill(is_check=True) == []
 
 
-def test_a_changed_number_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.syspath_prepend(BENCH)
+def test_a_changed_number_is_noticed(bench: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import tables
 
     page = tmp_path / "page.md"
-    text = (BENCH.parent / "docs" / "results.md").read_text("utf-8")
+    text = (bench.parent / "docs" / "results.md").read_text("utf-8")
     page.write_text(text.replace("| 0.0", "| 0.1", 1), "utf-8")
     monkeypatch.setattr(tables, "ROOT", tmp_path)
     monkeypatch.setattr(tables, "PAGES", [page])

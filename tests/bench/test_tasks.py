@@ -1,18 +1,8 @@
 """The benches of tasks: neighbours against scikit-learn's, baselines that do what they say, cases of few labels."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
-
-BENCH = Path(__file__).parents[2] / "bench"
-
-
-@pytest.fixture(autouse=True)
-def bench_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [str(BENCH), *sys.path])
 
 
 @pytest.mark.parametrize("is_cosine", [False, True])

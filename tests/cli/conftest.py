@@ -1,22 +1,15 @@
-"""The program in this process, and what it works on. Cases beside this file are imported by their plain name.
-
-The models come from tests/trained_models.py.
-"""
+"""The program in this process, and what it works on. The models come from tests/trained_models.py."""
 
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
+from cli_cases import Ended, Zpinch
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-
-from cli_cases import Ended, Zpinch  # noqa: E402
-
-from trained_models import *  # noqa: E402, F403 (pytest finds fixtures by the names in a conftest)
-from zpinch import cli  # noqa: E402
-from zpinch.images import ImageCollection, save_images  # noqa: E402
+from trained_models import *  # noqa: F403 (pytest finds fixtures by the names in a conftest)
+from zpinch import cli
+from zpinch.images import ImageCollection, save_images
 
 
 @pytest.fixture

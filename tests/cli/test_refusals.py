@@ -1,16 +1,16 @@
 """What every verb refuses alike, and what --force lets it do: one row a verb, so that a new one is not forgotten."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cli_cases import Zpinch, assert_fails, names_here
-from model_cases import quick_classifiers
 
 from zpinch import open_images
 from zpinch.images import ImageCollection, save_images
+
+pytestmark = pytest.mark.usefixtures("classifiers_are_quick")
 
 # How each verb is asked on DATA, with the model m and the output OUT; each is as quick as it can be.
 VERBS = {
@@ -31,12 +31,6 @@ OTHERS = {
 
 def asked(verb: str, data: str = "data.npz", out: str = "out") -> list[str]:
     return [word.replace("DATA", data).replace("OUT", out) for word in (VERBS | OTHERS)[verb]]
-
-
-@pytest.fixture(autouse=True)
-def quick() -> Iterator[None]:
-    with quick_classifiers():
-        yield
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
-"""Real files made on the spot: pictures and sets of them. Cases are imported by their plain name."""
+"""Real files made on the spot: pictures and sets of them."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +8,6 @@ import pytest
 from PIL import Image
 
 from zpinch.images import ImageCollection
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
 """A whole evaluation on a small model: figures that agree with the model itself, and a page to look at."""
 
 import html
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-from model_cases import quick_classifiers
 
 import zpinch
 from zpinch.errors import ImageError, UsageError
@@ -19,16 +17,12 @@ from zpinch.tasks.evaluate import both_splits, decoder_bytes, evaluate
 from zpinch.tasks.figures import Evaluation
 from zpinch.tasks.tradeoffs import known_labels
 
+pytestmark = pytest.mark.usefixtures("classifiers_are_quick")
+
 
 class Evaluated:
     def __init__(self, result: Evaluation, page: Path) -> None:
         self.result, self.page = result, page
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    with quick_classifiers():
-        yield
 
 
 @pytest.fixture(scope="module")
