@@ -32,10 +32,10 @@ from zpinch.evaluation.sensitivity import kept_under_noise
 from zpinch.model.bottleneck import dequantise, quantise
 from zpinch.model.config import needed
 from zpinch.model.model import Coders
-from zpinch.model.prior.factorised import fit_density
-from zpinch.model.prior.sampler import CANDIDATES, fit_mixture
 from zpinch.tasks.preparation import build
 from zpinch.training.finish import fit_coders
+from zpinch.training.fit_density import fit_density
+from zpinch.training.fit_mixture import CANDIDATES, fit_mixture
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import training_steps
 from zpinch.training.objective import contraction

@@ -20,8 +20,8 @@ from zpinch.model.bottleneck import QUALITIES, STEP_RATIOS
 from zpinch.model.config import ModelConfig, needed
 from zpinch.model.design import Backbone
 from zpinch.model.model import Coders
-from zpinch.model.prior.factorised import fit_density, tables_from_codes
 from zpinch.tasks import preparation
+from zpinch.training.fit_density import fit_density, tables_from_codes
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import training_steps
 

@@ -27,9 +27,9 @@ from judging import Ground, Made, mixture_samples, pca_mixture
 from markdown_table import at, result
 from record import record
 from zpinch.images import ImageCollection, contact_sheet
-from zpinch.model.prior.autoregressive import fit_autoregressive
 from zpinch.tasks.preparation import build
 from zpinch.training.finish import prior_steps
+from zpinch.training.fit_autoregressive import fit_autoregressive
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import Progress, training_steps
 from zpinch.training.measure import split_held_out

@@ -37,7 +37,7 @@ EXPECTED = {
 def tiny():
     """What takes long and is not tried here: the rehearsal, most steps of the extractor and of the prior's density."""
     with tiny_training(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("zpinch.model.prior.factorised.STEPS", 1)
+        patch.setattr("zpinch.training.fit_density.STEPS", 1)
         yield
 
 

@@ -15,7 +15,8 @@ from published.trained import Sets, trained, without_labels
 from zpinch import Model
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
-from zpinch.model.prior.sampler import GaussianSampler, GaussianSamplerConfig, Sampler, fit_mixture
+from zpinch.model.prior.sampler import GaussianSampler, GaussianSamplerConfig, Sampler
+from zpinch.training.fit_mixture import fit_mixture
 
 LATENT = 16  # the paper's, for MNIST
 COMPONENTS = 10

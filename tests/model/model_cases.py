@@ -122,7 +122,7 @@ def tiny_training() -> Iterator[None]:
     """Leave out the rehearsal, whose timing would choose the precision, most of extractor, density and completer."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zpinch.evaluation.features.STEPS", 4)
-        patch.setattr("zpinch.model.prior.factorised.STEPS", 60)
+        patch.setattr("zpinch.training.fit_density.STEPS", 60)
         patch.setattr("zpinch.training.fit_completer.HIDDEN", (64,))
         patch.setattr("zpinch.training.fit_completer.BATCH", 64)
         patch.setattr("zpinch.tasks.preparation.rehearse", lambda *_: Cost(0.01, 0.02, 0.01, "float32", 100.0))

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from zpinch.model.parts import integer_tensors
-from zpinch.model.prior import autoregressive
-from zpinch.model.prior.autoregressive import AutoregressivePrior, export, fit_autoregressive, log_shares, ranges
+from zpinch.model.prior.autoregressive import AutoregressivePrior, export
+from zpinch.training.fit_autoregressive import _Batch, _Codes, fit_autoregressive, log_shares, ranges
 
 CODES = ((3, 1, 1), (2, 2, 3))
 
@@ -117,13 +117,13 @@ def test_too_few_codes_or_steps_make_no_prior():
 
 def test_an_image_that_is_held_out_is_so_in_all_its_copies(monkeypatch: pytest.MonkeyPatch):
     learned: list[int] = []
-    drawn = autoregressive._Codes.draw
+    drawn = _Codes.draw
 
-    def draw(self: autoregressive._Codes, count: int, **options: float) -> autoregressive._Batch:
+    def draw(self: _Codes, count: int, **options: float) -> _Batch:
         learned.extend(self.images.tolist() if options["step"] > 0 else [])
         return drawn(self, count, **options)
 
-    monkeypatch.setattr(autoregressive._Codes, "draw", draw)
+    monkeypatch.setattr(_Codes, "draw", draw)
     codes, label = chained_codes(40)
     fit = fit_autoregressive(np.tile(codes, (3, 1, 1, 1)), np.tile(label, 3), known_labels=3, steps=1, seed=0, copies=3)
     assert len(fit.held_out) == 2

@@ -7,13 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zpinch.codec.tables import SCALE, CodeTables
-from zpinch.model.prior.factorised import (
-    FactorisedPrior,
-    FactorisedPriorConfig,
-    fit_density,
-    sample_tables,
-    tables_from_codes,
-)
+from zpinch.model.prior.factorised import FactorisedPrior, FactorisedPriorConfig, sample_tables
+from zpinch.training.fit_density import fit_density, tables_from_codes
 
 
 def drawn(count: int, channels: int, *, classes: int = 0, seed: int = 0) -> tuple[np.ndarray, np.ndarray | None]:

@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from zpinch.model.prior.sampler import GaussianSampler, GaussianSamplerConfig, MixtureSampler, fit_mixture
+from zpinch.model.prior.sampler import GaussianSampler, GaussianSamplerConfig, MixtureSampler
+from zpinch.training.fit_mixture import fit_mixture
 
 D = 4
 

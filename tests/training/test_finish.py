@@ -11,12 +11,14 @@ from model_cases import blobs, finished_model
 
 from zpinch.codec.tables import CodeTables
 from zpinch.model.model import Model
-from zpinch.model.prior.autoregressive import fit_autoregressive
-from zpinch.model.prior.factorised import FactorisedPrior, FactorisedPriorConfig, tables_from_codes
-from zpinch.model.prior.sampler import GaussianSampler, MixtureSampler, fit_mixture
+from zpinch.model.prior.factorised import FactorisedPrior, FactorisedPriorConfig
+from zpinch.model.prior.sampler import GaussianSampler, MixtureSampler
 from zpinch.model.storage import load
 from zpinch.tasks.generate import generate
 from zpinch.training import finish
+from zpinch.training.fit_autoregressive import fit_autoregressive
+from zpinch.training.fit_density import tables_from_codes
+from zpinch.training.fit_mixture import fit_mixture
 from zpinch.training.measure import Yardstick
 from zpinch.training.progress import Silent
 

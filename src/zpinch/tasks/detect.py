@@ -20,7 +20,6 @@ from zpinch.images.writers.sheet import check_picture
 from zpinch.model.calibration import SCORES, Calibration
 from zpinch.model.config import needed
 from zpinch.model.model import Model
-from zpinch.model.prior.sampler import CANDIDATES, fit_mixture
 from zpinch.tasks.columns import check_columns, write_columns
 from zpinch.tasks.progress import Report, unasked
 from zpinch.tasks.rows import Batch, Data, Rows, open_rows
@@ -165,6 +164,8 @@ def calibration_for(model: Model, normal: ImageCollection | str | Path | None) -
                 "that it was not trained on, or train it again."
             )
         return model.calibration
+    from zpinch.training.fit_mixture import CANDIDATES, fit_mixture  # by scikit-learn, which takes a second to import
+
     images = normal if isinstance(normal, ImageCollection) else open_images(normal, split="all")
     model.check_shape(images.shape)
     if len(images) < FEWEST:

@@ -16,17 +16,20 @@ from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
 from zpinch.model.bottleneck import DEFAULT_QUALITY, dequantise, quantise
 from zpinch.model.model import Coders, Model
-from zpinch.model.prior.autoregressive import BATCH, fit_autoregressive
-from zpinch.model.prior.factorised import FactorisedPrior, fit_density, tables_from_codes
-from zpinch.model.prior.sampler import CANDIDATES, GaussianSampler, MixtureSampler, fit_mixture
+from zpinch.model.prior.factorised import FactorisedPrior
+from zpinch.model.prior.sampler import GaussianSampler, MixtureSampler
 from zpinch.training.augmentation import shifted
+from zpinch.training.fit_autoregressive import BATCH, fit_autoregressive
 from zpinch.training.fit_completer import fit_completer
+from zpinch.training.fit_density import fit_density, tables_from_codes
 from zpinch.training.fit_exact import fit_exact
+from zpinch.training.fit_mixture import CANDIDATES, fit_mixture
 from zpinch.training.learner import Plan
 from zpinch.training.listener import Listener
 from zpinch.training.measure import Yardstick, sample_score
 from zpinch.training.processes import Noise
 from zpinch.training.recipes import FEW, Schedule
+from zpinch.training.repeatable import step_rng
 
 CODED_IMAGES = 1_000_000  # that the priors are fitted to, at most
 CODED_INTEGERS = 1 << 25  # of all of them: some forty bytes each while the priors are fitted
@@ -111,7 +114,7 @@ def encoded(
     for copy, at in product(range(copies), range(0, len(coded), AT_ONCE)):
         part = pixels[coded[at : at + AT_ONCE]]
         if copy:
-            noise = Noise(torch.Generator().manual_seed(plan.seed * 1_000_003 + copy), torch.zeros(0))
+            noise = Noise(step_rng(plan.seed, copy), torch.zeros(0))
             part = shifted(torch.from_numpy(part), noise, plan.schedule.shift / 2).numpy()
         found.append(model.latents(part))
     return np.concatenate(found)

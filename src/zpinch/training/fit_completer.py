@@ -16,6 +16,7 @@ from zpinch.model.bottleneck import noisy
 from zpinch.model.completer import COMPONENTS, FEATURES, GRID_FEATURES, HIDDEN, Completer, CompleterConfig, log_density
 from zpinch.model.model import Model
 from zpinch.training.masks import random_masks
+from zpinch.training.repeatable import step_rng
 
 BATCH = 128
 RATE = 2e-3
@@ -48,7 +49,7 @@ def fit_completer(
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = RATE * min(1.0, (step + 1) / WARM_UP_STEPS, 1.5 * (1 - step / steps))
-        rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        rng = step_rng(seed, step)
         chosen = torch.randint(len(latents), (BATCH,), generator=rng)
         x, z = model.as_input(images[rows[chosen]]), latents[chosen].to(model.device)
         missing = random_masks(BATCH, *model.config.image[1:], rng=rng).to(model.device)

@@ -20,6 +20,7 @@ from zpinch.errors import ImageError
 from zpinch.images import ImageCollection
 from zpinch.model.exact import ExactConfig, ExactNetwork
 from zpinch.training.muon import Muon
+from zpinch.training.repeatable import step_rng
 
 RATE = 4e-3  # of Adam; all rates are decayed to nothing
 MUON_RATE = 2e-2  # of weight matrices: fewer bits at equal steps than by Adam alone
@@ -148,7 +149,7 @@ def exact_steps(network: ExactNetwork, source: PixelSource, *, steps: int, seed:
     device = others[0].device
     channels, warm_up = source.shape[0], min(WARM_UP_STEPS, steps // 10 + 1)
     for step in range(steps):
-        rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        rng = step_rng(seed, step)
         share = min(1.0, (step + 1) / warm_up) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         draws = [source.draw(BATCH // channels, channel, rng).to(device) for channel in range(channels)]
         rounded = step >= ROUNDED_FROM * steps

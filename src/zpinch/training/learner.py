@@ -12,7 +12,8 @@ from zpinch.model.bottleneck import dequantise
 from zpinch.model.config import needed
 from zpinch.model.encoder import ConvEncoder
 from zpinch.model.model import Model
-from zpinch.model.prior.sampler import GaussianSampler, fit_mixture
+from zpinch.model.prior.sampler import GaussianSampler
+from zpinch.training.fit_mixture import fit_mixture
 from zpinch.training.muon import Muon
 from zpinch.training.processes import ALONE, Processes
 from zpinch.training.recipes import Objective, Schedule

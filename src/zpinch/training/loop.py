@@ -27,9 +27,10 @@ from zpinch.training.augmentation import disturbed, shifted
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.objective import ERRORS, GAMES, contraction, divergence, judge, perceived_error, rate
 from zpinch.training.processes import Noise
+from zpinch.training.repeatable import step_rng
 
 DEFAULT_QUALITY_SHARE = 0.5  # of the training images; the others take any of the qualities
-LABEL_HIDDEN_SHARE = 0.1  # of the training images, whose label prior and critic are not told
+LABEL_HIDDEN_SHARE = 0.1  # of the training images, whose label priors and critic are not told
 
 
 class Progress(NamedTuple):
@@ -49,7 +50,7 @@ def training_steps(learner: Learner, images: ImageCollection, plan: Plan) -> Ite
         else torch.from_numpy(images.labels)
     )
     while learner.step < plan.steps:
-        rng = torch.Generator().manual_seed(plan.seed * 1_000_003 + learner.step)
+        rng = step_rng(plan.seed, learner.step)
         chosen = batch_order(len(images), plan.schedule.batch, step=learner.step, seed=plan.seed)
         hidden = torch.rand(len(chosen), generator=rng) < LABEL_HIDDEN_SHARE
         label = torch.where(hidden, none, labels[chosen])

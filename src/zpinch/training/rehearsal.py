@@ -17,8 +17,8 @@ import torch
 from zpinch.images import ImageCollection
 from zpinch.images.memory import peak_mib
 from zpinch.model.model import Model
-from zpinch.model.prior.autoregressive import fit_autoregressive
 from zpinch.training.finish import coded_images
+from zpinch.training.fit_autoregressive import fit_autoregressive
 from zpinch.training.fit_completer import fit_completer
 from zpinch.training.fit_exact import fit_exact
 from zpinch.training.learner import Learner, Plan

@@ -7,6 +7,11 @@ from contextlib import contextmanager
 import torch
 
 
+def step_rng(seed: int, step: int) -> torch.Generator:
+    """What a step draws from, so that a run that goes on draws what it would have drawn."""
+    return torch.Generator().manual_seed(seed * 1_000_003 + step)
+
+
 @contextmanager
 def repeatable() -> Generator[None]:
     """Choose kernels that repeat, where there is a GPU; on the processor all do. As a decorator: of a function's calls.

@@ -11,8 +11,8 @@ from zpinch.evaluation.metrics import frechet_distance, moments
 from zpinch.evaluation.report import Comparison
 from zpinch.images import ImageCollection
 from zpinch.images.collection import Pixels
-from zpinch.model.prior.sampler import fit_mixture
 from zpinch.tasks.contests.contest import FEWEST, Contest, Doubles, contest, flat, pca_of, some, table, won
+from zpinch.training.fit_mixture import fit_mixture
 
 PARTS = 5  # that samples are judged in, so that chance can be told
 MIXED, AXES, GAUSSIANS = 10_000, 32, 10  # training images, principal components and components of a mixture of those
