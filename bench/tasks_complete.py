@@ -28,7 +28,6 @@ PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "complete.png"
 COMPONENTS = (32, 64, 128, 256, 512)
 VALIDATION = 5_000
 EPOCHS, BATCH = 4, 128
-SETTINGS = ("schedule.completer_share=2", "schedule.exact_share=0")  # more of the time for what is measured here
 AT_ONCE = 200
 
 Pixels: TypeAlias = NDArray[np.uint8]  # (n, 1, height, width)
@@ -170,7 +169,7 @@ def main(arguments: list[str]) -> None:
     if asked.validate:
         train, test = train[:-VALIDATION], train[-VALIDATION:]
     test, name = test[: asked.images], Path(asked.data).name
-    how = {**length(asked), "seed": asked.seed, "with_labels": True, "settings": SETTINGS}
+    how = {**length(asked), "seed": asked.seed, "with_labels": True}
     model = zpinch.load(asked.model) if asked.model else trained(f"tasks-{name}-labelled", train, **how)
     whole = classifier(train, None, asked.seed)
     baselines: dict[str, Fill] = {

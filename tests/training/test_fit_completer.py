@@ -7,7 +7,7 @@ from model_cases import blobs, new_model, small_config
 from scipy.stats import norm
 
 from zpinch.model.completer import Completer, CompleterConfig, log_density
-from zpinch.training.fit_completer import fit_completer
+from zpinch.training.fit_completer import batch_size, fit_completer
 from zpinch.training.masks import random_masks
 
 
@@ -81,3 +81,16 @@ def test_masks_leave_something_on_either_side():
     for half in (y >= 4, y < 4, x >= 6, x < 6):
         assert tuple(half.ravel().tolist()) in halves
     assert torch.equal(masks, random_masks(400, 9, 12, torch.Generator().manual_seed(0)))
+
+
+def test_few_images_and_large_codes_have_small_batches(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("zpinch.training.fit_completer.BATCH", 512)
+
+    def size(images: int, code: tuple[int, int, int]) -> int:
+        config = CompleterConfig(image=(1, 28, 28), code=code, components=32, classes=0, features=4, hidden=(6,))
+        return batch_size(images, config)
+
+    assert size(60_000, (32, 1, 1)) == 512
+    assert size(2_000, (32, 1, 1)) == 250
+    assert size(100, (32, 1, 1)) == size(60_000, (8, 16, 16)) == 128
+    assert size(60_000, (8, 8, 4)) == 256

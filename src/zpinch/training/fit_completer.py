@@ -4,6 +4,7 @@ What is optimised is the likelihood of that latent, and of the picture's class w
 components that belong to its class.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -18,7 +19,9 @@ from zpinch.model.model import Model
 from zpinch.training.masks import random_masks
 from zpinch.training.repeatable import step_rng
 
-BATCH = 128
+BATCH, LEAST = 512, 128  # the larger one learns more in the steps of a short run: docs/complete.md
+REPEATS = 8  # steps until all images were seen, at least: few do without so large a batch
+ENTRIES = 1 << 21  # of the latents of all ideas of a batch, which take the memory
 RATE = 2e-3
 CLASS = 0.3
 WARM_UP_STEPS = 20
@@ -45,14 +48,15 @@ def fit_completer(
     label = None if labels is None else torch.from_numpy(labels)
     completer = new_completer(model, latents, label, seed=seed).to(model.device)
     owners = completer.classes.to(model.device)
+    batch = batch_size(len(latents), completer.config)
     optimiser = torch.optim.AdamW(completer.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = RATE * min(1.0, (step + 1) / WARM_UP_STEPS, 1.5 * (1 - step / steps))
         rng = step_rng(seed, step)
-        chosen = torch.randint(len(latents), (BATCH,), generator=rng)
+        chosen = torch.randint(len(latents), (batch,), generator=rng)
         x, z = model.as_input(images[rows[chosen]]), latents[chosen].to(model.device)
-        missing = random_masks(BATCH, *model.config.image[1:], rng=rng).to(model.device)
+        missing = random_masks(batch, *model.config.image[1:], rng=rng).to(model.device)
         guess = completer(x, missing)
         density = log_density(guess, noisy(z, model.config.step, torch.rand(z.shape, generator=rng)))
         loss = 0.0
@@ -66,6 +70,12 @@ def fit_completer(
         optimiser.step()
         progress(step + 1, steps)
     return completer.eval().requires_grad_(False)
+
+
+def batch_size(images: int, config: CompleterConfig) -> int:
+    """How many images a step sees: as many as help, and fit."""
+    room = ENTRIES // (config.components * math.prod(config.code))
+    return min(BATCH, max(LEAST, min(images // REPEATS, room)))
 
 
 @torch.no_grad()
