@@ -23,6 +23,26 @@ def test_a_collection_knows_its_shape_and_is_cut_like_an_array(collection: Image
     assert len(collection[np.zeros(12, bool)]) == 0
 
 
+def test_a_number_gives_the_pixels_of_that_image(collection: ImageCollection) -> None:
+    for number in (3, -1, np.int64(5)):
+        np.testing.assert_array_equal(collection[number], collection.pixels[number])
+    np.testing.assert_array_equal(list(collection), collection.pixels)
+    with pytest.raises(IndexError):
+        collection[12]
+
+
+def test_what_runs_backwards_is_laid_out_anew(collection: ImageCollection) -> None:
+    """PyTorch refuses negative strides."""
+    for flipped, wanted in (
+        (collection[::-1], collection.pixels[::-1]),
+        (ImageCollection(collection.pixels[..., ::-1]), collection.pixels[..., ::-1]),
+    ):
+        np.testing.assert_array_equal(flipped.pixels, wanted)
+        assert min(flipped.pixels.strides) > 0
+    assert collection[::-1].labels.strides == (8,)
+    assert np.shares_memory(collection[2:5].pixels, collection.pixels)
+
+
 @pytest.mark.parametrize(
     "fields",
     [

@@ -128,6 +128,11 @@ def test_the_table_and_the_picture(model: Model, normal: ImageCollection, odd: n
     np.testing.assert_array_equal(shown, images.pixels[found.order[0], 0])  # the oddest stands first
 
 
+def test_images_may_run_backwards(model: Model, held_digits: ImageCollection):
+    there, back = (zpinch.detect(images, model, false_alarms=0.1) for images in (held_digits, held_digits[::-1]))
+    np.testing.assert_allclose(back.scores, there.scores[::-1], rtol=1e-6)
+
+
 def test_the_map_shows_where_an_image_is_odd():
     squared = np.full((1, 8, 8), 0.01)
     squared[0, 2, 5] = 0.5

@@ -101,6 +101,7 @@ def test_every_recipe_gives_a_model_that_works(recipe: str, backbone: str, tmp_p
         blobs(1),
         blobs(2),
         blobs(6, classes=2),
+        blobs(7, classes=2)[::-1],
         blobs(21),
         blobs(25, classes=1),
         blobs(22, (3, 9, 13), classes=2),

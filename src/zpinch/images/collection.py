@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +67,11 @@ class ImageCollection:
                 )
         if self.names is not None and len(self.names) != n:
             raise ImageError(f"{self.source}: {len(self.names):,} names for {n:,} images")
+        # PyTorch takes no view that runs backwards, as images[::-1] does.
+        if min(pixels.strides) < 0:
+            object.__setattr__(self, "pixels", gathered(pixels, np.arange(n), self.source))
+        if labels is not None and labels.strides[0] < 0:
+            object.__setattr__(self, "labels", labels.copy())
 
     def __repr__(self) -> str:
         classes = f", {len(self.class_names)} classes" if self.class_names else ""
@@ -80,8 +85,18 @@ class ImageCollection:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def __getitem__(self, which: Which) -> ImageCollection:
-        """The images of a slice, of an array of positions, or where a mask is true; `i:i+1` for a single one."""
+    def __iter__(self) -> Iterator[Pixels]:
+        """The pixels of each image, (channels, height, width)."""
+        return iter(self.pixels)
+
+    @overload
+    def __getitem__(self, which: int) -> Pixels: ...
+    @overload
+    def __getitem__(self, which: Which) -> ImageCollection: ...
+    def __getitem__(self, which: int | Which) -> Pixels | ImageCollection:
+        """The images of a slice, of an array of positions, or where a mask is true; of a number, its pixels."""
+        if isinstance(which, int | np.integer):
+            return self.pixels[which]
         names = self.names
         if names is not None:
             whole = names
