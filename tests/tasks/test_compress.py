@@ -348,6 +348,7 @@ def test_more_samples_begin_with_the_same_ones_in_chunks(archived: Archived, mon
 
 def test_samples_of_a_class_come_from_its_mixture(archived: Archived):
     seven = generate(archived.model, 30, label="7")
+    np.testing.assert_array_equal(generate(archived.model, 30, label=7).pixels, seven.pixels)
     assert (seven.labels == 7).all()
     labels = np.full(30, 7)
     np.testing.assert_array_equal(seven.pixels, archived.model.sample(labels, seed=0))

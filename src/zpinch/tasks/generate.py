@@ -21,7 +21,7 @@ def generate(
     model: Model | str | Path,
     count: int,
     *,
-    label: str | None = None,
+    label: str | int | None = None,
     temperature: float = 1.0,
     seed: int = 0,
     out: str | Path | None = None,
@@ -30,9 +30,9 @@ def generate(
 ) -> ImageCollection:
     """Draw `count` new images, of one class or of all classes in turn, and save them where `out` says, if it does.
 
-    count: at least 1; the pixels are (count, *the model's image) uint8. label: a class name. temperature: above 0
-    and at most 10, spread around what was learned: below 1 safer, above 1 bolder. The same seed gives the same
-    images on one machine.
+    count: at least 1; the pixels are (count, *the model's image) uint8. label: a class name,
+    also as a number. temperature: above 0 and at most 10, spread around what was learned: below 1 safer, above 1
+    bolder. The same seed gives the same images on one machine.
 
     Raises UsageError for a class that the model does not know or cannot draw alone, and when `out` is taken and not
     `force`; ModelError when its training has not finished; LimitError for more than memory or a sheet holds.
@@ -46,6 +46,7 @@ def generate(
     if out is not None and check_output(Path(out), force=force) == ".png":
         check_sheet(count)
     classes = model.config.class_names
+    label = None if label is None else str(label)
     if label is not None and label not in classes:
         known = (
             f"its classes are {', '.join(classes)}" if classes else "it was trained without labels: leave --label out"
