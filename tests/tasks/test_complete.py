@@ -80,7 +80,7 @@ def test_answers_differ_where_the_picture_is_open(model: Model, held_digits: Ima
     few = held_digits[:12]
     found = zpinch.complete(few, model, "half", answers=5, steps=2)
     assert len(found) == 60
-    assert found.names[:6] == ("0-1", "0-2", "0-3", "0-4", "0-5", "1-1")
+    assert found.names[:6] == ("000000-1", "000000-2", "000000-3", "000000-4", "000000-5", "000001-1")
     np.testing.assert_array_equal(found.labels, np.repeat(few.labels, 5))
     apart = found.pixels.reshape(12, 5, 28, 28).astype(float).std(1)
     assert (apart[:, :14] == 0).all()
@@ -219,10 +219,17 @@ def test_many_answers_are_made_a_few_images_at_a_time(
     monkeypatch.setattr(complete_module, "BATCH", 24)  # pieces of twelve
     images = held_digits[:30]
     made = zpinch.complete(images, model, "half", answers=3, steps=0)
-    assert made.names == tuple(f"{name}-{k}" for name in map(str, range(30)) for k in (1, 2, 3))
+    assert made.names == tuple(f"{i:06d}-{k}" for i in range(30) for k in (1, 2, 3))
     assert (made.labels == np.repeat(images.labels, 3)).all()
     np.testing.assert_array_equal(made.pixels[:, :, :14], np.repeat(images.pixels, 3, axis=0)[:, :, :14])
     assert (made.pixels[0::3] != made.pixels[1::3]).any((1, 2, 3)).all()
+
+
+def test_a_folder_of_answers_reads_back_in_order(model: Model, held_digits: ImageCollection, tmp_path: Path):
+    plain = ImageCollection(held_digits.pixels[:11])
+    for answers in (1, 10):
+        made = zpinch.complete(plain, model, "half", tmp_path / str(answers), answers=answers, steps=0)
+        np.testing.assert_array_equal(zpinch.open_images(tmp_path / str(answers)).pixels, made.pixels)
 
 
 def test_an_image_without_a_name_gets_one(model: Model, held_digits: ImageCollection):

@@ -116,7 +116,7 @@ def test_the_table_and_the_picture(model: Model, normal: ImageCollection, odd: n
     with (tmp_path / "o.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["name", "p_value", "is_odd", "oddness", "bits", "error", "critic", "lof"]
-    assert [row["name"] for row in rows] == [str(i) for i in range(43)]
+    assert [row["name"] for row in rows] == [f"{i:06d}" for i in range(43)]
     assert [float(row["p_value"]) for row in rows] == found.p_values.tolist()
     assert [row["is_odd"] == "True" for row in rows] == found.is_odd.tolist()
     assert np.allclose(

@@ -33,7 +33,7 @@ def test_features_are_the_encoders(spots: Spots, latents: np.ndarray):
     assert not found.is_from_codes
     bare = zpinch.embed(spots.images.pixels[:, 0], spots.folder)  # an array, and the model's folder
     np.testing.assert_allclose(bare.features, latents, atol=1e-5)
-    assert (bare.labels, bare.names[:2], bare.names[-1]) == (None, ("0", "1"), "31")
+    assert (bare.labels, bare.names[:2], bare.names[-1]) == (None, ("000000", "000001"), "000031")
 
 
 def test_an_archive_is_embedded_from_its_codes(spots: Spots, latents: np.ndarray, monkeypatch: pytest.MonkeyPatch):

@@ -144,11 +144,12 @@ def completed(
 
 
 def collection_of(made: Pixels, names: list[str], labels: Labels | None, rows: Rows) -> ImageCollection:
-    """Answers as images of their own, the k-th to a.png called a-k.png where there are several."""
+    """Answers as images of their own, the k-th to a.png called a-k.png where there are several, so that they sort."""
     count = made.shape[1]
     if count > 1:
         paths = [PurePosixPath(safe_name(name)) for name in names]
-        names = [str(path.with_name(f"{path.stem}-{k}{path.suffix}")) for path in paths for k in range(1, count + 1)]
+        numbers = [f"{k:0{len(str(count))}d}" for k in range(1, count + 1)]
+        names = [str(path.with_name(f"{path.stem}-{k}{path.suffix}")) for path in paths for k in numbers]
     labels = None if labels is None else np.repeat(labels, count)
     pixels, source = made.reshape(-1, *made.shape[2:]), f"completions by {rows.model.name}"
     return ImageCollection(pixels, labels, rows.class_names, tuple(names), source, rows.notes)

@@ -128,5 +128,5 @@ def code_batches(archive: Archive) -> Iterator[Batch]:
 
 
 def names_of(names: tuple[str, ...] | None, first: int, count: int) -> list[str]:
-    """The names of images, or their numbers from `first` on where they have none."""
-    return [str(first + i) for i in range(count)] if names is None else list(names)
+    """The names of images, or their numbers from `first` on where they have none, as files without names are called."""
+    return [f"{first + i:06d}" for i in range(count)] if names is None else list(names)
