@@ -43,7 +43,7 @@ def test_the_whole_line(zpinch: Zpinch, held_digits: ImageCollection):
     packed = zpinch("compress", "photos", "-m", "m", "-o", "p.zpn")
     assert packed.code == 0, packed
     assert re.search(r"p\.zpn: 60 images in [\d,]+ bytes, [\d.]+ bits an image", packed.out)
-    assert zpinch("test", "p.zpn").out.startswith("p.zpn: whole. 60 images in 1 blocks; every code decoded")
+    assert zpinch("test", "p.zpn").out.startswith("p.zpn: whole. 60 images in 1 block; every code decoded")
     assert zpinch("decompress", "p.zpn", "-o", "back").out.startswith("back: 60 images")
     files = {p.relative_to("photos") for p in Path("photos").rglob("*.png")}
     assert {p.relative_to("back") for p in Path("back").rglob("*.png")} == files
@@ -51,6 +51,28 @@ def test_the_whole_line(zpinch: Zpinch, held_digits: ImageCollection):
     drawn = zpinch("generate", "-m", "m", "-n", "12", "-o", "new.png")
     assert drawn.out == "new.png: 12 new images\n"
     assert names_here() == {"photos", "m", "p.zpn", "back", "new.png"}
+
+
+def test_one_is_not_called_many(zpinch: Zpinch, model: Path, data: Path):
+    save_images(open_images(data)[:1], "one.npz")
+    with_model = ("one.npz", "-m", model)
+    for verb, words, said in (
+        ("compress", (*with_model, "-o", "one.zpn"), "one.zpn: 1 image in "),
+        ("test", ("one.zpn",), "whole. 1 image in 1 block; "),
+        ("info", ("one.zpn",), "bits an image in 1 block\n"),
+        ("decompress", ("one.zpn", "-o", "back"), "back: 1 image, "),
+        ("embed", (*with_model, "-o", "z.npz"), "z.npz: 1 image, 16 features each\n"),
+        ("detect", (*with_model, "--false-alarms", 0.05, "-o", "odd.csv"), " of 1 image "),
+        ("complete", (*with_model, "--mask", "half", "--steps", 0, "-o", "w.npz"), "w.npz: 1 image completed\n"),
+        ("explore", (*with_model, "-o", "seen"), " pictures of 1 image\n"),
+        ("generate", ("-m", model, "-n", 1, "-o", "g.npz"), "g.npz: 1 new image\n"),
+        ("data", ("check", "one.npz"), "one.npz: 1 image of 1x28x28"),
+        ("train", ("one.npz", "-o", "m", "--steps", 1, "--dry-run"), "1 image (1 to train on, 0 held out)"),
+    ):
+        ended = zpinch(verb, *words)
+        assert ended.code == 0, ended
+        assert said in ended.out
+    assert "would train 1 step (" in ended.out
 
 
 def test_json_is_one_value_on_stdout(zpinch: Zpinch, archive: Path, model: Path, data: Path):

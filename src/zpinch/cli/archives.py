@@ -98,6 +98,7 @@ def compress(
     What comes back is what the generator makes of the codes: close to the image, not equal to it. How far it is, mean
     and worst, is measured on the way and stored.
     """
+    from zpinch.images.naming import counted
     from zpinch.tasks.compress import compress as compress_images
     from zpinch.tasks.progress import progress_bar
     from zpinch.tasks.source import open_stream
@@ -124,15 +125,15 @@ def compress(
     for warning in made.warnings:
         console.print(f"warning: {warning}", highlight=False, markup=False)
     lines = [
-        f"{made.path}: {made.images:,} images in {made.bytes:,} bytes, {made.bits_per_image:.1f} bits an image, "
-        f"{made.images_per_second:,.0f} images/s",
+        f"{made.path}: {counted(made.images, 'image')} in {made.bytes:,} bytes, {made.bits_per_image:.1f} bits an "
+        f"image, {made.images_per_second:,.0f} images/s",
     ]
     if made.mse is not None:
         lines.append(f"  mse {made.mse:.5f}, worst pixel {made.max_error} of 255 levels off")
     if embed_model:
         lines.append(f"  {made.model_bytes:,} of these bytes are what decoding needs of the model")
     if rm or rm_lossy:
-        lines.append(f"  compared with {data}, which is deleted: {made.removed_files:,} files")
+        lines.append(f"  compared with {data}, which is deleted: {counted(made.removed_files, 'file')}")
     figures = {**made._asdict(), "bits_per_image": made.bits_per_image, "images_per_second": made.images_per_second}
     if is_standard(out):
         common.show(figures, *lines, to=sys.stderr)  # stdout is the archive's
@@ -176,6 +177,7 @@ def decompress(
 
     The archive may be - for standard input, read in one pass. --range and --names read only the blocks they need.
     """
+    from zpinch.images.naming import counted
     from zpinch.tasks.decompress import decompress as decompress_archive
     from zpinch.tasks.progress import progress_bar
 
@@ -198,7 +200,7 @@ def decompress(
             "images_per_second": made.images_per_second,
             "lost": None if lost is None else {**lost._asdict(), "gaps": [gap._asdict() for gap in lost.gaps]},
         },
-        f"{made.path}: {made.images:,} images, {made.images_per_second:,.0f} images/s",
+        f"{made.path}: {counted(made.images, 'image')}, {made.images_per_second:,.0f} images/s",
         *(lost.lines() if lost else ()),
     )
     if lost:
@@ -215,6 +217,7 @@ def test(
     common: Common = COMMON,
 ) -> None:
     """Check every byte of an archive; with its model, which is sought beside it too, also that every code decodes."""
+    from zpinch.images.naming import counted
     from zpinch.tasks.decompress import test_archive
     from zpinch.tasks.progress import progress_bar
 
@@ -225,7 +228,8 @@ def test(
         if found.are_codes_checked
         else "checksums only: the model was not found, pass -m"
     )
-    common.show(found._asdict(), f"{archive}: whole. {found.images:,} images in {found.blocks:,} blocks; {how}")
+    held = f"{counted(found.images, 'image')} in {counted(found.blocks, 'block')}"
+    common.show(found._asdict(), f"{archive}: whole. {held}; {how}")
 
 
 @app.command(name="list", help_epilogue=examples("zpinch list digits.zpn", "zpinch list scans.zpn --json"))

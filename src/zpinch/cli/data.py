@@ -35,6 +35,7 @@ def data_get(name: str, *, common: Common = COMMON) -> None:
 @data_app.command(name="check", help_epilogue=examples("zpinch data check photos/", "zpinch data check digits --json"))
 def data_check(path: str, *, common: Common = COMMON) -> None:
     """Look through a source of images to its end: what can be used and what is wrong. Exit 2 when something is."""
+    from zpinch.images.naming import counted
     from zpinch.tasks.source import check_source
 
     found = check_source(path)
@@ -49,7 +50,7 @@ def data_check(path: str, *, common: Common = COMMON) -> None:
             "problems": [f._asdict() for f in found.problems],
             "notes": found.notes,
         },
-        f"{found.source}: {found.count:,} images of {shape} (channels x height x width)",
+        f"{found.source}: {counted(found.count, 'image')} of {shape} (channels x height x width)",
         *([f"splits: {', '.join(found.splits)}"] if found.splits else []),
         *(f"class {name}: {count:,}" for name, count in found.classes),
         *(f"note: {note}" for note in found.notes),

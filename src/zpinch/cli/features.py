@@ -24,6 +24,7 @@ def embed(
     An archive is embedded straight from its codes, and no pixel is decoded. On MNIST, neighbours are told apart better
     than by PCA, and a little better still by the recipe autoencoder, which samples and compresses worse: docs/embed.md.
     """
+    from zpinch.images.naming import counted
     from zpinch.tasks.embed import embed as embed_images
     from zpinch.tasks.progress import progress_bar
     from zpinch.tasks.rows import opened_source
@@ -36,7 +37,8 @@ def embed(
     images, dimensions = found.features.shape
     common.show(
         {"out": str(out), "images": images, "dimensions": dimensions, "from_codes": found.is_from_codes},
-        f"{out}: {images:,} images, {dimensions} features each{', from codes' if found.is_from_codes else ''}",
+        f"{out}: {counted(images, 'image')}, {counted(dimensions, 'feature')} each"
+        f"{', from codes' if found.is_from_codes else ''}",
     )
 
 
@@ -121,6 +123,7 @@ def complete(
     sheet, chosen by its ending.
     """
     from zpinch.images import open_alpha
+    from zpinch.images.naming import counted
     from zpinch.tasks.complete import complete as complete_images
     from zpinch.tasks.progress import progress_bar
     from zpinch.tasks.source import open_stream
@@ -142,7 +145,8 @@ def complete(
             progress=report,
         )
     tell(console, source.notes)
+    images, several = len(made) // answers, f", {answers} answers to each" if answers > 1 else ""
     common.show(
-        {"out": str(out), "images": len(made) // answers, "answers": answers},
-        f"{out}: {len(made) // answers:,} images completed{f', {answers} answers to each' if answers > 1 else ''}",
+        {"out": str(out), "images": images, "answers": answers},
+        f"{out}: {counted(images, 'image')} completed{several}",
     )

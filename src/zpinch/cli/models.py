@@ -134,6 +134,7 @@ def generate(
     common: Common = COMMON,
 ) -> None:
     """Draw new images from the prior: a folder of PNG, .npz, .parquet, .zip or one .png sheet."""
+    from zpinch.images.naming import counted
     from zpinch.tasks.generate import generate as generate_images
     from zpinch.tasks.progress import progress_bar
 
@@ -148,7 +149,7 @@ def generate(
             force=common.force,
             progress=report,
         )
-    common.show({"out": str(out), "images": len(made)}, f"{out}: {len(made):,} new images")
+    common.show({"out": str(out), "images": len(made)}, f"{out}: {counted(len(made), 'new image')}")
 
 
 @app.command(

@@ -29,6 +29,15 @@ def readable(name: str) -> str:
     return "".join(_printable(char) for char in name)
 
 
+def counted(n: int, noun: str) -> str:
+    """So many of something, in words.
+
+    >>> counted(1, "image"), counted(2000, "new image")
+    ('1 image', '2,000 new images')
+    """
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def safe_name(name: str) -> str:
     """A relative POSIX path that cannot leave the folder it is joined to, on any system; itself when already safe.
 

@@ -18,7 +18,7 @@ from zpinch.images import builtin
 from zpinch.images.collection import ImageStream, Labels
 from zpinch.images.decoding import SIDES, SUFFIXES
 from zpinch.images.layout import SPLITS, check_split
-from zpinch.images.naming import readable
+from zpinch.images.naming import counted, readable
 from zpinch.images.readers import arrays, encoded, folder, idx, npz, parquet, parquet_pixels, pixel_csv, tarred, zipped
 
 Source: TypeAlias = "str | Path | npt.NDArray[Any]"
@@ -166,7 +166,7 @@ def _relabel(shelf: encoded.Shelf, options: Options) -> encoded.Shelf:
     labels, class_names = options.labels
     if len(labels) != len(shelf.places):
         raise ImageError(
-            f"{shelf.source} holds {encoded.count_images(len(shelf.places))}, but there are {len(labels):,} labels"
+            f"{shelf.source} holds {counted(len(shelf.places), 'image')}, but there are {counted(len(labels), 'label')}"
         )
     places = [place._replace(label=int(label)) for place, label in zip(shelf.places, labels, strict=True)]
     return replace(shelf, places=places, class_names=class_names)

@@ -14,7 +14,7 @@ from zpinch.errors import ImageError, ModelError, UsageError
 from zpinch.evaluation.oddness import calibrate, odd_pixels, rebuilt, score, score_codes, squared_error
 from zpinch.images import ImageCollection, contact_sheet
 from zpinch.images.collection import Pixels
-from zpinch.images.naming import readable
+from zpinch.images.naming import counted, readable
 from zpinch.images.writers.atomic import new_file
 from zpinch.images.writers.sheet import check_picture
 from zpinch.model.calibration import SCORES, Calibration
@@ -64,7 +64,8 @@ class Detection(NamedTuple):
         count, odd = len(self.names), int(self.is_odd.sum())
         usual = self.false_alarms * count
         return (
-            f"{odd:,} of {count:,} images are odd; of as many normal ones, about {usual:,.1f} would be",
+            f"{odd:,} of {counted(count, 'image')} {'is' if odd == 1 else 'are'} odd; of as many normal ones, about "
+            f"{usual:,.1f} would be",
             *(["  that is no more than chance"] if odd <= usual + 2 * usual**0.5 else []),
             *(
                 f"  p {self.p_values[i]:.2g}\t{readable(self.names[i])}"
@@ -169,7 +170,7 @@ def calibration_for(model: Model, normal: ImageCollection | str | Path | None) -
     images = normal if isinstance(normal, ImageCollection) else open_images(normal, split="all")
     model.check_shape(images.shape)
     if len(images) < FEWEST:
-        raise ImageError(f"{images.source} has {len(images)} images; --normal needs at least {FEWEST}.")
+        raise ImageError(f"{images.source} has {counted(len(images), 'image')}; --normal needs at least {FEWEST}.")
     order = np.random.default_rng(0).permutation(len(images))
     seen, unseen = (images.pixels[np.sort(half)] for half in np.array_split(order, 2))
     codes = model.encode(seen).astype(np.float32) * np.float32(model.config.step)

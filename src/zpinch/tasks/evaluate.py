@@ -15,6 +15,7 @@ from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
 from zpinch.evaluation.report import PriorRow, render
 from zpinch.images import ImageCollection
+from zpinch.images.naming import counted
 from zpinch.images.opening import Size
 from zpinch.images.writers.atomic import check_free, new_file
 from zpinch.model.bottleneck import quantise
@@ -75,8 +76,8 @@ def evaluate(
     for part, images in (("training", training), ("test", test)):
         if len(images) < FEWEST:
             raise ImageError(
-                f"{images.source} has {len(images)} {part} images; an evaluation compares sets and needs at least "
-                f"{FEWEST} of each."
+                f"{images.source} has {counted(len(images), f'{part} image')}; an evaluation compares sets and needs "
+                f"at least {FEWEST} of each."
             )
         model.check_shape(images.shape)
     result, rebuilt = measured(model, training, test, seed=seed, phase=phase)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from zpinch.codec.container import ArchiveHeader, Block
 from zpinch.errors import UsageError
 from zpinch.images import ImageCollection, open_stream, open_writer
+from zpinch.images.naming import counted
 from zpinch.images.writers.writer import check_output
 from zpinch.model.config import needed
 from zpinch.model.model import Model
@@ -102,7 +103,7 @@ def one_image(like: ImageCollection | NDArray[np.uint8] | str | Path, size: int 
     else:
         images = like if isinstance(like, ImageCollection) else open_stream(like, split="all", size=size).collect()
     if len(images) != 1:
-        raise UsageError(f"{images.source} holds {len(images):,} images; --like takes one.")
+        raise UsageError(f"{images.source} holds {counted(len(images), 'image')}; --like takes one.")
     return images.pixels
 
 

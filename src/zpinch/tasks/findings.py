@@ -7,6 +7,7 @@ from zpinch.evaluation.report.data import Number
 from zpinch.evaluation.report.exploration import ExplorationData, Plate
 from zpinch.evaluation.sensitivity import Kept
 from zpinch.images import ImageCollection
+from zpinch.images.naming import counted
 from zpinch.tasks.gallery import Agreement
 from zpinch.tasks.plain_data import plain
 from zpinch.tasks.report import provenance
@@ -43,7 +44,7 @@ class Explored(NamedTuple):
     def lines(self) -> list[str]:
         """The figures in a few lines, for a terminal."""
         found = [one.sentence for one in numbers_in_words(self)]
-        return [f"{len(self.pictures)} pictures of {self.images:,} images", *found, *self.left_out]
+        return [f"{counted(len(self.pictures), 'picture')} of {counted(self.images, 'image')}", *found, *self.left_out]
 
 
 class Worded(NamedTuple):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from zpinch.codec.container import Footer
 from zpinch.errors import UsageError
+from zpinch.images.naming import counted
 from zpinch.tasks.opening import ArchiveSource, opened
 
 
@@ -86,7 +87,10 @@ def describe_archive(archive: ArchiveSource) -> Description:
     }
     rows = [
         ("images", f"{footer.count:,} of {width}x{height}, {'grey' if channels == 1 else 'RGB'}"),
-        ("size", f"{size:,} bytes, {data['bits_per_image']:.1f} bits an image in {len(footer.index):,} blocks"),
+        (
+            "size",
+            f"{size:,} bytes, {data['bits_per_image']:.1f} bits an image in {counted(len(footer.index), 'block')}",
+        ),
         ("pixels", promise(header.max_error))
         if header.is_exact
         else ("code", f"{'x'.join(map(str, header.code_shape))} integers, step {header.step:g}, coder {header.coder}"),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from zpinch.errors import ImageError, UsageError
 from zpinch.images import ImageStream, open_stream
+from zpinch.images.naming import counted
 from zpinch.tasks.rows import BATCH
 
 Bools: TypeAlias = NDArray[np.bool_]
@@ -68,7 +69,9 @@ def named(mask: str | Path, sides: tuple[int, int]) -> Bools:
         raise UsageError(f"--mask {mask}: there is no such file, nor such a word. A mask is {KINDS}.")
     images = open_stream(mask, split="all").collect()
     if len(images) != 1:
-        raise UsageError(f"--mask {mask} holds {len(images):,} images: give one, whose white pixels are missing.")
+        raise UsageError(
+            f"--mask {mask} holds {counted(len(images), 'image')}: give one, whose white pixels are missing."
+        )
     return images.pixels[0].min(0) >= 128
 
 

@@ -7,6 +7,7 @@ or more images lead is a guess.
 from collections.abc import Iterable
 
 from zpinch.images import ImageCollection
+from zpinch.images.naming import counted
 from zpinch.model.model import Model
 from zpinch.tasks.preparation import learnable
 from zpinch.tasks.start import said_of
@@ -37,6 +38,6 @@ def _lines(count: int, images: ImageCollection, start: Model | None) -> Iterable
     if learnable(images) is not images:
         classes = len(images.class_names)
         yield f"{classes:,} classes are more than archives have room for: the model learns without labels"
-    yield f"{count:,} images ({count - held:,} to train on, {held:,} held out): {expected}{more}"
+    yield f"{counted(count, 'image')} ({count - held:,} to train on, {held:,} held out): {expected}{more}"
     if start:
         yield from said_of(start, images)

@@ -14,7 +14,7 @@ import torch
 
 from zpinch.errors import QualityError, UsageError
 from zpinch.images import ImageCollection
-from zpinch.images.naming import readable
+from zpinch.images.naming import counted, readable
 from zpinch.model.config import TRAINED, ModelConfig
 from zpinch.model.design import Backbone
 from zpinch.model.model import Model
@@ -72,8 +72,8 @@ class Estimate(NamedTuple):
         parts = ", ".join(f"{name} {count:,}" for name, count in self.parameters.items())
         return (
             *self.prospects,
-            f"would train {self.plan.steps:,} steps ({self.epochs:.1f} epochs) in about {self.minutes:.1f} minutes, "
-            f"in {self.plan.precision}",
+            f"would train {counted(self.plan.steps, 'step')} ({self.epochs:.1f} epochs) in about {self.minutes:.1f} "
+            f"minutes, in {self.plan.precision}",
             f"code: {'x'.join(map(str, self.config.code))} integers an image",
             f"memory: {self.peak_mib:,.0f} MiB at most so far in the rehearsal",
             f"parameters: {sum(self.parameters.values()):,} ({parts})",

@@ -23,7 +23,7 @@ from zpinch.images.collection import ImageCollection, ImageStream, Labels, Pixel
 from zpinch.images.decoding import CONVERSIONS, MAX_PIXELS, SIDES, resize, to_channels_first, to_picture
 from zpinch.images.layout import Problem, one_sided
 from zpinch.images.memory import require_memory
-from zpinch.images.readers.encoded import count_images
+from zpinch.images.naming import counted
 
 MAX_CLASSES = 1 << 16
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # as Python writes it: 01 is a word
@@ -147,7 +147,7 @@ def stream_table(table: Table, source: str, *, size: tuple[int, int] | None) -> 
     losses = (*table.losses, *(change for change in changes if not change.endswith(f"{_BOOLS}.")))
     count = len(rows)
     if labels is not None and len(labels) != count:
-        raise ImageError(f"{source} holds {count_images(count)}, but there are {len(labels):,} labels")
+        raise ImageError(f"{source} holds {counted(count, 'image')}, but there are {counted(len(labels), 'label')}")
     step = _rows_at_once(rows)
 
     def read(batch: int) -> Iterator[ImageCollection]:
@@ -255,7 +255,7 @@ def _settle(rows: Rows, channel_axis: int | None, size: tuple[int, int] | None) 
     if (rows.dtype.kind, rows.dtype.itemsize) == ("u", 2):
         _check_deep(rows)
     changes = [told, CONVERSIONS["stretched"] if size not in (None, (height, width)) else ""]
-    changes = tuple(f"{count_images(len(rows))} {change}." for change in changes if change)
+    changes = tuple(f"{counted(len(rows), 'image')} {change}." for change in changes if change)
     return (1 if channel_axis is None else rows.shape[channel_axis], *(size or (height, width))), changes
 
 

@@ -20,6 +20,7 @@ from zpinch.errors import CorruptImage, ImageError, LimitError
 from zpinch.images.collection import ImageCollection, ImageStream, Pixels, Shape
 from zpinch.images.decoding import CONVERSIONS, LOSSES, SIDES, Header, decode, decode_alpha, read_header
 from zpinch.images.layout import Layout, Place, Problem, listed
+from zpinch.images.naming import counted
 
 _DARK = 64
 
@@ -70,7 +71,7 @@ class Survey(NamedTuple):
 
     def _told(self, of: Set[str]) -> tuple[str, ...]:
         return tuple(
-            f"{count_images(n)} {CONVERSIONS[key]}." for key, n in sorted(self.conversions.items()) if key in of
+            f"{counted(n, 'image')} {CONVERSIONS[key]}." for key, n in sorted(self.conversions.items()) if key in of
         )
 
 
@@ -118,7 +119,7 @@ def stream_shelf(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool, 
     if shape is None:
         error = seen.problems[0].error
         raise ImageError(
-            f"{shelf.source}: {count_images(len(seen.problems))}, and none can be used. The first: {error}"
+            f"{shelf.source}: {counted(len(seen.problems), 'image')}, and none can be used. The first: {error}"
         )
     notes = (*shelf.notes, *seen.notes)
     decoded = decode_alpha if of_alpha else decode
@@ -181,9 +182,5 @@ def dark(brightest: int | None) -> tuple[str, ...]:
 
 def left_out(problems: Sequence[Problem]) -> tuple[str, ...]:
     """The note on what was left out, if anything was."""
-    told = f"{count_images(len(problems))} left out: {listed([problem.name for problem in problems])}."
+    told = f"{counted(len(problems), 'image')} left out: {listed([problem.name for problem in problems])}."
     return (told,) if problems else ()
-
-
-def count_images(n: int) -> str:
-    return f"{n:,} {'image' if n == 1 else 'images'}"

@@ -6,7 +6,7 @@ import math
 import re
 
 from zpinch.errors import ImageError
-from zpinch.images.readers.encoded import count_images
+from zpinch.images.naming import counted
 
 _GRID_NAME = re.compile(r"([0-9]{1,4})x([0-9]{1,4})")
 
@@ -42,4 +42,4 @@ def need_sides(count: int, where: str, *, size: tuple[int, int] | None, last_nam
 def colour_note(sides: tuple[int, ...], count: int) -> tuple[str, ...]:
     if len(sides) == 2:
         return ()
-    return (f"{count_images(count)} read as RGB, with the three colours of a pixel side by side.",)
+    return (f"{counted(count, 'image')} read as RGB, with the three colours of a pixel side by side.",)
