@@ -272,6 +272,7 @@ def test_bad_input_leaves_nothing_behind(
         (rare, model, {"out": tmp_path / "sheet.png"}, UsageError, "--picture"),
         (rare, model, {"out": tmp_path / "x.npy"}, UsageError, ".npz"),
         (rare, model, {"picture": tmp_path / "x.jpg"}, UsageError, ".png"),
+        (rare, model, {"out": tmp_path / "x", "picture": tmp_path / "x" / "p.png"}, UsageError, "what -o names"),
         (rare, model, {"test": four}, UsageError, "--prove"),
         (rare, model, {"prove": True}, UsageError, "no test split.*--test"),
         (rare, model, {**prove, "repeats": 4}, UsageError, "at least 5"),

@@ -188,6 +188,8 @@ def test_bad_input_leaves_nothing_behind(
         (few, model, "half", {"out": tmp_path / "there.npz"}, UsageError, "--force"),
         (few, model, "half", {"out": tmp_path / "x.jpg"}, UsageError, "jpg is not written"),
         (few, model, "half", {"picture": tmp_path / "p.gif"}, UsageError, "is a .png"),
+        (few, model, "half", {"out": tmp_path / "x.png", "picture": tmp_path / "x.png"}, UsageError, "what -o names"),
+        (few, model, "half", {"out": tmp_path / "x", "picture": tmp_path / "x" / "p.png"}, UsageError, "what -o names"),
     ):
         with pytest.raises(kind, match=words):
             zpinch.complete(data, by, mask, **{"out": tmp_path / "x.npz", **how})

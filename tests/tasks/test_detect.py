@@ -173,6 +173,7 @@ def test_bad_input_leaves_nothing_behind(
         (held_digits, model, {**few, "out": tmp_path / "x.xls"}, UsageError, ".csv"),
         (held_digits, model, {**few, "picture": tmp_path / "there.png"}, UsageError, "--force"),
         (held_digits, model, {**few, "picture": tmp_path / "p.jpg"}, UsageError, "is a .png"),
+        (held_digits, model, {**few, "picture": tmp_path / "o.csv" / "p.png"}, UsageError, "what -o names"),
     ):
         with pytest.raises(kind, match=words):
             zpinch.detect(data, by, **{"out": tmp_path / "o.csv", **how})

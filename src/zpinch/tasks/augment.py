@@ -161,7 +161,7 @@ def check_asked(
                              ".parquet; --picture FILE.png shows some of them.")  # fmt: skip
         check_output(Path(out), force=force)
     if picture is not None:
-        check_picture(Path(picture), force=force)
+        check_picture(Path(picture), beside=out, force=force)
 
 
 def check_images(real: ImageCollection, model: Model, per_class: int) -> None:

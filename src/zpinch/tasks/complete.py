@@ -67,7 +67,7 @@ def complete(
     if steps < 0:
         raise UsageError(f"--steps must be at least 0, not {steps}.")
     if picture is not None:
-        check_picture(Path(picture), force=force)
+        check_picture(Path(picture), beside=out, force=force)
     model = loaded(model)
     completer = completer_of(model)
     opacity = opacity_of(data) if isinstance(mask, str) and mask == "alpha" else mask

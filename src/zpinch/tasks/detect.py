@@ -103,7 +103,7 @@ def detect(
     if out is not None:
         check_columns(Path(out), force=force)
     if picture is not None:
-        check_picture(Path(picture), force=force)
+        check_picture(Path(picture), beside=out, force=force)
     with open_rows(data, model, "detect") as rows:
         calibration = calibration_for(rows.model, normal)
         check_promise(calibration, false_alarms)

@@ -18,10 +18,15 @@ MAX_SHEET = 4096
 _GAP_LEVEL = 128  # tells black images from white ones
 
 
-def check_picture(picture: Path, *, force: bool) -> None:
-    """Refuse a --picture that is no .png, or is taken. Raises UsageError."""
+def check_picture(picture: Path, *, beside: str | Path | None, force: bool) -> None:
+    """Refuse a --picture that is no .png, is taken, or would stand in the way of the output `beside` it.
+
+    Raises UsageError.
+    """
     if picture.suffix.lower() != ".png":
         raise UsageError(f"--picture {picture}: the picture is a .png.")
+    if beside is not None and picture.resolve().is_relative_to(Path(beside).resolve()):
+        raise UsageError(f"--picture {picture} is, or is in, what -o names. Choose another place for one of them.")
     check_free(picture, is_folder=False, force=force)
 
 
