@@ -174,6 +174,16 @@ def test_provenance_is_written_and_the_set_reads_back(model: Model, rare: ImageC
         assert sheet.size == (36 * 29 - 1, 4 * 29 - 1)
 
 
+@pytest.mark.usefixtures("everything_passes")
+def test_the_picture_has_a_row_for_each_class(model: Model, rare: ImageCollection, tmp_path: Path):
+    pairs = replace(rare[:34], labels=np.arange(34) // 2, class_names=tuple("abcdefghijklmnopq"))
+    zpinch.augment(pairs, model, per_class=3, kinds="mixes", picture=tmp_path / "p.png")
+    with Image.open(tmp_path / "p.png") as sheet:
+        assert sheet.size == (24 * 29 - 1, 17 * 29 - 1)
+        first = np.asarray(sheet)[16 * 29 : 16 * 29 + 28, :28]
+    np.testing.assert_array_equal(first, pairs.pixels[32, 0])
+
+
 def two_arms(model: Model, train: ImageCollection, test: ImageCollection, made_labels: np.ndarray) -> proof.Proof:
     """The proof of a set whose made images are other real ones, with labels as given."""
     both = ImageCollection(

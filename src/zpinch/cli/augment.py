@@ -35,7 +35,9 @@ def augment(
         Parameter(help="Labelled images to prove it on, that the model has not seen, instead of DATA's test split."),
     ] = None,
     repeats: Annotated[int, Parameter(converter=whole, help="Times that the classifier learns from each set.")] = 5,
-    picture: Annotated[Path | None, Parameter(help="A .png of each class: real images, mixes, samples.")] = None,
+    picture: Annotated[
+        Path | None, Parameter(help="A .png of each class (the first 100): real images, mixes, samples.")
+    ] = None,
     reading: Reading = READING,
     common: Common = COMMON,
 ) -> None:

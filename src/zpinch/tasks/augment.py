@@ -28,7 +28,8 @@ from zpinch.tasks.sieve import Sieve
 from zpinch.tasks.source import open_images
 
 UNPROVEN = "Whether these teach a classifier anything is not known: often they do not. --prove measures it."
-SHOWN = 12  # images of each row of the picture
+SHOWN = 12  # images of each kind in a row of the picture
+ROWS = 100  # classes in it: a sheet holds 4,096 images
 
 
 class Augmented(NamedTuple):
@@ -103,7 +104,7 @@ def augment(
     per_class: at least 1. data: a labelled source as `open_images` takes it (its training split), or what
     `open_images` gave. model: a trained model with an encoder, or its folder. out: a folder or .zip (with
     metadata.csv), .npz or .parquet; columns `origin`, `source`, `source_2`, `weight_2`, `seed`, `model`. kinds:
-    samples, mixes or both. picture: a .png of each class: real images, mixes, samples.
+    samples, mixes or both. picture: a .png of each class (the first 100): real images, mixes, samples.
 
     prove: train a small classifier on the set with and without the new images, `repeats` times, at least 5, and
     compare on `test` (labelled images that the model has not seen; by default the test split of `data`); `proof`
@@ -232,12 +233,12 @@ def put_together(
 
 
 def write_picture(out: Path, found: Augmented, *, force: bool) -> None:
-    """A row a class: real images, then mixes, then samples; a class that has fewer repeats them."""
+    """A row a class, up to ROWS: real images, then mixes, then samples; a class that has fewer repeats them."""
     labels = found.images.labels
     assert labels is not None
     kinds = [kind for kind in ("real", "mix", "sample") if (found.origin == kind).any()]
     rows: list[NDArray[np.intp]] = []
-    for c in np.unique(labels)[:SHOWN].tolist():
+    for c in np.unique(labels)[:ROWS].tolist():
         for kind in kinds:
             of_kind = np.flatnonzero((labels == c) & (found.origin == kind))
             rows.append(np.resize(of_kind if len(of_kind) else np.flatnonzero(labels == c), SHOWN))
