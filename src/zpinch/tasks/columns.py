@@ -6,15 +6,16 @@ A column is an array (n,) of numbers or words, or (n, d) of d figures each: one 
 
 import csv
 import os
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from zpinch.errors import UsageError, require_extra
 from zpinch.images.writers.atomic import check_free, new_file
+from zpinch.images.writers.npz import write_member
 
 Columns = Mapping[str, NDArray[Any]]
 ROWS = 4096  # of a .csv that are made into text at once
@@ -47,8 +48,9 @@ def write_csv(path: Path, columns: Columns) -> None:
 
 
 def write_npz(path: Path, columns: Columns) -> None:
-    with path.open("wb") as file:  # a path would get .npz appended
-        np.savez_compressed(file, allow_pickle=False, **columns)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, column in columns.items():
+            write_member(archive, name, column)
 
 
 def write_parquet(path: Path, columns: Columns) -> None:

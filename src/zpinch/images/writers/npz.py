@@ -42,7 +42,7 @@ class NpzSink:
     def finish(self) -> None:
         self._raw.seek(0)
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(self._names), *self._row_shape)}
-        with self._member("images") as file:
+        with member(self._archive, "images") as file:
             npy.write_array_header_1_0(file, header)
             shutil.copyfileobj(self._raw, file, 1 << 20)
         arrays: dict[str, npt.NDArray[Any]] = {"names": np.array(self._names, "U")}
@@ -51,14 +51,20 @@ class NpzSink:
             arrays["class_names"] = np.array(self._class_names, "U")
         arrays |= {name: np.concatenate(parts) for name, parts in self._columns.items()}
         for key, array in arrays.items():
-            with self._member(key) as file:
-                npy.write_array(file, array, allow_pickle=False)
+            write_member(self._archive, key, array)
 
     def close(self) -> None:
         self._archive.close()
         self._raw.close()
 
-    def _member(self, key: str) -> BinaryIO:
-        entry = zip_entry(f"{key}.npy")
-        entry.compress_type = zipfile.ZIP_DEFLATED
-        return cast(BinaryIO, self._archive.open(entry, "w", force_zip64=True))
+
+def write_member(archive: zipfile.ZipFile, key: str, array: npt.NDArray[Any]) -> None:
+    """An array, never pickled: older NumPys' savez_compressed takes allow_pickle for the name of one more."""
+    with member(archive, key) as file:
+        npy.write_array(file, array, allow_pickle=False)
+
+
+def member(archive: zipfile.ZipFile, key: str) -> BinaryIO:
+    entry = zip_entry(f"{key}.npy")
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    return cast(BinaryIO, archive.open(entry, "w", force_zip64=True))
