@@ -98,6 +98,12 @@ def test_in_a_pipeline_and_a_grid_search(trained: Path, rows: np.ndarray, held_d
     assert search.best_estimator_[0].transform(rows).shape == (60, search.best_params_["imageembedder__latent"])
 
 
+def test_a_fit_says_nothing_in_a_notebook(rows: np.ndarray, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("zpinch.training.progress.is_notebook", lambda: True)
+    monkeypatch.setattr("zpinch.training.progress.NotebookLine", None)
+    ImageEmbedder(**FAST).fit(rows)
+
+
 def test_classes_of_y_are_drawn_by_name(rows: np.ndarray, held_digits: ImageCollection):
     names = np.array(["even", "odd"])[held_digits.labels % 2]
     sampler = ImageSampler(**FAST).fit(rows, names)

@@ -32,6 +32,7 @@ from zpinch.tasks.generate import generate
 from zpinch.tasks.progress import unheard
 from zpinch.tasks.train import train
 from zpinch.training.measure import squared_errors
+from zpinch.training.progress import Silent
 from zpinch.training.recipes import RECIPES
 
 __all__ = ["ImageDetector", "ImageEmbedder", "ImageSampler"]
@@ -102,6 +103,7 @@ class ImageEstimator(BaseEstimator):
                 settings=("schedule.exact_share=0", "schedule.completer_share=0", *self.settings),
                 seed=int(check_random_state(self.random_state).randint(2**31)),
                 device="cpu",
+                listener=Silent(),  # a grid search fits many
             )
         if verb:
             self.model_.check_encodes(verb)

@@ -18,7 +18,7 @@ Report: TypeAlias = Callable[[int, int], None]  # images done, images in all; 0 
 Phase: TypeAlias = Callable[[str], None]  # what is done now
 
 
-def unheard(done: int, of: int) -> None:
+def unheard(*_: object) -> None:
     """Reports to nobody: a verb that is a part of something else."""
 
 
@@ -38,7 +38,7 @@ def unasked() -> Report:
 
 def unasked_phase() -> Phase:
     """The same for what is done now, in words."""
-    return NotebookLine().say if is_notebook() else lambda phase: None
+    return NotebookLine().say if is_notebook() else unheard
 
 
 @contextmanager

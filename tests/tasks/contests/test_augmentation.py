@@ -44,10 +44,12 @@ def test_uneven_classes_do_not_ask_for_more(
 ):
     asked: list[int] = []
 
-    def augment(real: ImageCollection, model: Model, *, per_class: int, seed: int) -> object:
+    def augment(real: ImageCollection, model: Model, *, per_class: int, **options: object) -> object:
         asked.append(per_class)
-        return zpinch.augment(real, model, per_class=per_class, seed=seed)
+        return zpinch.augment(real, model, per_class=per_class, **options)
 
+    monkeypatch.setattr("zpinch.tasks.progress.is_notebook", lambda: True)
+    monkeypatch.setattr("zpinch.tasks.progress.NotebookLine", None)  # evaluate has the line
     monkeypatch.setattr("zpinch.tasks.contests.augmentation.augment", augment)
     rare = np.flatnonzero(train_digits.labels == 3)[:2]
     uneven = train_digits[np.sort(np.append(np.flatnonzero(train_digits.labels != 3), rare))]

@@ -11,6 +11,7 @@ from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.tasks.augment import augment
 from zpinch.tasks.contests.contest import CHANCE, JUDGED, Contest, contest, percent, share_classes, some, table
+from zpinch.tasks.progress import unheard
 from zpinch.tasks.proof import named_right
 
 LEARNED = 10_000  # training images that a classifier learns from
@@ -69,7 +70,8 @@ def augmentation(model: Model, training: ImageCollection, test: ImageCollection,
     if held.min() < 2:  # augment asks for two of each class
         return None
     mean = len(real) // len(held)  # half as many images again; somewhat more where classes are uneven
-    made = augment(real, model, per_class=mean + max(1, mean // 2), seed=seed).images[len(real) :]
+    per_class = mean + max(1, mean // 2)
+    made = augment(real, model, per_class=per_class, seed=seed, phase=unheard).images[len(real) :]
     ways = {
         "real and made images": Learning(RATE, made=MADE_SHARE, moves=True),
         "real images alone": Learning(RATE, moves=True),
