@@ -202,6 +202,10 @@ def test_a_source_without_splits_is_halved_and_says_so(held_digits: ImageCollect
     together = np.concatenate([training.pixels, test.pixels]).reshape(60, -1)
     assert len(np.unique(together, axis=0)) == len(np.unique(held_digits.pixels.reshape(60, -1), axis=0))
     assert "no test split" in notes[0]
+    again = both_splits(held_digits)
+    np.testing.assert_array_equal(again[1].pixels, test.pixels)
+    assert notes[0].endswith("put train/ and test/ folders inside.")
+    assert again[2][0].endswith("pass (training, test).")
 
 
 @pytest.mark.parametrize(("training", "test", "words"), [(60, 0, "0 test images"), (3, 60, "3 training images")])

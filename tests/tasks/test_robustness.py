@@ -10,6 +10,8 @@ import torch
 from model_cases import blobs, same_weights
 from safetensors import SafetensorError
 
+import zpinch
+from trained_models import Spots
 from zpinch.errors import ImageError, QualityError, UsageError
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
@@ -50,6 +52,25 @@ class Presses(Silent):
     def entered(self, phase: str) -> None:
         if phase == self.phase:
             raise KeyboardInterrupt
+
+
+# --- Arguments ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_what_is_no_seed_is_refused_by_every_verb_alike(spots: Spots, tmp_path: Path, seed: int):
+    images, model = spots.images, spots.model
+    for verb, given, options in (
+        (zpinch.train, (images,), {"backbone": "mlp", "steps": 1}),
+        (zpinch.generate, (model, 1), {}),
+        (zpinch.complete, (images, model, "random:0.5"), {}),
+        (zpinch.augment, (images, model), {"per_class": 100}),
+        (zpinch.explore, (model, images, tmp_path / "seen"), {}),
+        (zpinch.evaluate, ((images, images), model), {}),
+        (zpinch.export, (model, tmp_path / "x.onnx"), {}),
+    ):
+        with pytest.raises(UsageError, match="--seed must be 0 to 4294967295"):
+            verb(*given, seed=seed, **options)
 
 
 # --- Objectives that run away -------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from zpinch.codec.exact import encode
 from zpinch.errors import CorruptModel, ImageError, ModelError, QualityError, UsageError, ZpinchError
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_samples
-from zpinch.images import ImageCollection
+from zpinch.images import ImageCollection, save_images
 from zpinch.model.model import Model
 from zpinch.model.storage import load
 from zpinch.tasks.cost import TRAINING_EXACT_BITS
@@ -119,6 +119,17 @@ def test_no_images_and_no_recipe_are_refused_first():
         quick(IMAGES[:0])
     with pytest.raises(UsageError, match=r"fusoin.*fusion, autoencoder"):
         quick(recipe="fusoin")
+
+
+def test_images_may_be_a_source(tmp_path: Path):
+    save_images(IMAGES, tmp_path / "x.npz")
+    for source in (tmp_path / "x.npz", str(tmp_path / "x.npz")):
+        model = quick(source, steps=1)
+        assert model.config.class_names == IMAGES.class_names
+        assert model.facts["data fingerprint"] == IMAGES.fingerprint()
+    assert quick(IMAGES.pixels, steps=1).config.class_names == ()
+    with pytest.raises(ImageError, match="does not exist"):
+        quick(tmp_path / "none")
 
 
 def test_the_same_seed_gives_the_same_model():

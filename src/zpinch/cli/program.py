@@ -15,12 +15,12 @@ from cyclopts.validators import Number
 from rich.console import Console
 
 from zpinch.errors import ZpinchError, is_out_of_memory
+from zpinch.tasks.seeds import SEEDS
 
 EXIT_INTERRUPTED = 130
 OUT_OF_MEMORY = (
     "out of memory. Take fewer or smaller images (--size), or in training fewer at once: --set schedule.batch=32."
 )
-SEEDS = 2**32  # what NumPy takes
 
 app = App(
     name="zpinch",

@@ -16,7 +16,7 @@ from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_s
 from zpinch.evaluation.report import PriorRow, render
 from zpinch.images import ImageCollection
 from zpinch.images.naming import counted
-from zpinch.images.opening import Size
+from zpinch.images.opening import Size, Source
 from zpinch.images.writers.atomic import check_free, new_file
 from zpinch.model.bottleneck import quantise
 from zpinch.model.config import needed
@@ -35,6 +35,7 @@ from zpinch.tasks.figures import Evaluation, RoundTrip
 from zpinch.tasks.progress import Phase, unasked_phase, unheard
 from zpinch.tasks.proof import has_seen
 from zpinch.tasks.report import report_of
+from zpinch.tasks.seeds import check_seed
 from zpinch.tasks.source import open_images, splits_of
 from zpinch.tasks.tradeoffs import known_labels, tradeoffs
 
@@ -46,7 +47,7 @@ SEEN = (
 
 
 def evaluate(
-    data: str | Path | tuple[ImageCollection, ImageCollection],
+    data: "ImageCollection | Source | tuple[ImageCollection, ImageCollection]",
     model: Model | str | Path,
     out: str | Path | None = None,
     *,
@@ -59,7 +60,7 @@ def evaluate(
 ) -> Evaluation:
     """Measure a model on the test split of `data` and write a self-contained HTML report to `out`.
 
-    data: a source as `open_images` takes it, or (training, test) collections. A source without splits is cut in two
+    data: a source as `open_images` takes it, a collection, or two: (training, test). What has no splits is cut in two
     halves, and the report says so: then some test images may have been trained on. At least 5 images each. size,
     skip_bad: as `open_images` takes them. `phase` hears what is measured now.
 
@@ -70,6 +71,7 @@ def evaluate(
     out = Path(out) if out is not None else None
     if out is not None:
         check_free(out, is_folder=False, force=force)
+    check_seed(seed)
     phase = phase or unasked_phase()
     phase("reading images")
     training, test, notes = both_splits(data, size=size, skip_bad=skip_bad)
@@ -138,20 +140,25 @@ def measured(
 
 
 def both_splits(
-    data: str | Path | tuple[ImageCollection, ImageCollection], *, size: "Size | None" = None, skip_bad: bool = False
+    data: "ImageCollection | Source | tuple[ImageCollection, ImageCollection]",
+    *,
+    size: "Size | None" = None,
+    skip_bad: bool = False,
 ) -> tuple[ImageCollection, ImageCollection, tuple[str, ...]]:
     if isinstance(data, tuple):
         return *data, ()
-    if splits_of(data):
+    if isinstance(data, ImageCollection):
+        images, remedy = data, "pass (training, test)"
+    elif splits_of(data):
         training, test = (open_images(data, split=name, size=size, skip_bad=skip_bad) for name in ("train", "test"))
         return training, test, (*training.notes, *test.notes)
-    images = open_images(data, size=size, skip_bad=skip_bad)
+    else:
+        images, remedy = open_images(data, size=size, skip_bad=skip_bad), "put train/ and test/ folders inside"
     order = np.random.default_rng(0).permutation(len(images))
     half = len(images) // 2
     note = (
         f"{images.source} has no test split: one half of its images stands for the training set and the other was "
-        "tested, so the model may have been trained on images it is tested on. Put train/ and test/ folders inside for "
-        "a fair test."
+        f"tested, so the model may have been trained on images it is tested on. For a fair test {remedy}."
     )
     return images[np.sort(order[half:])], images[np.sort(order[:half])], (*images.notes, note)
 

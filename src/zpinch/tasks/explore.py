@@ -24,6 +24,7 @@ from zpinch.tasks.findings import IN_USE_BITS, Explored, Shown, page_of
 from zpinch.tasks.gallery import PICTURES, agreement
 from zpinch.tasks.generate import generate
 from zpinch.tasks.progress import Report, unasked, unheard
+from zpinch.tasks.seeds import check_seed
 from zpinch.tasks.source import Source, open_images, splits_of
 from zpinch.tasks.subject import Subject
 
@@ -53,6 +54,7 @@ def explore(
     the model's training has not finished.
     """
     progress = progress or unasked()
+    check_seed(seed)
     out = Path(out)
     atomic.check_free(out, is_folder=True, force=force)
     model = loaded(model)

@@ -20,6 +20,7 @@ from zpinch.model.config import TRAINED, ModelConfig, needed
 from zpinch.model.design import Backbone, design
 from zpinch.model.frozen import Frozen
 from zpinch.model.model import Model
+from zpinch.tasks.seeds import check_seed
 from zpinch.tasks.start import check_unchanged, config_from, take_weights
 from zpinch.training.learner import Plan
 from zpinch.training.measure import held_out_of
@@ -37,7 +38,6 @@ MOST_CLASSES, MOST_NAME_BYTES = 1_024, 32_768  # tables for more, and names of m
 MOST_COVARIANCES = 1 << 27  # numbers: 512 MiB in a model's file, and several times that while it is fitted
 ENTRIES = 128  # of a table, at its usual largest
 
-SEEDS = 2**32  # what NumPy and scikit-learn take
 GIVEN = {
     "kind",
     "image",
@@ -85,8 +85,7 @@ def build(
     Its generator begins at their mean colour; with `start`, all begins where that model ended. is_brief: there is time
     for few steps.
     """
-    if not 0 <= seed < SEEDS:
-        raise UsageError(f"--seed must be 0 to {SEEDS - 1}, not {seed}.")
+    check_seed(seed)
     if not len(training):
         raise ImageError(f"{training.source} holds no image: there is nothing to train on.")
     chosen = chosen_recipe(recipe or (start.config.recipe if start else DEFAULT_RECIPE))

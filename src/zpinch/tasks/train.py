@@ -32,6 +32,7 @@ from zpinch.tasks.preparation import (
     settled,
 )
 from zpinch.tasks.prospects import prospects
+from zpinch.tasks.source import Source, open_images
 from zpinch.tasks.start import origin_of
 from zpinch.training.checkpoint import LOOK, RUN, Past, drop_run, load_run
 from zpinch.training.learner import Learner, Plan
@@ -82,7 +83,7 @@ class Estimate(NamedTuple):
 
 @repeatable()
 def train(
-    images: ImageCollection,
+    images: "ImageCollection | Source",
     *,
     recipe: str | None = None,
     backbone: Backbone | None = None,
@@ -103,13 +104,13 @@ def train(
 ) -> Model:
     """Train a model on images and return it; with `out`, save it there, and keep the run for `resume` to go on.
 
-    images: from `open_images`. recipe: fusion (the default), autoencoder, contractive, vae, vae-gan or gan.
-    backbone: conv (the default) or mlp. latent: integers an image becomes, 1 to 4,096. minutes, epochs or steps:
-    how long, above 0; with none, it stops by itself. until: "rfcd<2,fcd<8", stop when reached. settings:
-    "objective.rate=0.02", "schedule.batch=128", "encoder.width=48"... start: a trained model to begin with, for
-    images of the same size; its recipe and nets are the defaults. The same seed gives the same model on one machine
-    with one number of threads and one precision ("schedule.precision=float32"; by default the quicker one, by a
-    stopwatch).
+    images: from `open_images`, or a source as it takes one (its training split). recipe: fusion (the default),
+    autoencoder, contractive, vae, vae-gan or gan. backbone: conv (the default) or mlp. latent: integers an image
+    becomes, 1 to 4,096. minutes, epochs or steps: how long, above 0; with none, it stops by itself. until:
+    "rfcd<2,fcd<8", stop when reached. settings: "objective.rate=0.02", "schedule.batch=128", "encoder.width=48"...
+    start: a trained model to begin with, for images of the same size; its recipe and nets are the defaults. The same
+    seed gives the same model on one machine with one number of threads and one precision
+    ("schedule.precision=float32"; by default the quicker one, by a stopwatch).
 
     Where `accelerate launch` started several processes, they train one model, each with its share of every batch;
     the first one returns it finished.
@@ -121,8 +122,9 @@ def train(
     processes, replan = processes_here(device), None
     listener = (listener or unasked()) if processes.is_first else Silent()
     folder = Path(out) if out is not None else None
-    budget, images = Budget(minutes, epochs, steps), learnable(images)
+    budget = Budget(minutes, epochs, steps)
     conditions = check_asked(recipe, budget, until, folder, resume=resume, force=force)
+    images = learnable(images if isinstance(images, ImageCollection) else open_images(images))
     training, held_out = split_held_out(images)
     # What a person got wrong is found first: measuring real against real takes a while.
     if resume and start is not None:
