@@ -50,11 +50,20 @@ GIVEN = {
 
 
 def learnable(images: ImageCollection) -> ImageCollection:
-    """The images, without labels where these are of more classes than archives have room for."""
-    names = images.class_names
-    if len(names) <= MOST_CLASSES and sum(len(name.encode()) for name in names) <= MOST_NAME_BYTES:
-        return images
-    return replace(images, labels=None, class_names=())
+    """The images, without labels where archives have no room for their classes."""
+    return replace(images, labels=None, class_names=()) if without_room(images.class_names) else images
+
+
+def without_room(class_names: Sequence[str]) -> str:
+    """What archives have no room for of such classes, in words; nothing where all fits."""
+    if len(class_names) > MOST_CLASSES:
+        return f"{len(class_names):,} classes are more than the {MOST_CLASSES:,} that archives have room for"
+    name_bytes = sum(len(name.encode()) for name in class_names)
+    if name_bytes > MOST_NAME_BYTES:
+        return (
+            f"names of classes take {name_bytes:,} bytes, more than the {MOST_NAME_BYTES:,} that archives have room for"
+        )
+    return ""
 
 
 class Budget(NamedTuple):

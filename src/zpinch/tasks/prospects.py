@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from zpinch.images import ImageCollection
 from zpinch.images.naming import counted
 from zpinch.model.model import Model
-from zpinch.tasks.preparation import learnable
+from zpinch.tasks.preparation import without_room
 from zpinch.tasks.start import said_of
 from zpinch.training.measure import held_out_of
 
@@ -35,9 +35,8 @@ def _lines(count: int, images: ImageCollection, start: Model | None) -> Iterable
     more = (
         "" if start or count >= EXPECTED[-1][0] else "; for more, more images, or --from a model of images like these"
     )
-    if learnable(images) is not images:
-        classes = len(images.class_names)
-        yield f"{classes:,} classes are more than archives have room for: the model learns without labels"
+    if left_out := without_room(images.class_names):
+        yield f"{left_out}: the model learns without labels"
     yield f"{counted(count, 'image')} ({count - held:,} to train on, {held:,} held out): {expected}{more}"
     if start:
         yield from said_of(start, images)
