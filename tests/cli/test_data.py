@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cli_cases import Zpinch
+from cli_cases import Zpinch, assert_fails
 
 
 def test_data_commands(zpinch: Zpinch, data: Path):
@@ -11,3 +11,7 @@ def test_data_commands(zpinch: Zpinch, data: Path):
     Path("bad").mkdir()
     Path("bad/x.png").write_bytes(b"no picture")
     assert zpinch("data", "check", "bad").code == 2
+
+
+def test_a_name_is_no_markup(zpinch: Zpinch):
+    assert_fails(zpinch("data", "get", "[/x]"), 1, "no data set named '[/x]'")

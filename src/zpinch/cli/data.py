@@ -3,6 +3,7 @@
 import sys
 
 from cyclopts import App
+from rich.markup import escape
 
 from zpinch.cli.program import COMMON, Common, app, examples
 
@@ -27,7 +28,7 @@ def data_get(name: str, *, common: Common = COMMON) -> None:
     """Fetch a published data set into the cache ($ZPINCH_DATA), checked against its checksums."""
     from zpinch.images.builtin import get
 
-    with common.console().status(f"fetching {name}") as status:
+    with common.console().status(escape(f"fetching {name}")) as status:
         folder = get(name, lambda file, done, of: status.update(f"fetching {file}: {done:,} of {of or '?'} bytes"))
     common.show({"folder": str(folder)}, str(folder))
 
