@@ -75,6 +75,25 @@ def test_a_trained_model_gives_what_the_verbs_give(trained: Path, rows: np.ndarr
     np.testing.assert_allclose(sampler.score_samples(rows / 255.0), wanted)
 
 
+def test_a_trained_model_takes_black_and_white_for_what_they_are(trained: Path, rows: np.ndarray):
+    """Also where no pixel is quite black or white."""
+    grey = rows.clip(10, 200)
+    same = (grey, grey.astype(np.int64), grey.astype(float), grey / 255, np.float32(grey / 255))
+    for given, pixels in (*((given, grey) for given in same), (rows > 127, np.uint8(255) * (rows > 127))):
+        features = ImageEmbedder(trained).fit(given).transform(given)
+        images = ImageCollection(pixels.reshape(-1, 1, 28, 28))
+        np.testing.assert_array_equal(features, zpinch.embed(images, trained).features)
+
+
+def test_what_is_drawn_is_of_the_type_of_the_data(trained: Path, rows: np.ndarray):
+    drawn = ImageSampler(trained).fit(rows).sample(3)
+    assert drawn.dtype == np.uint8
+    for kind in (np.int64, np.float32, np.float64):
+        found = ImageSampler(trained).fit(rows.astype(kind)).sample(3)
+        assert found.dtype == kind
+        np.testing.assert_array_equal(found, drawn)
+
+
 def test_the_threshold_is_the_promise_to_the_last_image(trained: Path, rows: np.ndarray):
     """decision_function < 0 exactly where p <= false_alarms, for shares on and between the steps of p."""
     calibration = zpinch.load(trained).calibration

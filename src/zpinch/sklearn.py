@@ -6,7 +6,8 @@
 
 X is (n, pixels), an image a row, as scikit-learn has them: `pixels.reshape(n, -1)`. Bytes are taken as they are; other
 numbers are brought to bytes by the least and the greatest of the training data. `fit` trains a model, or only checks X
-where `model` is one that is trained.
+where `model` is one that is trained, which knows black and white: floats from 0 to 1 and numbers from 0 to 255 become
+bytes as they do elsewhere.
 """
 
 from collections.abc import Sequence
@@ -81,8 +82,7 @@ class ImageEstimator(BaseEstimator):
         rows = self._numbers(X, ensure_min_samples=min(fewest, 2))
         if len(rows) < fewest:
             raise ValueError(f"X has {len(rows)} images, a minimum of {fewest} is needed: some of them are held out")
-        is_bytes = rows.dtype == np.uint8
-        self.range_ = (0.0, 255.0) if is_bytes else (float(rows.min()), float(rows.max()))
+        self.dtype_, self.range_ = rows.dtype, self._range(rows)
         self.image_shape_ = self._shape(rows.shape[1])
         images = ImageCollection(self._pixels(rows), source="X")
         if y is not None and type_of_target(y) in {"binary", "multiclass"}:
@@ -108,6 +108,16 @@ class ImageEstimator(BaseEstimator):
         if verb:
             self.model_.check_encodes(verb)
         self.model_.check_shape(self.image_shape_)
+
+    def _range(self, rows: NDArray[Any]) -> tuple[float, float]:
+        """Black and white, in the numbers of X."""
+        low, high = float(rows.min()), float(rows.max())
+        is_known = self.model is not None and low >= 0  # to a model that has learned what black and white are
+        if is_known and high <= 1 and rows.dtype.kind in "bf":
+            return 0.0, 1.0
+        if rows.dtype == np.uint8 or (is_known and high <= 255):
+            return 0.0, 255.0
+        return low, high
 
     def _numbers(self, X: Any, **how: Any) -> NDArray[Any]:  # noqa: N803
         """X checked by scikit-learn's rules."""
@@ -137,10 +147,10 @@ class ImageEstimator(BaseEstimator):
         return rows.reshape(-1, *self.image_shape_)
 
     def _rows(self, pixels: Pixels) -> NDArray[Any]:
-        """Images as rows of the numbers that X held."""
+        """Images as rows of numbers like those of X."""
         low, high = self.range_
-        flat = pixels.reshape(len(pixels), -1)
-        return flat if (low, high) == (0.0, 255.0) else flat * ((high - low) / 255) + low
+        rows = pixels.reshape(len(pixels), -1) * ((high - low) / 255) + low
+        return (rows if self.dtype_.kind == "f" else rows.round()).astype(self.dtype_)
 
 
 class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImageEstimator):
