@@ -6,8 +6,7 @@
 
 X is (n, pixels), an image a row, as scikit-learn has them: `pixels.reshape(n, -1)`. Bytes are taken as they are; other
 numbers are brought to bytes by the least and the greatest of the training data. `fit` trains a model, or only checks X
-where `model` is one that is trained, which knows black and white: floats from 0 to 1 and numbers from 0 to 255 become
-bytes as they do elsewhere.
+where `model` is one that is trained: then floats from 0 to 1 and numbers from 0 to 255 are from black to white.
 """
 
 from collections.abc import Sequence
