@@ -1,7 +1,8 @@
 """Names of images and classes are untrusted: what is shown, and what may become a path below OUT.
 
 `readable` makes any name printable and valid UTF-8. `safe_name` maps any string to a relative path that every system
-accepts and that cannot leave the folder it is joined to. `NameBook` hands each out only once.
+accepts and that cannot leave the folder it is joined to. `NameBook` hands each out only once. `counted` names a number
+of things.
 """
 
 from __future__ import annotations

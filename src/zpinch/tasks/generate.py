@@ -31,9 +31,9 @@ def generate(
 ) -> ImageCollection:
     """Draw `count` new images, of one class or of all classes in turn, and save them where `out` says, if it does.
 
-    count: at least 1; the pixels are (count, *the model's image) uint8. label: a class name,
-    also as a number. temperature: above 0 and at most 10, spread around what was learned: below 1 safer, above 1
-    bolder. The same seed gives the same images on one machine.
+    count: at least 1; the pixels are (count, *the model's image) uint8. label: a class name, also as
+    a number. temperature: above 0 and at most 10, spread around what was learned: below 1 safer, above 1 bolder. The
+    same seed gives the same images on one machine.
 
     Raises UsageError for a class that the model does not know or cannot draw alone, and when `out` is taken and not
     `force`; ModelError when its training has not finished; LimitError for more than memory or a sheet holds.
