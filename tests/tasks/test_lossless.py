@@ -61,7 +61,7 @@ def test_pixels_labels_and_names_come_back(
         find(tmp_path / "a.zpn", images.pixels[0], model=model)
     rows = dict(info(tmp_path / "a.zpn").rows)
     assert rows["pixels"] == (
-        "each within 3 of 255 levels of the original" if max_error else "the very same as the originals'"
+        "each within 3 of 255 levels of what was read" if max_error else "the very same as what was read"
     )
 
 

@@ -111,7 +111,8 @@ def quality_rows(footer: Footer) -> list[tuple[str, str]]:
 
 
 def promise(max_error: int) -> str:
-    return f"each within {max_error} of 255 levels of the original" if max_error else "the very same as the originals'"
+    """Of what was read: that may have been converted first (16 bits, another size)."""
+    return f"each within {max_error} of 255 levels of what was read" if max_error else "the very same as what was read"
 
 
 def error_rows(footer: Footer) -> list[tuple[str, str]]:
