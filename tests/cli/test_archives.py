@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from cli_cases import Zpinch
 
 from trained_models import Spots
@@ -60,6 +61,21 @@ def test_labels_that_are_not_stored_are_told(zpinch: Zpinch, spots: Spots):
     ended = zpinch("compress", "data.npz", "-m", spots.folder, "-o", "a.zpn")
     assert ended.code == 0, ended
     assert "warning: labels are not stored: the model" in ended.err
+
+
+def test_notes_and_warnings_are_a_line_each_in_a_narrow_log(
+    zpinch: Zpinch, spots: Spots, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "30")
+    save_images(ImageCollection(spots.images.pixels, np.zeros(32, np.int64), ("strange",)), "data")
+    Path("data/a.txt").touch()
+    said = zpinch("compress", "data", "-m", spots.folder, "-o", "a.zpn").err.splitlines()
+    note, warning = (line for line in said if line.strip())
+    assert note == "note: 1 file without an image's ending: ignored."
+    assert warning.startswith("warning: labels are not stored: ")
+    assert warning.endswith("which takes up to 1,024.")
+    said = zpinch("train", "data", "-o", "m", "--backbone", "mlp", "--steps", 2).err.splitlines()
+    assert any(line.startswith("stopped: all 2 steps are taken; kept step 2, ") for line in said)
 
 
 def test_a_reader_that_leaves_fails_the_archive(spots: Spots, tmp_path: Path):

@@ -122,8 +122,7 @@ def compress(
             force=common.force,
             progress=report,
         )
-    for warning in made.warnings:
-        console.print(f"warning: {warning}", highlight=False, markup=False)
+    tell(console, made.warnings, "warning")
     lines = [
         f"{made.path}: {counted(made.images, 'image')} in {made.bytes:,} bytes, {made.bits_per_image:.1f} bits an "
         f"image, {made.images_per_second:,.0f} images/s",

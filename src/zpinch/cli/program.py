@@ -114,9 +114,9 @@ def examples(*commands: str) -> str:
     return "\n\n".join(("Examples:", *commands))
 
 
-def tell(console: Console, notes: tuple[str, ...]) -> None:
-    for note in notes:
-        console.print(f"note: {note}", highlight=False, markup=False)
+def tell(console: Console, notes: tuple[str, ...], kind: str = "note") -> None:
+    for note in notes:  # a line each, also where nobody knows how wide a line may be: logs and pipes
+        console.print(f"{kind}: {note}", highlight=False, markup=False, soft_wrap=True)
 
 
 def typed() -> str:

@@ -71,12 +71,14 @@ class ProgressLine(Silent):
         self.bar.update(self.task, total=of, completed=progress.step, step=f"step {progress.step:,}/{of:,}", now=now)
 
     def checked(self, check: Check, alarms: tuple[str, ...]) -> None:
-        self.console.print(check_line(check), highlight=False)
-        for alarm in alarms:
-            self.console.print(f"  note: {alarm}", highlight=False)
+        for line in (check_line(check), *(f"  note: {alarm}" for alarm in alarms)):
+            self._print(line)
 
     def ended(self, outcome: Outcome) -> None:
-        self.console.print(ending(outcome), highlight=False)
+        self._print(ending(outcome))
+
+    def _print(self, line: str) -> None:
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)  # whole, in logs and pipes too
 
 
 class NotebookProgress(Silent):
