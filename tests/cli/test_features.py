@@ -19,6 +19,11 @@ def test_features_of_images_and_of_an_archive(zpinch: Zpinch, model: Path, data:
         assert np.abs(z["z"] - c["z"]).max() <= 0.25 + 1e-5
         np.testing.assert_allclose(z["z"], load(model).latents(open_images(data).pixels).reshape(30, -1))
     assert zpinch("embed", archive, "--split", "test", "-o", "t.npz").code == 1
+    assert zpinch("embed", archive, "--split", "train", "-o", "t.npz", "--json").json()["from_codes"] is True
+    np.save("labels.npy", np.zeros(30, np.int64))
+    for verb in ("embed", "detect"):
+        for option in (("--size", 20), ("--labels", "labels.npy")):
+            assert_fails(zpinch(verb, archive, *option, "-o", "x.csv"), 1, f"with {option[0]} the images", "pass -m")
     assert_fails(zpinch("embed", data, "-m", model, "-o", "z.npz"), 1, "--force")
 
 

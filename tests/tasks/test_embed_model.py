@@ -23,6 +23,8 @@ from zpinch.tasks.archive import open_archive
 from zpinch.tasks.compress import compress
 from zpinch.tasks.decompress import decompress
 from zpinch.tasks.decompress import test_archive as check_archive
+from zpinch.tasks.detect import detect
+from zpinch.tasks.embed import embed
 from zpinch.tasks.find import find
 from zpinch.tasks.inspect import entries, info
 from zpinch.tasks.source import open_images
@@ -127,6 +129,20 @@ def test_to_search_a_whole_model_is_needed(images: ImageCollection, model: Model
     assert find(archive, images.pixels[0], model=model)[0].index == 0
     model.save(archive.parent / "whole")
     assert find(archive, images.pixels[0])[0].index == 0
+
+
+def test_features_and_oddness_are_the_whole_models(images: ImageCollection, model: Model, tmp_path: Path):
+    codes, exact = (alone(tmp_path / str(lossless), images, model, lossless=lossless) for lossless in (False, True))
+    wanted = embed(images, model).features
+    np.testing.assert_allclose(embed(codes).features, wanted, atol=model.config.step / 2 + 1e-5)  # it needs no encoder
+    for ask in (lambda: embed(exact), lambda: detect(exact, normal=images), lambda: detect(codes, normal=images)):
+        with pytest.raises(ModelError, match="whole neither beside it"):
+            ask()
+    for archive in (codes, exact):
+        model.save(archive.parent / "whole")
+        beside, given = (detect(archive, which, false_alarms=0.1, normal=images) for which in (None, model))
+        np.testing.assert_array_equal(beside.oddness, given.oddness)
+    np.testing.assert_array_equal(embed(exact).features, wanted)
 
 
 def test_every_damaged_byte_of_it_is_noticed(images: ImageCollection, model: Model, tmp_path: Path):

@@ -30,7 +30,7 @@ def embed(
     from zpinch.tasks.rows import opened_source
 
     console = common.console()
-    source = opened_source(data, **reading.options("all"))
+    source = opened_source(data, model, **reading.options("all"))
     with progress_bar(console, "embedding") as report:
         found = embed_images(source, model, out, force=common.force, progress=report)
     tell(console, found.notes)
@@ -76,7 +76,7 @@ def detect(
     from zpinch.tasks.source import open_images
 
     console = common.console()
-    source = opened_source(data, **reading.options("all"))
+    source = opened_source(data, model, **reading.options("all"))
     usual = None if normal is None else open_images(normal, split="all", **reading.decoding)
     tell(console, () if usual is None else usual.notes)
     with progress_bar(console, "looking") as report:

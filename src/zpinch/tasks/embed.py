@@ -53,7 +53,7 @@ def embed(
     progress = progress or unasked()
     if out is not None:
         check_columns(Path(out), force=force)
-    with open_rows(data, model, "embed") as rows:
+    with open_rows(data, model, "embed", codes_suffice=True) as rows:
         batches: list[Batch] = []
         features: list[NDArray[np.float32]] = []
         done = 0

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from zpinch.errors import ImageError, UsageError, WrongModel
+from zpinch.errors import ImageError, ModelError, UsageError, WrongModel
 from zpinch.images import ImageCollection, ImageStream
 from zpinch.images.collection import Labels, Pixels
 from zpinch.images.opening import Source
@@ -20,6 +20,8 @@ from zpinch.model.config import needed
 from zpinch.model.model import Model
 from zpinch.model.storage import loaded
 from zpinch.tasks.archive import Archive, open_archive
+from zpinch.tasks.locate import model_for
+from zpinch.tasks.opening import opened
 from zpinch.tasks.source import is_archive, open_stream
 
 BATCH = 1024
@@ -48,25 +50,52 @@ class Rows(NamedTuple):
 
 
 @contextmanager
-def open_rows(data: Data, model: Model | str | Path | None, verb: str) -> Generator[Rows]:
+def open_rows(
+    data: Data, model: Model | str | Path | None, verb: str, *, codes_suffice: bool = False
+) -> Generator[Rows]:
     """Everything that can be wrong with the images or the model is refused here, before any work is done.
+
+    codes_suffice: where there are codes the encoder is not asked for anything.
 
     Raises ImageError when there are no images or of another shape than the model's, ModelError when it has no encoder.
     """
     model = None if model is None else loaded(model)
     if isinstance(data, str | Path) and is_archive(data):
-        with open_archive(data, model) as archive:
+        with open_archive(data, model or own_model(data, codes_suffice=codes_suffice)) as archive:
             if writes(archive):
-                yield archive_rows(archive)
+                yield archive_rows(archive, codes_suffice=codes_suffice)
                 return
     yield image_rows(data, model, verb)
 
 
-def opened_source(data: str, *, split: str, labels: Path | None, size: int | None, skip_bad: bool) -> Data:
+def opened_source(
+    data: str, model: Path | None, *, split: str, labels: Path | None, size: int | None, skip_bad: bool
+) -> Data:
     """What a person typed: an archive as it is, so that its codes are used, unless asked for in another way."""
-    if is_archive(data) and (split, labels, size) == ("all", None, None):
-        return data
+    if is_archive(data) and split != "test":  # it has one split, which is all of it
+        asked = {"--labels": labels, "--size": size}
+        if not (changes := [option for option, value in asked.items() if value is not None]):
+            return data
+        if model is None:
+            raise UsageError(
+                f"with {' and '.join(changes)} the images of {data} are decoded and looked at anew: pass -m with the "
+                f"model that looks at them, or leave {' and '.join(changes)} out."
+            )
     return open_stream(data, split=split, labels=labels, size=size, skip_bad=skip_bad)
+
+
+def own_model(path: str | Path, *, codes_suffice: bool) -> Model | None:
+    """The whole model that wrote an archive; None where the part of it inside the archive, which only decodes, will do.
+
+    Raises ModelError where none is found.
+    """
+    with opened(path) as reader:
+        try:
+            return model_for(reader, Path(path), None, encodes=True)
+        except ModelError:
+            if codes_suffice and reader.header.model_bytes and not reader.header.is_exact:
+                return None
+            raise
 
 
 def writes(archive: Archive) -> bool:
@@ -87,9 +116,10 @@ def image_rows(data: Data, model: Model | None, verb: str) -> Rows:
     return rows(model, source.count, source.source, source.class_names, batches, notes=source.notes)
 
 
-def archive_rows(archive: Archive) -> Rows:
+def archive_rows(archive: Archive, *, codes_suffice: bool) -> Rows:
     model, header = archive.model, archive.header
-    needed(model.encoder, "encoder")
+    if header.is_exact or not codes_suffice:
+        needed(model.encoder, "encoder")
     shown, classes = str(archive.path), archive.class_names
     if header.is_exact:
         collections = (archive[start : start + BATCH] for start in range(0, len(archive), BATCH))
