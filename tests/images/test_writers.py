@@ -238,7 +238,7 @@ def test_links_inside_out_are_not_followed(tmp_path: Path, collection: ImageColl
 
 
 def test_batches_must_fit_and_endings_be_known(tmp_path: Path, collection: ImageCollection) -> None:
-    for ending in ("npy", "jpg", "csv", "zpn"):
+    for ending in ("npy", "jpg", "csv", "zpn", "tgz", "pgm", "avif", "HTML", "txt", "json", "pdf"):
         with pytest.raises(UsageError, match=r"is not written\. OUT is a folder"):
             save_images(collection, tmp_path / f"a.{ending}")
     writer = open_writer(tmp_path / "v1.2", shape=(1, 8, 8))

@@ -303,6 +303,13 @@ def test_what_is_there_stays_unless_forced(archived: Archived, name: str, tmp_pa
     assert not [path for path in everything_in(tmp_path) if "part" in path]
 
 
+@pytest.mark.parametrize("ending", [".zip", ".png", ".npz", ".csv", ".parquet", ".tgz"])
+def test_an_archive_does_not_pass_for_another_kind_of_file(archived: Archived, ending: str, tmp_path: Path):
+    with pytest.raises(UsageError, match=rf"no \{ending}\. .*\.zpn"):
+        compress(archived.images, archived.model, tmp_path / f"images{ending}", force=True)
+    assert not everything_in(tmp_path)
+
+
 def test_a_compression_that_fails_leaves_nothing(archived: Archived, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def fails(*_: object) -> None:
         raise OSError(28, "No space left on device")

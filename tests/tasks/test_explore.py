@@ -105,6 +105,8 @@ def test_bad_input(spots: Spots, tmp_path: Path):
     for data, out, kind, words in (
         (spots.images, "full", UsageError, "--force"),
         (spots.images, "file", UsageError, "is a file"),
+        (spots.images, "report.html", UsageError, "OUT is a folder.*without .html"),
+        (spots.images, "map.png", UsageError, "OUT is a folder.*without .png"),
         (np.zeros((3, 1, 9, 9), np.uint8), "new", ImageError, "8x8 grey"),
         (blobs(3, (3, 8, 8)), "new", ImageError, "RGB"),
         (tmp_path / "nowhere", "new", ImageError, "does not exist"),

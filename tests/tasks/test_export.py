@@ -151,6 +151,7 @@ def test_nothing_is_written_where_it_cannot_be(taken: Taken, tmp_path: Path, mon
         ("taken.onnx", None, UsageError, "--force"),
         ("full", None, UsageError, "--force"),
         ("model.pt", None, UsageError, ".onnx, or is a folder"),
+        ("model.json", None, UsageError, ".onnx, or is a folder"),
         ("new.onnx", "prior", UsageError, "encoder, generator, critic"),
     ):
         with pytest.raises(kind, match=words):

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from zpinch.errors import ModelError, QualityError, UsageError, require_extra
 from zpinch.images.writers import atomic
+from zpinch.images.writers.writer import FILE_ENDINGS
 from zpinch.model.config import needed
 from zpinch.model.model import Model
 from zpinch.model.parts import part_tensors
@@ -80,7 +81,7 @@ def export(
     if part is not None and part not in NETWORKS:
         raise UsageError(f"--part is {', '.join(NETWORKS)}, not {part!r}.")
     is_folder = out.suffix.lower() != ".onnx"
-    if is_folder and out.suffix.lower() in {".pt", ".pth", ".npz", ".zip", ".tflite", ".safetensors"}:
+    if is_folder and out.suffix.lower() in FILE_ENDINGS | {".pt", ".pth", ".tflite", ".safetensors"}:
         raise UsageError(f"{out.suffix} is not written. OUT ends in .onnx, or is a folder.")
     atomic.check_free(out, is_folder=is_folder, force=force)
     onnx, runtime = require_extra("onnx", "onnx"), require_extra("onnxruntime", "onnx")

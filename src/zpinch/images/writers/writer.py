@@ -15,6 +15,7 @@ import numpy as np
 
 from zpinch.errors import ImageError, UsageError, require_extra
 from zpinch.images.collection import ImageCollection, Labels, Pixels, Shape
+from zpinch.images.decoding import SUFFIXES
 from zpinch.images.layout import SPLITS
 from zpinch.images.naming import NameBook, safe_name
 from zpinch.images.writers import atomic
@@ -42,8 +43,11 @@ SINKS: dict[str, Callable[[Path, Shape, tuple[str, ...]], Sink]] = {
     ".png": SheetSink,
     ".zip": ZipSink,
 }
-_NOT_WRITTEN = frozenset(
-    {".npy", ".gz", ".jpg", ".jpeg", ".gif", ".tif", ".tiff", ".bmp", ".webp", ".tar", ".csv", ".zpn"}
+# What the name of a file ends in and that of a folder does not: whoever asks for one wants no folder.
+FILE_ENDINGS = (
+    frozenset(filter(None, SINKS))
+    | SUFFIXES
+    | {".avif", ".csv", ".gz", ".html", ".json", ".npy", ".pdf", ".tar", ".tgz", ".txt", ".zpn"}
 )
 
 
@@ -100,7 +104,7 @@ class ImageWriter:
 def check_output(out: Path, *, force: bool) -> str:
     """The kind of sink for OUT, a key of SINKS; refuses what is not written, what is taken and what lacks its extra."""
     ending = out.suffix.lower()
-    if ending in _NOT_WRITTEN:
+    if ending in FILE_ENDINGS - SINKS.keys():
         kinds = ", ".join(sorted(filter(None, SINKS)))
         raise UsageError(f"{ending} is not written. OUT is a folder, or ends in {kinds} (.png is one contact sheet).")
     kind = ending if ending in SINKS else ""
