@@ -18,6 +18,14 @@ import zpinch
 from zpinch.tasks.progress import progress_bar
 from zpinch.training.progress import ProgressLine
 
+MADE = ("model", "test.zpn", "decompressed", "samples.png", "report.html")
+
+
+def is_ours(name: str) -> bool:
+    """Whether a demo makes this, or left it half-written when it was killed: .test.zpn.12345678.part"""
+    return name in MADE or (name.endswith(".part") and name.startswith(tuple(f".{made}." for made in MADE)))
+
+
 parser = argparse.ArgumentParser(description="zpinch's main job on the digits that ship with it.")
 parser.add_argument("folder", nargs="?", type=Path, default=Path("demo"))
 parser.add_argument("--minutes", type=float, default=4.0, help="of training")
@@ -26,10 +34,12 @@ arguments = parser.parse_args()
 console = Console()
 start = time.monotonic()
 folder = arguments.folder
-if folder.exists() and not (folder / "report.html").exists() and any(folder.iterdir()):
-    raise SystemExit(f"{folder} holds something else. Name another folder: python examples/demo.py FOLDER")
-shutil.rmtree(folder, ignore_errors=True)
-folder.mkdir(parents=True)
+folder.mkdir(parents=True, exist_ok=True)
+before = sorted(folder.iterdir())  # of a demo that ended, or was interrupted
+if others := [path.name for path in before if not is_ours(path.name)]:
+    raise SystemExit(f"{folder} holds something else: {others[0]}. Name another: python examples/demo.py FOLDER")
+for path in before:
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 console.rule("1. train")
 console.print("images -> encoder -> code -> generator -> images; a critic judges, a prior learns the codes")
