@@ -308,6 +308,14 @@ def test_a_model_is_not_overwritten_unless_asked(folder: Path):
     assert same_weights(load(model.save(folder, force=True)), model)
 
 
+def test_a_file_of_somebody_else_is_not_replaced_unless_asked(tmp_path: Path):
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(UsageError, match=r"README\.md.*--force"):
+        new_model(small_config()).save(tmp_path)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("README.md", "mine")]
+    new_model(small_config()).save(tmp_path, force=True)
+
+
 def test_a_file_is_in_the_way(tmp_path: Path):
     (tmp_path / "taken").write_text("mine")
     with pytest.raises(UsageError, match="taken"):

@@ -8,6 +8,7 @@ import pytest
 from model_cases import SMALL, StopsAt, blobs, same_weights
 
 import zpinch
+from zpinch import open_images
 from zpinch.codec.exact import encode
 from zpinch.errors import CorruptModel, ImageError, ModelError, QualityError, UsageError, ZpinchError
 from zpinch.evaluation.features import Extractor
@@ -315,6 +316,37 @@ def test_a_model_that_is_there_is_not_trained_over(tmp_path: Path):
     assert (tmp_path / "m" / "model.safetensors").read_bytes() == before
     quick(out=tmp_path / "m", steps=2, seed=1, force=True)
     assert (tmp_path / "m" / "model.safetensors").read_bytes() != before
+
+
+@pytest.mark.parametrize("where", ["model", "."])
+def test_a_model_among_its_images_leaves_them_what_they_were(where: str, tmp_path: Path):
+    save_images(IMAGES, tmp_path / "photos")
+    images = open_images(tmp_path / "photos")
+    model = quick(images=images, out=tmp_path / "photos" / where, steps=2)
+    assert (tmp_path / "photos" / where / "samples.png").is_file()
+    again = open_images(tmp_path / "photos")
+    assert again.fingerprint() == images.fingerprint() == model.facts["data fingerprint"]
+    assert "1 zpinch model among them: not read as images." in again.notes
+    (tmp_path / "photos" / where / "config.json").write_text("{}")
+    with pytest.raises(ImageError, match=r"samples\.png"):
+        open_images(tmp_path / "photos")
+
+
+@pytest.mark.parametrize("name", ["README.md", "samples.png", "resume/mine.txt"])
+def test_a_folder_of_something_else_keeps_its_files(name: str, tmp_path: Path):
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("mine")
+    watch = Watches()
+    with pytest.raises(UsageError, match=rf"{Path(name).name}.*--force"):
+        quick(out=tmp_path, steps=2, listener=watch)
+    assert not watch.steps
+    assert list(tmp_path.rglob("*.*")) == [file]
+    quick(out=tmp_path, steps=2, force=True)
+    assert (tmp_path / "config.json").is_file()
+    if file.parent != tmp_path:  # what a run ends with removing is its own
+        assert list(file.parent.iterdir()) == [file]
+        assert file.read_text() == "mine"
 
 
 def test_nothing_is_written_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

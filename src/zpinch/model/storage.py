@@ -20,7 +20,7 @@ from torch import Tensor
 
 from zpinch.errors import CorruptModel, LimitError, ModelError, UsageError, ZpinchError, is_out_of_memory
 from zpinch.images.naming import readable
-from zpinch.model.card import METRICS, card_files
+from zpinch.model.card import CARD, METRICS, SAMPLES, card_files
 from zpinch.model.completer import CompleterConfig
 from zpinch.model.config import ModelConfig
 from zpinch.model.frozen import Frozen
@@ -86,6 +86,7 @@ def save(model: Model, folder: str | Path, *, force: bool = False) -> Path:
         raise UsageError(f"{folder} already holds a model. Choose another name, or pass --force to replace it.")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; a model is stored as a folder. Choose another name.")
+    check_strangers(folder, force=force)
     stored = StoredConfig(
         name=readable(folder.resolve().name),  # "." has none of its own
         model=model.config,
@@ -129,6 +130,16 @@ def save(model: Model, folder: str | Path, *, force: bool = False) -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def check_strangers(folder: Path, *, force: bool) -> None:
+    """Refuse a folder of something else, such as a project's, whose files a model would replace. Raises UsageError."""
+    found = [name for name in (WEIGHTS, CARD, METRICS, SAMPLES) if os.path.lexists(folder / name)]
+    if found and not force and not (folder / CONFIG).exists():
+        raise UsageError(
+            f"{folder} holds no model, but has a file {found[0]}, which a model's would replace. Choose a folder of "
+            "its own, or pass --force to replace it."
+        )
 
 
 def load(folder: str | Path) -> Model:

@@ -18,7 +18,7 @@ from zpinch.images.naming import counted, readable
 from zpinch.model.config import TRAINED, ModelConfig
 from zpinch.model.design import Backbone
 from zpinch.model.model import Model
-from zpinch.model.storage import CONFIG, loaded
+from zpinch.model.storage import CONFIG, check_strangers, loaded
 from zpinch.tasks.cost import TRAINING_EXACT_BITS
 from zpinch.tasks.preparation import (
     Budget,
@@ -34,7 +34,7 @@ from zpinch.tasks.preparation import (
 from zpinch.tasks.prospects import prospects
 from zpinch.tasks.source import Source, open_images
 from zpinch.tasks.start import origin_of
-from zpinch.training.checkpoint import LOOK, RUN, Past, drop_run, load_run
+from zpinch.training.checkpoint import LOOK, RUN, Past, drop_run, load_run, strangers
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.listener import Listener, Outcome
 from zpinch.training.measure import Check, Yardstick, make_yardstick, split_held_out
@@ -197,6 +197,12 @@ def check_place(folder: Path | None, *, resume: bool, force: bool) -> None:
         raise UsageError(f"{folder} already holds a model. Choose another name, or pass --force to replace it.")
     if (folder / RUN / LOOK).exists() and not (force or resume):
         raise UsageError(f"{folder} holds a run that has not ended. --resume goes on with it, --force begins anew.")
+    check_strangers(folder, force=force or resume)
+    if (found := strangers(folder)) and not (force or resume):
+        raise UsageError(
+            f"{folder / RUN} is where a run is kept, and holds something else ({found[0]}). Choose another -o, or pass "
+            "--force, which leaves it there."
+        )
     there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     if not there.is_dir():
         raise UsageError(f"{there} is a file; a model is stored as a folder. Choose another -o.")

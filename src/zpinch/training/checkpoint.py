@@ -9,7 +9,6 @@ for everything random is a function of (seed, step).
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from shutil import rmtree
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -213,7 +212,21 @@ def load_run(
 
 
 def drop_run(folder: Path) -> None:
-    rmtree(folder / RUN, ignore_errors=True)
+    """Remove what a run left. What lies beside it there is somebody's, and stays."""
+    with contextlib.suppress(OSError):  # no run, or a full folder
+        for path in (folder / RUN / LOOK, folder / RUN / SINCE):
+            path.unlink(missing_ok=True)
+            _partial(path).unlink(missing_ok=True)
+        (folder / RUN).rmdir()
+
+
+def strangers(folder: Path) -> list[str]:
+    """What lies in folder/resume and is no part of a run, sorted."""
+    own = {path.name for name in (LOOK, SINCE) for path in (Path(name), _partial(Path(name)))}
+    place = folder / RUN
+    if not place.is_dir():
+        return [RUN] if place.exists() else []
+    return sorted(path.name for path in place.iterdir() if path.name not in own)
 
 
 Head = TypeVar("Head", StoredLook, StoredSince)
@@ -221,7 +234,7 @@ Head = TypeVar("Head", StoredLook, StoredSince)
 
 def _publish(path: Path, tensors: Tensors, head: Frozen) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")  # one name: what a kill leaves, the next write replaces
+    partial = _partial(path)
     try:
         save_file(tensors, partial, {HEAD: head.model_dump_json()})
         publish_file(partial, path, force=True)
@@ -229,6 +242,10 @@ def _publish(path: Path, tensors: Tensors, head: Frozen) -> None:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise error if isinstance(error, OSError) else OSError(str(error)) from error
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")  # one name: what a kill leaves, the next write replaces
 
 
 def _read(path: Path, kind: type[Head]) -> tuple[Head, Tensors]:

@@ -1,6 +1,7 @@
 """A folder of images, or a single image file.
 
-Links are followed; a folder that links reach again is read only once, so that loops end. Hidden folders are not read.
+Links are followed; a folder that links reach again is read only once, so that loops end. Hidden folders are not read,
+nor are models: one that was trained into the folder of its images leaves these what they were.
 Layout and classes are decided in `layout`, conversions in `decoding`.
 """
 
@@ -17,6 +18,8 @@ from zpinch.images.layout import Layout, Place, Problem, is_hidden, read_layout,
 from zpinch.images.naming import readable
 from zpinch.images.readers.encoded import Shelf, shelf_from
 from zpinch.images.readers.metadata import read_metadata
+
+_SAMPLES = "samples.png"  # the image that a model's folder holds (model/card.py)
 
 
 def read_folder(folder: Path, source: str, *, skip_bad: bool) -> tuple[Layout, list[str]]:
@@ -62,7 +65,7 @@ def _walk(folder: Path, source: str, *, skip_bad: bool) -> tuple[list[str], tupl
     files: list[str] = []
     read: set[tuple[int, int]] = set()
     problems: list[Problem] = []
-    again = odd = hidden = 0
+    again = odd = hidden = models = 0
     waiting, linked = [""], list[str]()
     while waiting or linked:
         if not waiting:
@@ -82,6 +85,11 @@ def _walk(folder: Path, source: str, *, skip_bad: bool) -> tuple[list[str], tupl
             fault = ImageError(f"{source}: {readable(below) or 'it'} cannot be read: {error.strerror}")
             set_aside(Problem(f"{readable(below)}/", fault), problems, skip_bad=skip_bad and below != "")
             continue
+        if _is_model(os.path.join(folder, below)):
+            models += 1
+            if below:
+                continue
+            found = [entry for entry in found if entry.name != _SAMPLES]
         for entry in found:
             path = f"{below}/{entry.name}" if below else entry.name
             kind = _kind(entry)
@@ -96,9 +104,22 @@ def _walk(folder: Path, source: str, *, skip_bad: bool) -> tuple[list[str], tupl
     told = [
         f"{hidden:,} hidden {'folder' if hidden == 1 else 'folders'}: ignored." if hidden else "",
         f"{again:,} {'link' if again == 1 else 'links'} to folders already read: not followed." if again else "",
+        f"{models:,} zpinch {'model' if models == 1 else 'models'} among them: not read as images." if models else "",
         f"{odd:,} broken {'link or pipe' if odd == 1 else 'links or pipes'}: ignored." if odd else "",
     ]
     return files, tuple(filter(None, told)), problems
+
+
+def _is_model(folder: str) -> bool:
+    """Whether a folder holds a model of ours (model/storage.py), or a run that is to become one."""
+    config = os.path.join(folder, "config.json")
+    try:
+        if os.path.isfile(config):  # and no pipe
+            with open(config, "rb") as file:
+                return b'"format": "zpinch-model"' in file.read(64)
+    except OSError:
+        return False
+    return os.path.isfile(os.path.join(folder, "resume", "look.safetensors"))
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
