@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from zpinch.errors import ImageError, UsageError
 from zpinch.images import ImageCollection, contact_sheet, save_images
+from zpinch.images.colour import with_channels
 from zpinch.images.memory import require_memory
 from zpinch.images.writers.atomic import new_file
 from zpinch.images.writers.sheet import check_picture
@@ -121,6 +122,7 @@ def augment(
     phase = phase or unasked_phase()
     phase("reading images")
     real = data if isinstance(data, ImageCollection) else open_images(data)
+    real = with_channels(real, model.config.image[0])
     check_images(real, model, per_class)
     held = test_images(data, real, model, test) if prove else None
     phase("learning what the classes look like")

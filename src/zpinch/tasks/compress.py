@@ -30,7 +30,7 @@ from zpinch.tasks.lossless import HEADER_NAME_BYTES, asked_error, check_unconver
 from zpinch.tasks.progress import Report, unasked
 from zpinch.tasks.removal import compare_and_remove, plan_removal
 from zpinch.tasks.restoring import Errors, codes_of, pixels_of, stored_labels
-from zpinch.tasks.source import open_stream
+from zpinch.tasks.source import fitted, open_stream
 
 
 class Compressed(NamedTuple):
@@ -95,10 +95,10 @@ def compress(
     if allowed is not None and quality != DEFAULT_QUALITY:
         raise UsageError("--quality is of archives of codes; --lossless and --max-error keep pixels. Leave one out.")
     coder = model.require_codes("compress", quality=quality) if allowed is None else model.require_exact("compress")
-    source = images if isinstance(images, ImageStream | ImageCollection) else open_stream(images, split="all")
+    given = images if isinstance(images, ImageStream | ImageCollection) else open_stream(images, split="all")
     if isinstance(out, str | Path):
         check_name(Path(out), force=force)
-    model.check_shape(source.shape)
+    source = fitted(given, model)
     if allowed == 0 and not allow_conversion:
         check_unconverted(source)
     header = header_of(source, model, coder.coder, quality=quality, max_error=allowed)
@@ -143,7 +143,7 @@ def compress(
         mse=errors.mse if check else None,
         max_error=errors.worst if check else None,
         removed_files=removed,
-        warnings=(*lost_labels(source, model, header), *watch.warnings()),
+        warnings=(*source.notes[len(given.notes) :], *lost_labels(source, model, header), *watch.warnings()),
     )
 
 

@@ -26,7 +26,7 @@ from zpinch.tasks.gallery import PICTURES, agreement
 from zpinch.tasks.generate import generate
 from zpinch.tasks.progress import Report, unasked, unheard
 from zpinch.tasks.seeds import check_seed
-from zpinch.tasks.source import Source, open_images, splits_of
+from zpinch.tasks.source import Source, fitted, open_images, splits_of
 from zpinch.tasks.subject import Subject
 
 MOST_IMAGES = 1024  # that are looked at, drawn by the seed
@@ -95,8 +95,9 @@ def subject_of(
         images = generate(model, MOST_IMAGES, seed=seed, progress=unheard)
         notes = ("No images were given: samples of the model stand in for them.",)
     else:
-        images = data if isinstance(data, ImageCollection) else opened(data)
-        model.check_shape(images.shape)
+        given = data if isinstance(data, ImageCollection) else opened(data)
+        images = fitted(given, model)
+        notes = images.notes[len(given.notes) :]
         if not len(images):
             raise ImageError(f"{images.source} has no images to look at.")
         images = images[subset(len(images), MOST_IMAGES, seed=seed)]

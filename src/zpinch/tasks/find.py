@@ -20,6 +20,7 @@ from zpinch.tasks.locate import quality_of
 from zpinch.tasks.opening import ArchiveSource, opened, ready
 from zpinch.tasks.progress import Report, unasked
 from zpinch.tasks.restoring import pixels_of
+from zpinch.tasks.source import fitted
 
 
 class Neighbour(NamedTuple):
@@ -74,7 +75,7 @@ def find(
             )
         found = ready(archive, reader, model, "search", encodes=True)
         needed(found.encoder, "encoder")
-        code = found.encode(query, quality_of(reader.header, found)).ravel().astype(np.float64)
+        code = found.encode(fitted(query, found).pixels, quality_of(reader.header, found)).ravel().astype(np.float64)
         total = reader.footer.count if reader.is_seekable else 0
         for block in reader.blocks():
             nearest = merged(nearest, block, code, done, k)
@@ -97,14 +98,14 @@ def find(
     )
 
 
-def one_image(like: ImageCollection | NDArray[np.uint8] | str | Path, size: int | None) -> NDArray[np.uint8]:
+def one_image(like: ImageCollection | NDArray[np.uint8] | str | Path, size: int | None) -> ImageCollection:
     if isinstance(like, np.ndarray):
         images = ImageCollection(like[None] if like.ndim == 3 else like, source="the query")
     else:
         images = like if isinstance(like, ImageCollection) else open_stream(like, split="all", size=size).collect()
     if len(images) != 1:
         raise UsageError(f"{images.source} holds {counted(len(images), 'image')}; --like takes one.")
-    return images.pixels
+    return images
 
 
 def merged(nearest: list[Near], block: Block, code: NDArray[np.float64], first: int, k: int) -> list[Near]:

@@ -18,6 +18,7 @@ from zpinch.evaluation.classifier import STEPS, Examples, Learning, learn
 from zpinch.evaluation.confidence import CONFIDENCE, of_runs
 from zpinch.images import ImageCollection
 from zpinch.images.collection import joint_fingerprint, relabelled
+from zpinch.images.colour import with_channels
 from zpinch.model.model import Model
 from zpinch.tasks.source import open_images, splits_of, tested_split
 
@@ -106,6 +107,7 @@ def test_images(
             )
         test = open_images(data, split="test")
     held = test if isinstance(test, ImageCollection) else open_images(test, split=tested_split(test))
+    held = with_channels(held, real.shape[0])
     if len(held) < FEWEST or held.labels is None:
         lacks = "labels" if held.labels is None else f"{FEWEST} images"
         raise ImageError(f"{held.source} has no {lacks} to prove anything on.")

@@ -22,7 +22,7 @@ from zpinch.model.storage import loaded
 from zpinch.tasks.archive import Archive, open_archive
 from zpinch.tasks.locate import model_for
 from zpinch.tasks.opening import opened
-from zpinch.tasks.source import is_archive, open_stream
+from zpinch.tasks.source import fitted, is_archive, open_stream
 
 BATCH = 1024
 
@@ -110,8 +110,7 @@ def image_rows(data: Data, model: Model | None, verb: str) -> Rows:
     if model is None:
         raise UsageError(f"zpinch {verb} needs a trained model: pass -m. Only an archive names its own.")
     needed(model.encoder, "encoder")
-    source = data if isinstance(data, ImageStream | ImageCollection) else open_stream(data, split="all")
-    model.check_shape(source.shape)
+    source = fitted(data if isinstance(data, ImageStream | ImageCollection) else open_stream(data, split="all"), model)
     batches = image_batches(source.batches(BATCH))
     return rows(model, source.count, source.source, source.class_names, batches, notes=source.notes)
 

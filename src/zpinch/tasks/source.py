@@ -18,10 +18,12 @@ from zpinch import images
 from zpinch.errors import CorruptArchive, ImageError, ModelError, ZpinchError
 from zpinch.images.checking import CheckReport, report_on
 from zpinch.images.collection import ImageCollection, ImageStream, Pixels
+from zpinch.images.colour import Images, with_channels
 from zpinch.images.opening import Size, Source, existing, open_table, shown_source
 from zpinch.images.readers.arrays import Rows, Table
 
 if TYPE_CHECKING:
+    from zpinch.model.model import Model
     from zpinch.tasks.archive import Archive
 
 
@@ -81,6 +83,16 @@ def splits_of(source: Source) -> tuple[str, ...]:
 def tested_split(source: Source) -> str:
     """What of a source is tested on: "test", or "all" where it has no splits."""
     return "test" if splits_of(source) else "all"
+
+
+def fitted(images: Images, model: Model) -> Images:
+    """Images as a model takes them: grey ones in three equal channels where it is one of colours.
+
+    Raises ImageError where they are of another shape.
+    """
+    images = with_channels(images, model.config.image[0])
+    model.check_shape(images.shape)
+    return images
 
 
 def is_archive(source: Source) -> bool:

@@ -1,0 +1,38 @@
+"""Grey images for a model of colour ones: three equal channels, and a note that says so.
+
+Never the other way round: colour made grey is lost, and what was asked for would be another thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+
+from zpinch.images.collection import ImageCollection, ImageStream
+from zpinch.images.decoding import CONVERSIONS
+from zpinch.images.memory import require_memory
+from zpinch.images.readers.encoded import count_images
+
+Images = TypeVar("Images", ImageCollection, ImageStream)
+
+
+def with_channels(images: Images, channels: int) -> Images:
+    """Grey images as RGB where `channels` is 3; all others as they are."""
+    if (images.shape[0], channels) != (1, 3):
+        return images
+    if isinstance(images, ImageStream):
+        _, height, width = images.shape
+
+        def read(size: int) -> Iterator[ImageCollection]:
+            return (with_channels(batch, channels) for batch in images.batches(size))
+
+        return replace(images, shape=(3, height, width), notes=_told(images.notes, images.count), read=read)
+    require_memory(3 * images.pixels.size, images.source)
+    return replace(images, pixels=np.repeat(images.pixels, 3, axis=1), notes=_told(images.notes, len(images)))
+
+
+def _told(notes: tuple[str, ...], count: int) -> tuple[str, ...]:
+    return (*notes, f"{count_images(count)} {CONVERSIONS['grey']}.")

@@ -1,0 +1,53 @@
+"""A model of colours and images that are all grey, as the test split of a set with a few colour images may be."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from model_cases import blobs, finished_model, quick_classifiers
+
+import zpinch
+from zpinch.errors import ImageError
+from zpinch.images import ImageCollection, save_images
+from zpinch.model.model import Model
+
+COLOUR, TOLD = blobs(24, (3, 8, 8), classes=2), "24 images stood grey among colour ones: given three equal channels."
+GREY = blobs(24, classes=2, seed=1)
+REPEATED = replace(GREY, pixels=np.repeat(GREY.pixels, 3, axis=1))
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return finished_model(COLOUR)
+
+
+@pytest.fixture(autouse=True)
+def quick() -> Iterator[None]:
+    with quick_classifiers():
+        yield
+
+
+def test_they_are_compressed_found_and_embedded_as_three_equal_channels(model: Model, tmp_path: Path):
+    save_images(ImageCollection(GREY.pixels), tmp_path / "grey")
+    written = zpinch.compress(tmp_path / "grey", model, tmp_path / "a.zpn")
+    assert TOLD in written.warnings
+    with zpinch.open_archive(written.path, model) as archive:
+        np.testing.assert_array_equal(archive.codes, model.encode(REPEATED.pixels))
+    assert zpinch.find(written.path, tmp_path / "grey" / "000007.png", 1, model=model)[0].distance == 0
+    found = zpinch.embed(GREY, model)
+    np.testing.assert_array_equal(found.features, zpinch.embed(REPEATED, model).features)
+    assert TOLD in found.notes
+
+
+def test_they_are_looked_at_and_added_to(model: Model, tmp_path: Path):
+    assert TOLD in zpinch.explore(model, GREY, tmp_path / "explored").left_out
+    made = zpinch.augment(GREY, model, per_class=13, prove=True, test=blobs(8, classes=2, seed=2), repeats=5)
+    assert made.images.shape == (3, 8, 8)
+    assert TOLD in made.notes
+
+
+def test_colours_are_not_made_grey(tmp_path: Path):
+    with pytest.raises(ImageError, match="8x8 RGB"):
+        zpinch.compress(COLOUR, finished_model(GREY), tmp_path / "a.zpn")
