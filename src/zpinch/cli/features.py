@@ -144,7 +144,7 @@ def complete(
             force=common.force,
             progress=report,
         )
-    tell(console, source.notes)
+    tell(console, made.notes)
     images, several = len(made) // answers, f", {answers} answers to each" if answers > 1 else ""
     common.show(
         {"out": str(out), "images": images, "answers": answers},
