@@ -55,6 +55,7 @@ def test_evaluation_prints_figures_and_writes_a_page(zpinch: Zpinch, model: Path
     found = zpinch("evaluate", data, "-m", model, "-o", "r.html")
     assert found.code == 0, found
     assert "mse" in found.out
+    assert f"note: {data} has no test split" in found.err
     assert found.out.endswith("report: r.html\n")
     assert "zpinch evaluate" in Path("r.html").read_text("utf-8")
 

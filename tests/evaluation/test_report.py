@@ -97,6 +97,9 @@ def test_break_even_is_where_archive_and_model_are_smaller():
     assert SizeComparison(ours[:1], (), 5_000, 1_000).break_even(avif) is None
     assert sizes.with_model(ours[0]) == 105
     assert sizes.with_model(png) == 150
+    light = replace(sizes, exact_bytes=1_000)  # a lossless archive needs no generator
+    assert (light.break_even(png), light.break_even(avif)) == (20, 200)
+    assert (light.with_model(ours[0]), light.with_model(ours[1])) == (101, 13)
 
 
 def test_a_curve_is_drawn_where_its_values_lie():

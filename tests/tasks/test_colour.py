@@ -41,6 +41,16 @@ def test_they_are_compressed_found_and_embedded_as_three_equal_channels(model: M
     assert TOLD in found.notes
 
 
+def test_a_grey_test_split_is_evaluated(model: Model, tmp_path: Path):
+    save_images(COLOUR, tmp_path / "set" / "train")
+    save_images(GREY, tmp_path / "set" / "test")
+    found = zpinch.evaluate(tmp_path / "set", model)
+    assert found.images == 24
+    assert TOLD in found.notes
+    off = model.decode(model.encode(REPEATED.pixels)) / 255 - REPEATED.pixels / 255
+    assert found.archive.reconstruction.mse == pytest.approx(np.mean(off**2), rel=1e-6)
+
+
 def test_they_are_looked_at_and_added_to(model: Model, tmp_path: Path):
     assert TOLD in zpinch.explore(model, GREY, tmp_path / "explored").left_out
     made = zpinch.augment(GREY, model, per_class=13, prove=True, test=blobs(8, classes=2, seed=2), repeats=5)

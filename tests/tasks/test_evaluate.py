@@ -197,7 +197,7 @@ def test_labels_of_other_classes_do_no_harm(trained: Path, train_digits: ImageCo
 
 def test_a_source_without_splits_is_halved_and_says_so(held_digits: ImageCollection, tmp_path: Path):
     save_images(held_digits, tmp_path / "d.npz")
-    training, test, notes = both_splits(tmp_path / "d.npz")
+    training, test, notes, _ = both_splits(tmp_path / "d.npz")
     assert len(training) + len(test) == 60
     together = np.concatenate([training.pixels, test.pixels]).reshape(60, -1)
     assert len(np.unique(together, axis=0)) == len(np.unique(held_digits.pixels.reshape(60, -1), axis=0))
@@ -206,6 +206,35 @@ def test_a_source_without_splits_is_halved_and_says_so(held_digits: ImageCollect
     np.testing.assert_array_equal(again[1].pixels, test.pixels)
     assert notes[0].endswith("put train/ and test/ folders inside.")
     assert again[2][0].endswith("pass (training, test).")
+
+
+def test_halves_of_what_the_model_was_trained_on_are_told(gan: Path, held_digits: ImageCollection, tmp_path: Path):
+    """zpinch train photos, then zpinch evaluate photos."""
+    save_images(held_digits, tmp_path / "photos")
+    (tmp_path / "photos" / "0" / "torn.png").write_bytes(b"")
+    model = load(gan)
+    model.facts["data fingerprint"] = zpinch.open_images(tmp_path / "photos", skip_bad=True).fingerprint()
+    result = evaluate(tmp_path / "photos", model, skip_bad=True)
+    assert "was trained on the test images" in result.lines()[0]
+    assert [note for note in result.notes if "1 image left out: 0/torn.png" in note]
+    assert [note for note in result.notes if "has no test split" in note]
+    assert result.as_dict()["notes"] == list(result.notes)
+    model.facts["data fingerprint"] = "another"
+    assert evaluate(tmp_path / "photos", model, skip_bad=True).warnings == ()
+
+
+def test_the_lossless_archive_stands_beside_other_formats(
+    evaluated: Evaluated, trained: Path, held_digits: ImageCollection, tmp_path: Path
+):
+    row, model = evaluated.result.lossless, load(trained)
+    written = compress(held_digits, model, tmp_path / "a.zpn", lossless=True, check=False)
+    assert (row.images, row.mse, row.bits_per_image) == (60, 0, written.bits_per_image)
+    text = html.unescape(evaluated.page.read_text("utf-8"))
+    assert "zpinch --lossless" in text
+    better = [other for other in evaluated.result.sizes if other.mse == 0 < row.bytes_per_image - other.bytes_per_image]
+    assert text.count("is smaller than a lossless archive") == len(better)
+    assert any(line.startswith("zpinch --lossless") for line in evaluated.result.lines())
+    assert evaluated.result.exact_bytes == sum(array.nbytes for array in model.exact.tensors().values())
 
 
 @pytest.mark.parametrize(("training", "test", "words"), [(60, 0, "0 test images"), (3, 60, "3 training images")])

@@ -166,7 +166,8 @@ def evaluate(
     """
     from zpinch.tasks.evaluate import evaluate as evaluate_model
 
-    with common.console().status("reading images") as status:
+    console = common.console()
+    with console.status("reading images") as status:
         found = evaluate_model(
             data,
             model,
@@ -177,4 +178,5 @@ def evaluate(
             force=common.force,
             phase=lambda name: status.update(name),
         )
+    tell(console, found.notes)
     common.show(found.as_dict(), *found.lines(), f"report: {out}")

@@ -5,15 +5,17 @@ mse, rFCD and bits come from one archive that is written, read back by a fresh r
 
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from zpinch.errors import ImageError
-from zpinch.evaluation.baselines import lossless_sizes, lossy_anchor, pca_score
+from zpinch.evaluation.baselines import SAMPLED, SizeRow, lossless_sizes, lossy_anchor, pca_score
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
 from zpinch.evaluation.report import PriorRow, render
+from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
 from zpinch.images.naming import counted
 from zpinch.images.opening import Size, Source
@@ -36,13 +38,13 @@ from zpinch.tasks.progress import Phase, unasked_phase, unheard
 from zpinch.tasks.proof import has_seen
 from zpinch.tasks.report import report_of
 from zpinch.tasks.seeds import check_seed
-from zpinch.tasks.source import open_images, splits_of
+from zpinch.tasks.source import fitted, open_images, splits_of
 from zpinch.tasks.tradeoffs import known_labels, tradeoffs
 
 FEWEST = 5  # images of a split
 SEEN = (
     "The model was trained on the test images of {}: the figures do not say how good it is on images that it has not "
-    "seen. Train one without --split all, or evaluate on others."
+    "seen. {}, or evaluate on others."
 )
 
 
@@ -74,18 +76,22 @@ def evaluate(
     check_seed(seed)
     phase = phase or unasked_phase()
     phase("reading images")
-    training, test, notes = both_splits(data, size=size, skip_bad=skip_bad)
-    for part, images in (("training", training), ("test", test)):
+    splits = both_splits(data, size=size, skip_bad=skip_bad)
+    for part, images in (("training", splits.training), ("test", splits.test)):
         if len(images) < FEWEST:
             raise ImageError(
                 f"{images.source} has {counted(len(images), f'{part} image')}; an evaluation compares sets and needs "
                 f"at least {FEWEST} of each."
             )
-        model.check_shape(images.shape)
+    training, test = fitted(splits.training, model), fitted(splits.test, model)
     result, rebuilt = measured(model, training, test, seed=seed, phase=phase)
+    result = result._replace(
+        warnings=seen_images(model, Splits(training, test, whole=splits.whole)),
+        notes=tuple(dict.fromkeys((*training.notes, *test.notes, *splits.notes))),
+    )
     if out is not None:
         phase("writing the report")
-        page = render(report_of(model, test, rebuilt, result, notes, seed=seed, command=command))
+        page = render(report_of(model, test, rebuilt, result, seed=seed, command=command))
         with new_file(out, force=force) as part:
             part.write_text(page, encoding="utf-8")
     return result
@@ -111,7 +117,10 @@ def measured(
     priors = prior_rows(model, test, reference, seed=seed) if model.encoder is not None else ()
     phase("compressing with PNG, WebP and xz")
     sizes = lossless_sizes(test.pixels)
+    lossless = None
     if archive is not None:
+        phase("compressing without loss")
+        lossless = lossless_archive(model, test)
         sizes += lossy_anchor(test.pixels, archive.reconstruction.mse)
     phase("comparing with PCA")
     pca = pca_score(reference, test.pixels, int(np.prod(model.config.code))) if archive else None
@@ -134,9 +143,19 @@ def measured(
         oddness=oddness(model, training, test, seed=seed),
         completion=completion(model, training, test, seed=seed),
         augmentation=augmentation(model, training, test, seed=seed),
-        warnings=(SEEN.format(test.source),) if has_seen(model, training, test) else (),
+        lossless=lossless,
+        exact_bytes=None if model.exact is None else sum(array.nbytes for array in model.exact.tensors().values()),
     )
     return result, rebuilt
+
+
+class Splits(NamedTuple):
+    """What is compared with what is tested on."""
+
+    training: ImageCollection
+    test: ImageCollection
+    notes: tuple[str, ...] = ()  # besides those of the images
+    whole: str | None = None  # the fingerprint of what was cut in two: halves, reordered, have others
 
 
 def both_splits(
@@ -144,14 +163,14 @@ def both_splits(
     *,
     size: "Size | None" = None,
     skip_bad: bool = False,
-) -> tuple[ImageCollection, ImageCollection, tuple[str, ...]]:
+) -> Splits:
     if isinstance(data, tuple):
-        return *data, ()
+        return Splits(*data)
     if isinstance(data, ImageCollection):
         images, remedy = data, "pass (training, test)"
     elif splits_of(data):
         training, test = (open_images(data, split=name, size=size, skip_bad=skip_bad) for name in ("train", "test"))
-        return training, test, (*training.notes, *test.notes)
+        return Splits(training, test)
     else:
         images, remedy = open_images(data, size=size, skip_bad=skip_bad), "put train/ and test/ folders inside"
     order = np.random.default_rng(0).permutation(len(images))
@@ -160,7 +179,7 @@ def both_splits(
         f"{images.source} has no test split: one half of its images stands for the training set and the other was "
         f"tested, so the model may have been trained on images it is tested on. For a fair test {remedy}."
     )
-    return images[np.sort(order[half:])], images[np.sort(order[:half])], (*images.notes, note)
+    return Splits(images[np.sort(order[half:])], images[np.sort(order[:half])], (note,), images.fingerprint())
 
 
 def through_archive(model: Model, test: ImageCollection, reference: Reference) -> tuple[RoundTrip, np.ndarray]:
@@ -171,6 +190,27 @@ def through_archive(model: Model, test: ImageCollection, reference: Reference) -
         rebuilt = open_images(read.path).pixels
     score = score_reconstructions(reference, test.pixels, rebuilt)
     return RoundTrip(written.bits_per_image, score, written.images_per_second, read.images_per_second), rebuilt
+
+
+def seen_images(model: Model, splits: Splits) -> tuple[str, ...]:
+    """The warning that the model was trained on the images it is tested on, if it was."""
+    if splits.whole is not None and model.facts.get("data fingerprint") == splits.whole:
+        return (SEEN.format(splits.test.source, "Put train/ and test/ folders inside and train on the first"),)
+    if has_seen(model, splits.training, splits.test):
+        return (SEEN.format(splits.test.source, "Train one without --split all"),)
+    return ()
+
+
+def lossless_archive(model: Model, test: ImageCollection) -> SizeRow | None:
+    """What an image takes with --lossless, of up to 2,000: the exact layer codes some 800 a second."""
+    if model.exact is None:
+        return None
+    some = test[subset(len(test), SAMPLED)]
+    with tempfile.TemporaryDirectory() as place:
+        written = compress(
+            some, model, Path(place) / "test.zpn", lossless=True, allow_conversion=True, check=False, progress=unheard
+        )
+    return SizeRow("zpinch --lossless", len(some), written.bits_per_image / 8)
 
 
 def prior_rows(model: Model, test: ImageCollection, reference: Reference, *, seed: int) -> tuple[PriorRow, ...]:

@@ -35,6 +35,9 @@ class Evaluation(NamedTuple):
     completion: Completion | None = None
     augmentation: Augmentation | None = None
     warnings: tuple[str, ...] = ()  # why the figures flatter the model
+    notes: tuple[str, ...] = ()  # on how the images were read
+    lossless: SizeRow | None = None  # our own lossless archive; None where the model has no exact layer
+    exact_bytes: int | None = None  # of that layer: all of the model that a lossless archive needs
 
     def as_dict(self) -> dict[str, Any]:
         verdicts = {name: {**plain(verb), "verdict": verb.verdict} for name, verb in self.verbs.items()}
@@ -76,12 +79,13 @@ class Evaluation(NamedTuple):
 
     def _archive_lines(self, archive: "RoundTrip") -> list[str]:
         score, image_bytes = archive.reconstruction, archive.bits_per_image / 8
+        lossless = () if self.lossless is None else (self.lossless,)
         others = (row for row in self.sizes if row.name in {"PNG, each", "xz -9e, all pixels"})
         return [
             f"archive      {archive.bits_per_image:6.1f} bits ({image_bytes:5.1f} bytes) an image; with the decoder's "
             f"{self.model_bytes:,} bytes spread over {self.images:,} images "
             f"{image_bytes + self.model_bytes / self.images:,.0f} bytes",
-            *(f"{row.name:<24} {row.bytes_per_image:.1f} bytes an image, lossless" for row in others),
+            *(f"{row.name:<24} {row.bytes_per_image:.1f} bytes an image, lossless" for row in (*lossless, *others)),
             f"error        mse {score.mse:.4f}, PSNR {score.psnr_db:.1f} dB, SSIM {score.ssim:.3f}",
             f"rFCD         {score.rfcd_ratio:.2f} x floor (1 = as far as other real images; floor {self.floor:.3g})",
             f"speed        compress {archive.compress_images_per_second:,.0f} images/s, "

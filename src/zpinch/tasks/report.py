@@ -24,7 +24,6 @@ def report_of(
     test: ImageCollection,
     rebuilt: np.ndarray | None,
     result: Evaluation,
-    notes: tuple[str, ...],
     *,
     seed: int,
     command: str,
@@ -36,7 +35,8 @@ def report_of(
     sizes = None
     if result.archive is not None:
         own = SizeRow("zpinch", len(test), result.archive.bits_per_image / 8, result.archive.reconstruction.mse)
-        sizes = SizeComparison((own,), result.sizes, result.model_bytes, len(test))
+        ours = (own,) if result.lossless is None else (result.lossless, own)
+        sizes = SizeComparison(ours, result.sizes, result.model_bytes, len(test), result.exact_bytes)
     return ReportData(
         title=f"{model.name} on {test.source}",
         verdict=verdict(result),
@@ -51,7 +51,7 @@ def report_of(
         comparisons=tuple(verb.comparison for verb in result.verbs.values()),
         curves=curves(model),
         kept_step=model.facts.get("steps"),
-        notes=(*losses(result), *notes),
+        notes=(*losses(result), *result.notes),
         provenance=provenance(model, test, seed=seed),
     )
 
@@ -173,6 +173,13 @@ def losses(result: Evaluation) -> tuple[str, ...]:
             f"{row.name} is smaller: {row.bytes_per_image:.1f} bytes an image at an error of {row.mse:.4f}."
             for row in better
         ]
+        if (exact := result.lossless) is not None:
+            found += [
+                f"{row.name} is smaller than a lossless archive: {row.bytes_per_image:.1f} bytes an image, not "
+                f"{exact.bytes_per_image:.1f}."
+                for row in result.sizes
+                if row.mse == 0 and row.bytes_per_image < exact.bytes_per_image
+            ]
         if result.pca is not None and result.pca.mse < ours.mse:
             found.append(f"PCA with as many coordinates, unquantised, has the smaller error: {result.pca.mse:.4f}.")
         found.append(

@@ -90,10 +90,14 @@ class SizeComparison:
     others: tuple[SizeRow, ...]
     model_bytes: int
     images: int  # over which the model's bytes are spread
+    exact_bytes: int | None = None  # of the part of it that our lossless rows do with; None for all of it
 
     def with_model(self, row: SizeRow) -> float:
         """Bytes per image, the model counted in where the row is ours."""
-        return row.bytes_per_image + (self.model_bytes / self.images if row in self.ours else 0)
+        return row.bytes_per_image + (self._model_bytes(row) / self.images if row in self.ours else 0)
+
+    def _model_bytes(self, row: SizeRow) -> int:
+        return self.model_bytes if row.mse > 0 or self.exact_bytes is None else self.exact_bytes
 
     def break_even(self, other: SizeRow) -> float | None:
         """Images from which archive and model together are smaller than the other format; infinite when never.
@@ -104,7 +108,7 @@ class SizeComparison:
         if not alike:
             return None
         saved = other.bytes_per_image - min(alike)
-        return math.ceil(self.model_bytes / saved) if saved > 0 else math.inf
+        return math.ceil(self._model_bytes(other) / saved) if saved > 0 else math.inf
 
 
 @dataclass(frozen=True)
