@@ -14,9 +14,9 @@ import numpy as np
 from zpinch.images.collection import ImageCollection, ImageStream
 from zpinch.images.decoding import CONVERSIONS
 from zpinch.images.memory import require_memory
-from zpinch.images.readers.encoded import count_images
+from zpinch.images.naming import counted
 
-Images = TypeVar("Images", ImageCollection, ImageStream)
+Images = TypeVar("Images", bound=ImageCollection | ImageStream)
 
 
 def with_channels(images: Images, channels: int) -> Images:
@@ -35,4 +35,4 @@ def with_channels(images: Images, channels: int) -> Images:
 
 
 def _told(notes: tuple[str, ...], count: int) -> tuple[str, ...]:
-    return (*notes, f"{count_images(count)} {CONVERSIONS['grey']}.")
+    return (*notes, f"{counted(count, 'image')} {CONVERSIONS['grey']}.")
