@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 
 from zpinch.codec.exact_canvas import Canvas, Pixels, Symbols, wavefront
 from zpinch.codec.exact_net import NIBBLE, NO_MISS, ExactNet
-from zpinch.codec.exact_tables import CHUNK, Piece, Share, Sight, Weights, bin_tables, high_tables, look, low_tables
+from zpinch.codec.exact_tables import (
+    CHUNK,
+    Accumulators,
+    Chunk,
+    Share,
+    Weights,
+    accumulators_of,
+    bin_tables,
+    high_tables,
+    low_tables,
+)
 from zpinch.codec.range_coder import RangeDecoder, RangeEncoder
 from zpinch.codec.tables import SCALE_BITS
 from zpinch.errors import CorruptArchive, UsageError
@@ -22,7 +32,7 @@ from zpinch.errors import CorruptArchive, UsageError
 THREADS = 2
 MAX_ERROR = 127
 
-Coder: TypeAlias = Callable[[Symbols, Weights], Symbols]  # symbols (n,), ignored in decoding, and a table for each
+Choose: TypeAlias = Callable[[Symbols, Weights], Symbols]  # symbols (n,), ignored in decoding, and a table for each
 
 
 def encode(net: ExactNet, pixels: Pixels, *, max_error: int = 0) -> NDArray[np.uint32]:
@@ -65,7 +75,7 @@ def bits(net: ExactNet, pixels: Pixels, *, max_error: int = 0) -> NDArray[np.flo
     return costs
 
 
-def walk_known(net: ExactNet, pixels: Pixels, code: Coder, max_error: int) -> None:
+def walk_known(net: ExactNet, pixels: Pixels, code: Choose, max_error: int) -> None:
     if pixels.shape[1:] != net.image_shape:
         raise UsageError(f"an exact layer for images of {net.image_shape} cannot code {pixels.shape[1:]}")
     canvas = Canvas(net, len(pixels))
@@ -89,7 +99,7 @@ def within(pixels: Pixels, max_error: int) -> Pixels:
     return np.minimum((pixels.astype(np.int32) + max_error) // step * step, 255).astype(np.uint8)
 
 
-def walk(net: ExactNet, canvas: Canvas, code: Coder, max_error: int, pool: ThreadPoolExecutor) -> None:
+def walk(net: ExactNet, canvas: Canvas, code: Choose, max_error: int, pool: ThreadPoolExecutor) -> None:
     """Code all pixels of a canvas; those that decoding finds are put there as they come."""
     channels, height, width = net.image_shape
     for places in wavefront(height, width):
@@ -98,55 +108,55 @@ def walk(net: ExactNet, canvas: Canvas, code: Coder, max_error: int, pool: Threa
         share: Share = pool.map if len(places) * canvas.image.shape[-1] > CHUNK else map
         for channel in range(channels):
             guesses = canvas.guesses(rows, columns, channel) if net.relative else None
-            sight = look(net, canvas, places, channel, guesses, share)
+            sums = accumulators_of(net, canvas, places, channel, guesses, share)
             known = canvas.image[channel, rows, columns].astype(np.int32)  # (places, n)
             guess = None if guesses is None else guesses[channel]
             if max_error:
-                found = code_bins(net, sight, known, guess, code, max_error, share)
+                found = code_bins(net, sums, known, guess, code, max_error, share)
             elif guess is not None:
-                found = code_nibbles(net, sight, (known - guess + NO_MISS) & 255, code, share)
+                found = code_nibbles(net, sums, (known - guess + NO_MISS) & 255, code, share)
                 found = (found + guess - NO_MISS) & 255
             else:
-                found = code_nibbles(net, sight, known, code, share)
+                found = code_nibbles(net, sums, known, code, share)
             canvas.image[channel, rows, columns] = found
 
 
-def code_nibbles(net: ExactNet, sight: Sight, known: Symbols, code: Coder, share: Share) -> Symbols:
+def code_nibbles(net: ExactNet, sums: Accumulators, known: Symbols, code: Choose, share: Share) -> Symbols:
     """Pixels (places, n), the upper nibbles of all before the lower ones."""
     weights = np.empty((*known.shape, NIBBLE), np.uint32)
 
-    def fill_high(piece: Piece) -> None:
-        weights[piece.place, piece.images] = high_tables(net, piece.sums)
+    def fill_high(chunk: Chunk) -> None:
+        weights[chunk.place, chunk.images] = high_tables(net, chunk.sums)
 
-    weights[:] = high_tables(net, sight.empty)[:, None]
-    list(share(fill_high, sight.pieces))
+    weights[:] = high_tables(net, sums.empty)[:, None]
+    list(share(fill_high, sums.chunks))
     high = code((known >> 4).ravel(), weights.reshape(-1, NIBBLE)).reshape(known.shape)
 
-    def fill_low(piece: Piece) -> None:
-        weights[piece.place, piece.images] = low_tables(net, piece.sums, high[piece.place, piece.images])
+    def fill_low(chunk: Chunk) -> None:
+        weights[chunk.place, chunk.images] = low_tables(net, chunk.sums, high[chunk.place, chunk.images])
 
     each = np.arange(NIBBLE)
-    for place, sums in enumerate(sight.empty.T):
-        weights[place] = low_tables(net, sums[:, None].repeat(NIBBLE, 1), each)[high[place]]
-    list(share(fill_low, sight.pieces))
+    for place, empty in enumerate(sums.empty.T):
+        weights[place] = low_tables(net, empty[:, None].repeat(NIBBLE, 1), each)[high[place]]
+    list(share(fill_low, sums.chunks))
     low = code((known & 15).ravel(), weights.reshape(-1, NIBBLE)).reshape(known.shape)
     return high * NIBBLE + low
 
 
 def code_bins(
-    net: ExactNet, sight: Sight, known: Symbols, guess: Symbols | None, code: Coder, max_error: int, share: Share
+    net: ExactNet, sums: Accumulators, known: Symbols, guess: Symbols | None, code: Choose, max_error: int, share: Share
 ) -> Symbols:
     """Pixels (places, n) that are multiples of 2 max_error + 1, or 255, with one table for all of them."""
     step = 2 * max_error + 1
     size = (255 + max_error) // step + 1
     weights = np.empty((*known.shape, size), np.uint32)
 
-    def fill(piece: Piece) -> None:
-        near = None if guess is None else guess[piece.place, piece.images]
-        weights[piece.place, piece.images] = bin_tables(net, piece.sums, max_error, near).T
+    def fill(chunk: Chunk) -> None:
+        near = None if guess is None else guess[chunk.place, chunk.images]
+        weights[chunk.place, chunk.images] = bin_tables(net, chunk.sums, max_error, near).T
 
     flat = None if guess is None else np.full(len(known), net.background)
-    weights[:] = bin_tables(net, sight.empty, max_error, flat).T[:, None]
-    list(share(fill, sight.pieces))
+    weights[:] = bin_tables(net, sums.empty, max_error, flat).T[:, None]
+    list(share(fill, sums.chunks))
     symbols = code(((known + max_error) // step).ravel(), weights.reshape(-1, size)).reshape(known.shape)
     return np.minimum(symbols * step, 255)

@@ -1,7 +1,7 @@
 """What a network of integers makes of the windows on a canvas: tables of how likely each value of a pixel is.
 
 Every number is an integer (integer_net.py), so that any machine, any number of threads and any batch finds the same
-tables. Images of one place go through the network in pieces, maybe in several threads.
+tables. Images of one place go through the network in chunks, maybe in several threads.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -30,53 +30,53 @@ Tables: TypeAlias = NDArray[np.int64]  # weights too, a table in each column
 Share: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]  # `map`, maybe over threads
 
 
-class Piece(NamedTuple):
-    """Some images at one place, and what the network makes of their windows."""
+class Chunk(NamedTuple):
+    """Some images at one place, and what the network's first layer makes of their windows."""
 
     place: int
     images: NDArray[np.intp]  # (m,)
     sums: Float  # (hidden, m): accumulators of the second layer
 
 
-class Sight(NamedTuple):
-    """A window of nothing but background is looked at once a place, not once an image."""
+class Accumulators(NamedTuple):
+    """Of all images at some places; a window of nothing but background is computed once a place, not once an image."""
 
     empty: Float  # (hidden, places): accumulators of the second layer
-    pieces: list[Piece]
+    chunks: list[Chunk]
 
 
-def look(
+def accumulators_of(
     net: ExactNet, canvas: Canvas, places: list[Place], channel: int, guesses: Symbols | None, share: Share
-) -> Sight:
+) -> Accumulators:
     first = net.first[channel]
     scale = np.int32(1) << (first.shift.astype(np.int32) - OFFSET_BITS)
     offsets = [(net.rows[place.row].astype(np.int32) + net.columns[place.column]) * scale for place in places]
 
-    def glance(window: Pixels, guess: Symbols | None, offset: NDArray[np.int32]) -> Float:
+    def accumulated(window: Pixels, guess: Symbols | None, offset: NDArray[np.int32]) -> Float:
         inputs = features(window, net.background)
         if guess is not None:
             inputs[: len(window)] = from_guess(window, guess, channel)
         sums = first.columns(inputs)
         return net.second.columns(requantise_columns(sums + offset.astype(sums.dtype), first.shift))
 
-    def see(at: int) -> list[Piece]:
+    def at_place(at: int) -> list[Chunk]:
         window = canvas.window(places[at], channel)
         active = np.flatnonzero((window != net.background).any(0))
-        pieces = np.array_split(active, -(-len(active) // CHUNK)) if len(active) else []
+        chunks = np.array_split(active, -(-len(active) // CHUNK)) if len(active) else []
         near = None if guesses is None else guesses[:, at]
         return [
-            Piece(
+            Chunk(
                 at,
                 images,
-                glance(window.take(images, 1), None if near is None else near[:, images], offsets[at][:, None]),
+                accumulated(window.take(images, 1), None if near is None else near[:, images], offsets[at][:, None]),
             )
-            for images in pieces
+            for images in chunks
         ]
 
     nothing = np.full((net.inputs(channel), 1), net.background, np.uint8)
     flat = np.full((net.channels, 1), net.background, np.int32) if net.relative else None
-    empty = glance(nothing, flat, np.stack(offsets, axis=1))
-    return Sight(empty, [piece for pieces in share(see, range(len(places))) for piece in pieces])
+    empty = accumulated(nothing, flat, np.stack(offsets, axis=1))
+    return Accumulators(empty, [chunk for chunks in share(at_place, range(len(places))) for chunk in chunks])
 
 
 def features(window: Pixels, background: int) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
     metrics.py      pure distances            features.py     the extractor
     fidelity.py     scores at equal n         baselines.py    PNG, WebP, AVIF, xz, PCA
-    sampling.py     which images stand for all                report/  one HTML page
+    subset.py       which images stand for all                report/  one HTML page
 
 Nothing here trains or changes a model, and nothing here decides when to stop.
 """
