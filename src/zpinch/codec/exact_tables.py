@@ -31,7 +31,7 @@ Share: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]
 
 
 class Chunk(NamedTuple):
-    """Some images at one place, and what the network's first layer makes of their windows."""
+    """Some images at one place, and what the network makes of their windows."""
 
     place: int
     images: NDArray[np.intp]  # (m,)
