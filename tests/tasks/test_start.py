@@ -199,6 +199,6 @@ def test_prospects_count_the_images(count: int):
     images = ImageCollection(np.zeros((count, 1, 8, 8), np.uint8))
     (line,) = prospects(images)
     held = 0 if count < 20 else max(5, count // 10)
-    assert line.startswith(f"{count:,} images ({count - held:,} to train on, {held:,} held out): ")
+    assert line.startswith(f"{count:,} image{'s' * (count != 1)} ({count - held:,} to train on, {held:,} held out): ")
     assert ("--from a model of images like these" in line) == (count < 10_000)
     assert [bound for bound, _ in EXPECTED] == sorted(bound for bound, _ in EXPECTED)

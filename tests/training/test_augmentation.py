@@ -119,3 +119,12 @@ def test_a_person_has_the_last_word():
     assert (schedule.shift, objective.disturbed) == (0, True)
     assert (model.config.generator.width, model.config.encoder.width) == (8, 16)
     assert settings_for(10**6, RECIPES["fusion"], is_conv=True, is_new=True) == ()
+
+
+def test_brief_runs_have_narrow_nets_and_no_longer_a_completer():
+    settings = settings_for(10**6, RECIPES["fusion"], is_conv=True, is_new=True, is_brief=True)
+    assert {"encoder.width=16", "critic.deep_width=48", "schedule.completer_share=0.3"} <= set(settings)
+    for recipe, is_conv, is_new in (("gan", True, True), ("fusion", False, True), ("fusion", True, False)):
+        assert settings_for(10**6, RECIPES[recipe], is_conv=is_conv, is_new=is_new, is_brief=True) == ()
+    few = {"is_conv": True, "is_new": True}  # whose completer sees fewer images a step
+    assert settings_for(500, RECIPES["fusion"], **few, is_brief=True) == settings_for(500, RECIPES["fusion"], **few)
