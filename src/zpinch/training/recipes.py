@@ -45,7 +45,7 @@ class Schedule(Frozen):
     prior_rate: PositiveFloat = 1e-2
     prior_share: NonNegativeFloat = 1.0  # steps of the autoregressive prior, afterwards, for each step of the model
     exact_share: NonNegativeFloat = 2.0  # steps of the exact layer, afterwards, likewise; 0: no lossless archives
-    completer_share: NonNegativeFloat = 0.8  # steps of the completer, afterwards, likewise; 0: none
+    completer_share: NonNegativeFloat = 1.2  # steps of the completer, afterwards, likewise; 0: none
     quality_share: NonNegativeFloat = 0.1  # of those steps, for the prior of each quality but the default
     warm_up: PositiveInt = 100
     average: Annotated[float, Field(ge=0, lt=1)] = 0.998  # decay of the averaged weights that are kept
