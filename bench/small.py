@@ -42,7 +42,7 @@ DIGITS = {"mnist-5-9": (5, 9), "mnist-0-4": (0, 4)}  # of sets that are some of 
 COUNTS = (100, 300, 1_000, 5_000)
 METHODS = ("PCA, mixture", "pythae RAE-L2, mixture", "zpinch", "zpinch --from")
 WIDE = "zpinch, nets as wide as for many"  # when asked for
-ALWAYS = ("schedule.exact_share=0",)  # lossless archives are not in question
+ALWAYS = ("schedule.exact_share=0", "schedule.completer_share=0")  # neither is in question
 SETTINGS = {
     WIDE: tuple(
         f"{part}.{width}" for part in ("encoder", "generator", "critic") for width in ("width=32", "deep_width=96")

@@ -18,7 +18,8 @@ import zpinch
 from zpinch.tasks.progress import progress_bar
 from zpinch.training.progress import ProgressLine
 
-MADE = ("model", "test.zpn", "decompressed", "samples.png", "report.html")
+MARK = ".demo"  # in a folder that a demo made
+MADE = (MARK, "model", "test.zpn", "decompressed", "samples.png", "report.html")
 
 
 def is_ours(name: str) -> bool:
@@ -36,10 +37,13 @@ start = time.monotonic()
 folder = arguments.folder
 folder.mkdir(parents=True, exist_ok=True)
 before = sorted(folder.iterdir())  # of a demo that ended, or was interrupted
-if others := [path.name for path in before if not is_ours(path.name)]:
+is_demo = (folder / MARK).exists()
+if others := [path.name for path in before if not (is_demo and is_ours(path.name))]:
     raise SystemExit(f"{folder} holds something else: {others[0]}. Name another: python examples/demo.py FOLDER")
+(folder / MARK).touch()
 for path in before:
-    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    if path.name != MARK:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 console.rule("1. train")
 console.print("images -> encoder -> code -> generator -> images; a critic judges, a prior learns the codes")

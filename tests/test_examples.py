@@ -41,14 +41,23 @@ def demo(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_demo_replaces_its_own_files_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Trains):
+        demo(tmp_path, monkeypatch)
+    mark = set(tmp_path.iterdir())
     (tmp_path / "model/resume").mkdir(parents=True)  # of a demo that was interrupted
     (tmp_path / ".test.zpn.0123abcd.part").touch()
     with pytest.raises(Trains):
         demo(tmp_path, monkeypatch)
-    assert not list(tmp_path.iterdir())
-    mine = {tmp_path / name for name in ("report.html", "thesis.tex")}
-    for path in mine:
-        path.write_text("mine")
+    assert set(tmp_path.iterdir()) == mark
+    thesis = tmp_path / "thesis.tex"
+    thesis.touch()
     with pytest.raises(SystemExit, match=r"something else: thesis\.tex"):
         demo(tmp_path, monkeypatch)
-    assert set(tmp_path.iterdir()) == mine
+    assert set(tmp_path.iterdir()) == mark | {thesis}
+
+
+def test_the_demo_takes_no_model_for_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model").mkdir()
+    with pytest.raises(SystemExit, match="something else: model"):
+        demo(tmp_path, monkeypatch)
+    assert (tmp_path / "model").is_dir()

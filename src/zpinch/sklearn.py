@@ -6,7 +6,8 @@
 
 X is (n, pixels), an image a row, as scikit-learn has them: `pixels.reshape(n, -1)`. Bytes are taken as they are; other
 numbers are brought to bytes by the least and the greatest of the training data. `fit` trains a model, or only checks X
-where `model` is one that is trained: then floats from 0 to 1 and numbers from 0 to 255 are from black to white.
+where `model` is one that is trained: then numbers from 0 to 1, or else from 0 to 255, are from black to white (digits
+from 0 to 16 have to be multiplied).
 """
 
 from collections.abc import Sequence
@@ -111,12 +112,11 @@ class ImageEstimator(BaseEstimator):
     def _range(self, rows: NDArray[Any]) -> tuple[float, float]:
         """Black and white, in the numbers of X."""
         low, high = float(rows.min()), float(rows.max())
-        is_known = self.model is not None and low >= 0  # to a model that has learned what black and white are
-        if is_known and high <= 1 and rows.dtype.kind in "bf":
-            return 0.0, 1.0
-        if rows.dtype == np.uint8 or (is_known and high <= 255):
+        if rows.dtype == np.uint8:
             return 0.0, 255.0
-        return low, high
+        if self.model is None or low < 0 or high > 255:
+            return low, high
+        return (0.0, 1.0) if high <= 1 else (0.0, 255.0)  # a model that is trained has learned what they are
 
     def _numbers(self, X: Any, **how: Any) -> NDArray[Any]:  # noqa: N803
         """X checked by scikit-learn's rules."""

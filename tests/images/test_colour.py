@@ -7,7 +7,7 @@ from zpinch.images import ImageCollection, open_stream
 from zpinch.images.colour import with_channels
 
 GREY = np.arange(5 * 8 * 9, dtype=np.uint8).reshape(5, 8, 9)
-TOLD = "5 images stood grey among colour ones: given three equal channels."
+TOLD = "5 images are grey, for a model of colours: given three equal channels."
 
 
 def test_a_stream_and_a_collection_get_three_equal_channels() -> None:

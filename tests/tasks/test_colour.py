@@ -13,7 +13,10 @@ from zpinch.errors import ImageError
 from zpinch.images import ImageCollection, save_images
 from zpinch.model.model import Model
 
-COLOUR, TOLD = blobs(24, (3, 8, 8), classes=2), "24 images stood grey among colour ones: given three equal channels."
+COLOUR, TOLD = (
+    blobs(24, (3, 8, 8), classes=2),
+    "24 images are grey, for a model of colours: given three equal channels.",
+)
 GREY = blobs(24, classes=2, seed=1)
 REPEATED = replace(GREY, pixels=np.repeat(GREY.pixels, 3, axis=1))
 

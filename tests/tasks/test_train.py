@@ -332,6 +332,22 @@ def test_a_model_among_its_images_leaves_them_what_they_were(where: str, tmp_pat
         open_images(tmp_path / "photos")
 
 
+@pytest.mark.parametrize("where", ["model", "a"])
+def test_a_model_among_classes_is_no_class_and_hides_none(where: str, tmp_path: Path):
+    for label, name in enumerate("ab"):
+        save_images(ImageCollection(IMAGES.pixels[label::2]), tmp_path / "photos" / name)
+    images = open_images(tmp_path / "photos")
+    quick(images=images, out=tmp_path / "photos" / where, steps=2)
+    again = open_images(tmp_path / "photos")
+    assert (again.class_names, again.fingerprint()) == (("a", "b"), images.fingerprint())
+
+
+@pytest.mark.parametrize("name", ["m.html", "m.zpn"])
+def test_a_model_is_not_called_as_files_are(name: str, tmp_path: Path):
+    with pytest.raises(UsageError, match="a model is a folder"):
+        quick(out=tmp_path / name, steps=2)
+
+
 @pytest.mark.parametrize("name", ["README.md", "samples.png", "resume/mine.txt"])
 def test_a_folder_of_something_else_keeps_its_files(name: str, tmp_path: Path):
     file = tmp_path / name

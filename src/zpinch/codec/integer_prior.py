@@ -5,7 +5,7 @@ and the four neighbouring positions that are known by then. Everything is an int
 machine finds the same tables. `walk` is the one way through it: coding, decoding, counting bits and drawing new codes
 only differ in how the next symbol is chosen. A prior that predicts codes well makes files smaller *and* samples better.
 
-It is trained by model/prior/autoregressive.py and given to the bit in docs/format.md.
+It is trained by training/fit_autoregressive.py and given to the bit in docs/format.md.
 """
 
 from collections.abc import Callable

@@ -12,7 +12,6 @@ from typing import TypeVar
 import numpy as np
 
 from zpinch.images.collection import ImageCollection, ImageStream
-from zpinch.images.decoding import CONVERSIONS
 from zpinch.images.memory import require_memory
 from zpinch.images.naming import counted
 
@@ -35,4 +34,5 @@ def with_channels(images: Images, channels: int) -> Images:
 
 
 def _told(notes: tuple[str, ...], count: int) -> tuple[str, ...]:
-    return (*notes, f"{counted(count, 'image')} {CONVERSIONS['grey']}.")
+    are = "is" if count == 1 else "are"
+    return (*notes, f"{counted(count, 'image')} {are} grey, for a model of colours: given three equal channels.")

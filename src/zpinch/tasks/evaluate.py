@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from zpinch.errors import ImageError
+from zpinch.errors import ImageError, UsageError
 from zpinch.evaluation.baselines import SAMPLED, SizeRow, lossless_sizes, lossy_anchor, pca_score
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
@@ -20,6 +20,7 @@ from zpinch.images import ImageCollection
 from zpinch.images.naming import counted
 from zpinch.images.opening import Size, Source
 from zpinch.images.writers.atomic import check_free, new_file
+from zpinch.images.writers.writer import FILE_ENDINGS
 from zpinch.model.bottleneck import quantise
 from zpinch.model.config import needed
 from zpinch.model.model import Model
@@ -34,6 +35,7 @@ from zpinch.tasks.contests.generation import generation
 from zpinch.tasks.contests.oddness import oddness
 from zpinch.tasks.decompress import decompress
 from zpinch.tasks.figures import Evaluation, RoundTrip
+from zpinch.tasks.preparation import learnable
 from zpinch.tasks.progress import Phase, unasked_phase, unheard
 from zpinch.tasks.proof import has_seen
 from zpinch.tasks.report import report_of
@@ -72,6 +74,8 @@ def evaluate(
     model = loaded(model)
     out = Path(out) if out is not None else None
     if out is not None:
+        if (ending := out.suffix.lower()) in FILE_ENDINGS - {".html"}:
+            raise UsageError(f"{out.name}: the report is a page, no {ending}. Give it a name that ends in .html.")
         check_free(out, is_folder=False, force=force)
     check_seed(seed)
     phase = phase or unasked_phase()
@@ -179,7 +183,9 @@ def both_splits(
         f"{images.source} has no test split: one half of its images stands for the training set and the other was "
         f"tested, so the model may have been trained on images it is tested on. For a fair test {remedy}."
     )
-    return Splits(images[np.sort(order[half:])], images[np.sort(order[:half])], (note,), images.fingerprint())
+    return Splits(
+        images[np.sort(order[half:])], images[np.sort(order[:half])], (note,), learnable(images).fingerprint()
+    )
 
 
 def through_archive(model: Model, test: ImageCollection, reference: Reference) -> tuple[RoundTrip, np.ndarray]:

@@ -96,11 +96,10 @@ def subject_of(
         notes = ("No images were given: samples of the model stand in for them.",)
     else:
         given = data if isinstance(data, ImageCollection) else opened(data)
-        images = fitted(given, model)
+        if not len(given):
+            raise ImageError(f"{given.source} has no images to look at.")
+        images = fitted(given[subset(len(given), MOST_IMAGES, seed=seed)], model)
         notes = images.notes[len(given.notes) :]
-        if not len(images):
-            raise ImageError(f"{images.source} has no images to look at.")
-        images = images[subset(len(images), MOST_IMAGES, seed=seed)]
     if model.encoder is not None:
         z = model.latents(images.pixels)
     else:

@@ -112,6 +112,7 @@ RECIPES = {recipe.name: recipe for recipe in (FUSION, AUTOENCODER, CONTRACTIVE, 
 
 FEW = 2_000  # images to train on
 VERY_FEW = 1_000
+MANY = 4_096  # whose completer sees all it can in a step
 NARROW = ("width=16", "deep_width=48")  # half of the defaults
 BRIEF = 1_000  # steps: where minutes are fewer, narrow nets learn more in them, as they take three times as many
 
@@ -129,8 +130,8 @@ def settings_for(
         found.append("schedule.shift=0.07")
     if images < VERY_FEW and is_conv:
         found.append("schedule.batch=32")
-    if is_brief and images >= VERY_FEW:
-        found.append("schedule.completer_share=0.3")  # a step of it takes half as long as one of theirs
+    if images >= MANY and recipe.has_encoder and (is_brief or not is_conv):
+        found.append("schedule.completer_share=0.3")  # beside a step of nets so small, one of the completer is long
     if (images < VERY_FEW or is_brief) and is_conv and is_new:
         parts = {"encoder": recipe.has_encoder, "generator": True, "critic": recipe.has_critic}
         found += [f"{part}.{width}" for part, is_there in parts.items() if is_there for width in NARROW]

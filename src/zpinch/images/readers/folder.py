@@ -1,7 +1,7 @@
 """A folder of images, or a single image file.
 
 Links are followed; a folder that links reach again is read only once, so that loops end. Hidden folders are not read,
-nor are models: one that was trained into the folder of its images leaves these what they were.
+nor is a model's sheet of samples: one that was trained into a folder of images leaves these what they were.
 Layout and classes are decided in `layout`, conversions in `decoding`.
 """
 
@@ -87,8 +87,6 @@ def _walk(folder: Path, source: str, *, skip_bad: bool) -> tuple[list[str], tupl
             continue
         if _is_model(os.path.join(folder, below)):
             models += 1
-            if below:
-                continue
             found = [entry for entry in found if entry.name != _SAMPLES]
         for entry in found:
             path = f"{below}/{entry.name}" if below else entry.name
