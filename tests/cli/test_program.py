@@ -169,15 +169,17 @@ def test_commands_that_cannot_be_parsed_end_with_one(zpinch: Zpinch, words: list
 
 
 def test_outputs_in_the_way_end_with_one_and_stay(zpinch: Zpinch, archive: Path, model: Path, data: Path):
-    Path("taken.npz").write_text("mine")
+    for name in ("taken.npz", "taken.html"):
+        Path(name).write_text("mine")
     for words in (
         ("compress", data, "-m", model, "-o", archive),
         ("decompress", archive, "-o", "taken.npz"),
         ("generate", "-m", model, "-o", "taken.npz"),
-        ("evaluate", data, "-m", model, "-o", "taken.npz"),
+        ("evaluate", data, "-m", model, "-o", "taken.html"),
     ):
         assert_fails(zpinch(*words), 1, str(words[-1]), "--force")
-    assert Path("taken.npz").read_text() == "mine"
+    assert Path("taken.npz").read_text() == Path("taken.html").read_text() == "mine"
+    assert_fails(zpinch("evaluate", data, "-m", model, "-o", "r.zip"), 1, "ends in .html")
     assert zpinch("decompress", archive, "-o", "taken.npz", "--force").code == 0
     assert len(open_images("taken.npz")) == 30
 
