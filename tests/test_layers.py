@@ -88,3 +88,9 @@ def test_opening_a_model_does_not_wait_for_scikit_learn() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
+
+
+def test_a_run_does_not_begin_with_scikit_learn() -> None:
+    """Its sampler is fitted by it, steps later; what is refused or only estimated never comes to that."""
+    code = "import sys, zpinch.tasks.train, zpinch.tasks.detect; sys.exit('sklearn' in sys.modules)"
+    assert not subprocess.run([sys.executable, "-c", code], check=False).returncode

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from zpinch.errors import ImageError, UsageError, ZpinchError
 from zpinch.images.decoding import SUFFIXES
+from zpinch.images.naming import counted
 
 SPLITS = ("train", "test")
 _SPLIT_OF = {"train": "train", "training": "train", "test": "test", "testing": "test"}
@@ -189,7 +190,7 @@ def _as_labelled(
 
 
 def _told(ignored: Counter[str]) -> tuple[str, ...]:
-    return tuple(f"{n:,} {'file' if n == 1 else 'files'} {what}: ignored." for what, n in ignored.items() if n)
+    return tuple(f"{counted(n, 'file')} {what}: ignored." for what, n in ignored.items() if n)
 
 
 def _images(names: Sequence[str]) -> tuple[list[tuple[int, tuple[str, ...]]], Counter[str]]:

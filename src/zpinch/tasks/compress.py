@@ -19,7 +19,7 @@ from zpinch.codec.tables import MAX_ENTRIES
 from zpinch.errors import ImageError, UsageError
 from zpinch.images import ImageCollection, ImageStream
 from zpinch.images.writers.atomic import check_free, discard, place_beside, publish_file, telling
-from zpinch.images.writers.writer import FILE_ENDINGS
+from zpinch.images.writers.writer import check_ending
 from zpinch.model.bottleneck import DEFAULT_QUALITY
 from zpinch.model.embedded import packed_parts
 from zpinch.model.model import Model
@@ -97,7 +97,8 @@ def compress(
     coder = model.require_codes("compress", quality=quality) if allowed is None else model.require_exact("compress")
     given = images if isinstance(images, ImageStream | ImageCollection) else open_stream(images, split="all")
     if isinstance(out, str | Path):
-        check_name(Path(out), force=force)
+        check_ending(Path(out), "what is written is an archive", ".zpn")
+        check_free(Path(out), is_folder=False, force=force)
     source = fitted(given, model)
     if allowed == 0 and not allow_conversion:
         check_unconverted(source)
@@ -145,13 +146,6 @@ def compress(
         removed_files=removed,
         warnings=(*source.notes[len(given.notes) :], *lost_labels(source, model, header), *watch.warnings()),
     )
-
-
-def check_name(out: Path, *, force: bool) -> None:
-    """Refuse an archive that is there, and one that would pass for another kind of file."""
-    if (ending := out.suffix.lower()) in FILE_ENDINGS - {".zpn"}:
-        raise UsageError(f"{out.name}: what is written is an archive, no {ending}. Give it a name that ends in .zpn.")
-    check_free(out, is_folder=False, force=force)
 
 
 @contextmanager

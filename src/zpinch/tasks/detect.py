@@ -24,6 +24,7 @@ from zpinch.tasks.columns import check_columns, write_columns
 from zpinch.tasks.progress import Report, unasked
 from zpinch.tasks.rows import Batch, Data, Rows, open_rows
 from zpinch.tasks.source import fitted, open_images
+from zpinch.training.fit_mixture import CANDIDATES, fit_mixture
 
 FALSE_ALARMS = 0.01
 PRINTED = 10  # names on the terminal
@@ -165,8 +166,6 @@ def calibration_for(model: Model, normal: ImageCollection | str | Path | None) -
                 "that it was not trained on, or train it again."
             )
         return model.calibration
-    from zpinch.training.fit_mixture import CANDIDATES, fit_mixture  # by scikit-learn, which takes a second to import
-
     images = fitted(normal if isinstance(normal, ImageCollection) else open_images(normal, split="all"), model)
     if len(images) < FEWEST:
         raise ImageError(f"{images.source} has {counted(len(images), 'image')}; --normal needs at least {FEWEST}.")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from zpinch.errors import ImageError, UsageError
+from zpinch.errors import ImageError
 from zpinch.evaluation.baselines import SAMPLED, SizeRow, lossless_sizes, lossy_anchor, pca_score
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
@@ -20,7 +20,7 @@ from zpinch.images import ImageCollection
 from zpinch.images.naming import counted
 from zpinch.images.opening import Size, Source
 from zpinch.images.writers.atomic import check_free, new_file
-from zpinch.images.writers.writer import FILE_ENDINGS
+from zpinch.images.writers.writer import check_ending
 from zpinch.model.bottleneck import quantise
 from zpinch.model.config import needed
 from zpinch.model.model import Model
@@ -74,8 +74,7 @@ def evaluate(
     model = loaded(model)
     out = Path(out) if out is not None else None
     if out is not None:
-        if (ending := out.suffix.lower()) in FILE_ENDINGS - {".html"}:
-            raise UsageError(f"{out.name}: the report is a page, no {ending}. Give it a name that ends in .html.")
+        check_ending(out, "the report is a page", ".html")
         check_free(out, is_folder=False, force=force)
     check_seed(seed)
     phase = phase or unasked_phase()
@@ -87,10 +86,11 @@ def evaluate(
                 f"{images.source} has {counted(len(images), f'{part} image')}; an evaluation compares sets and needs "
                 f"at least {FEWEST} of each."
             )
-    training, test = fitted(splits.training, model), fitted(splits.test, model)
+    splits = splits._replace(training=fitted(splits.training, model), test=fitted(splits.test, model))
+    training, test = splits.training, splits.test
     result, rebuilt = measured(model, training, test, seed=seed, phase=phase)
     result = result._replace(
-        warnings=seen_images(model, Splits(training, test, whole=splits.whole)),
+        warnings=seen_images(model, splits),
         notes=tuple(dict.fromkeys((*training.notes, *test.notes, *splits.notes))),
     )
     if out is not None:

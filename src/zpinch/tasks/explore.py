@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from zpinch.errors import ImageError, UsageError
+from zpinch.errors import ImageError
 from zpinch.evaluation.report.exploration import Plate, render_exploration
 from zpinch.evaluation.sensitivity import Kept, contraction_of, directions_holding, kept_under_noise
 from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
 from zpinch.images.decoding import encoded
 from zpinch.images.writers import atomic
-from zpinch.images.writers.writer import FILE_ENDINGS
+from zpinch.images.writers.writer import check_ending
 from zpinch.model.model import Model
 from zpinch.model.storage import loaded
 from zpinch.tasks.findings import IN_USE_BITS, Explored, Shown, page_of
@@ -57,8 +57,7 @@ def explore(
     progress = progress or unasked()
     check_seed(seed)
     out = Path(out)
-    if out.suffix.lower() in FILE_ENDINGS:
-        raise UsageError(f"{out.name}: OUT is a folder, for pictures and a page. Name it without {out.suffix}.")
+    check_ending(out, "OUT is a folder, for pictures and a page")
     atomic.check_free(out, is_folder=True, force=force)
     model = loaded(model)
     subject, source, notes = subject_of(model, data, seed=seed)

@@ -15,7 +15,7 @@ import torch
 from zpinch.errors import QualityError, UsageError
 from zpinch.images import ImageCollection
 from zpinch.images.naming import counted, readable
-from zpinch.images.writers.writer import FILE_ENDINGS
+from zpinch.images.writers.writer import check_ending
 from zpinch.model.config import TRAINED, ModelConfig
 from zpinch.model.design import Backbone
 from zpinch.model.model import Model
@@ -199,15 +199,14 @@ def check_place(folder: Path | None, *, resume: bool, force: bool) -> None:
     if (folder / RUN / LOOK).exists() and not (force or resume):
         raise UsageError(f"{folder} holds a run that has not ended. --resume goes on with it, --force begins anew.")
     check_strangers(folder, force=force or resume)
+    if (folder / RUN).exists() and not (folder / RUN).is_dir():
+        raise UsageError(f"{folder / RUN} is a file, where a run is kept in a folder of that name. Choose another -o.")
     if (found := strangers(folder)) and not (force or resume):
         raise UsageError(
             f"{folder / RUN} is where a run is kept, and holds something else ({found[0]}). Choose another -o, or pass "
             "--force, which leaves it there."
         )
-    if (folder / RUN).exists() and not (folder / RUN).is_dir():
-        raise UsageError(f"{folder / RUN} is a file, where a run is kept in a folder of that name. Choose another -o.")
-    if folder.suffix.lower() in FILE_ENDINGS:
-        raise UsageError(f"{folder.name}: a model is a folder. Name it without {folder.suffix}.")
+    check_ending(folder, "a model is a folder")
     there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     if not there.is_dir():
         raise UsageError(f"{there} is a file; a model is stored as a folder. Choose another -o.")

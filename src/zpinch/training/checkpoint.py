@@ -224,9 +224,7 @@ def strangers(folder: Path) -> list[str]:
     """What lies in folder/resume and is no part of a run, sorted."""
     own = {path.name for name in (LOOK, SINCE) for path in (Path(name), _partial(Path(name)))}
     place = folder / RUN
-    if not place.is_dir():
-        return [RUN] if place.exists() else []
-    return sorted(path.name for path in place.iterdir() if path.name not in own)
+    return sorted(path.name for path in place.iterdir() if path.name not in own) if place.is_dir() else []
 
 
 Head = TypeVar("Head", StoredLook, StoredSince)

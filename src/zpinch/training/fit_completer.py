@@ -17,10 +17,10 @@ from zpinch.model.bottleneck import noisy
 from zpinch.model.completer import COMPONENTS, FEATURES, GRID_FEATURES, HIDDEN, Completer, CompleterConfig, log_density
 from zpinch.model.model import Model
 from zpinch.training.masks import random_masks
+from zpinch.training.recipes import MANY
 from zpinch.training.repeatable import step_rng
 
-BATCH, LEAST = 512, 128  # the larger one learns more in the steps of a short run: docs/complete.md
-REPEATS = 8  # steps until all images were seen, at least: few do without so large a batch
+BATCH, LEAST = 512, 128  # of MANY images, of few: docs/science.md has what each taught in how many steps
 ENTRIES = 1 << 21  # of the latents of all ideas of a batch, which take the memory
 RATE = 2e-3
 CLASS = 0.3
@@ -75,7 +75,7 @@ def fit_completer(
 def batch_size(images: int, config: CompleterConfig) -> int:
     """How many images a step sees: as many as help, and fit."""
     room = ENTRIES // (config.components * math.prod(config.code))
-    return min(BATCH, max(LEAST, min(images // REPEATS, room)))
+    return min(BATCH, max(LEAST, min(images * BATCH // MANY, room)))
 
 
 @torch.no_grad()

@@ -1,4 +1,7 @@
-"""Fitting a mixture of Gaussians for each class to codes, by expectation maximisation; for few images, one Gaussian."""
+"""Fitting a mixture of Gaussians for each class to codes, by expectation maximisation; for few images, one Gaussian.
+
+scikit-learn takes a second to import: where it is needed, and not before a run or a look at images begins.
+"""
 
 import warnings
 from typing import Any, NamedTuple, TypeAlias
@@ -6,9 +9,6 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.covariance import ledoit_wolf
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 from zpinch.model.encoder import Shape
@@ -74,6 +74,8 @@ def _within(x: Doubles, owner: NDArray[np.int64]) -> Doubles:
 
     A class of one image tells nothing of that; it counts by how far it is from all.
     """
+    from sklearn.covariance import ledoit_wolf
+
     centred = x - x.mean(0)
     for c in np.unique(owner):
         if (owner == c).sum() > 1:
@@ -108,6 +110,9 @@ def _fit_few(train: Doubles, test: Doubles, within: Doubles, *, copies: int) -> 
 
 
 def _fit_many(train: Doubles, test: Doubles, candidates: tuple[int, ...], *, most: int, seed: int) -> _Fit:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
     best: _Fit | None = None
     for k in candidates:
         if k > most:

@@ -112,7 +112,7 @@ RECIPES = {recipe.name: recipe for recipe in (FUSION, AUTOENCODER, CONTRACTIVE, 
 
 FEW = 2_000  # images to train on
 VERY_FEW = 1_000
-MANY = 4_096  # whose completer sees all it can in a step
+MANY = 4_096  # from which on the completer sees the most in a step
 NARROW = ("width=16", "deep_width=48")  # half of the defaults
 BRIEF = 1_000  # steps: where minutes are fewer, narrow nets learn more in them, as they take three times as many
 

@@ -19,13 +19,13 @@ from zpinch.images.memory import peak_mib
 from zpinch.model.model import Model
 from zpinch.training.finish import coded_images
 from zpinch.training.fit_autoregressive import fit_autoregressive
-from zpinch.training.fit_completer import BATCH, REPEATS, fit_completer
+from zpinch.training.fit_completer import fit_completer
 from zpinch.training.fit_exact import fit_exact
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import training_steps
 from zpinch.training.measure import held_out_of
 from zpinch.training.processes import ALONE, Processes
-from zpinch.training.recipes import Objective, Schedule
+from zpinch.training.recipes import MANY, Objective, Schedule
 from zpinch.training.session import CHECKS
 
 WARM_UP_STEPS = 3
@@ -145,7 +145,7 @@ def exact_seconds(images: ImageCollection, device: torch.device) -> float:
 
 def completer_seconds(model: Model, images: ImageCollection) -> float:
     """A step of the completer, on latents that mean nothing."""
-    which = np.arange(min(len(images), REPEATS * BATCH))
+    which = np.arange(min(len(images), MANY))
     z = torch.randn((len(which), *model.config.code), generator=torch.Generator().manual_seed(0))
     return timed(model.device, partial(fit_completer, model, images.pixels, which, z, None, steps=6, seed=0))
 

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from zpinch.errors import CorruptImage, ImageError
 from zpinch.images.layout import Layout, Place, Problem, is_hidden, read_layout, set_aside
-from zpinch.images.naming import readable
+from zpinch.images.naming import counted, readable
 from zpinch.images.readers.encoded import Shelf, shelf_from
 from zpinch.images.readers.metadata import read_metadata
 
@@ -100,24 +100,24 @@ def _walk(folder: Path, source: str, *, skip_bad: bool) -> tuple[list[str], tupl
             else:
                 odd += 1
     told = [
-        f"{hidden:,} hidden {'folder' if hidden == 1 else 'folders'}: ignored." if hidden else "",
-        f"{again:,} {'link' if again == 1 else 'links'} to folders already read: not followed." if again else "",
-        f"{models:,} zpinch {'model' if models == 1 else 'models'} among them: not read as images." if models else "",
+        f"{counted(hidden, 'hidden folder')}: ignored." if hidden else "",
+        f"{counted(again, 'link')} to folders already read: not followed." if again else "",
+        f"{counted(models, 'zpinch model')} among them: not read as images." if models else "",
         f"{odd:,} broken {'link or pipe' if odd == 1 else 'links or pipes'}: ignored." if odd else "",
     ]
     return files, tuple(filter(None, told)), problems
 
 
 def _is_model(folder: str) -> bool:
-    """Whether a folder holds a model of ours (model/storage.py), or a run that is to become one."""
+    """Whether a folder holds a model of ours (model/storage.py)."""
     config = os.path.join(folder, "config.json")
     try:
-        if os.path.isfile(config):  # and no pipe
-            with open(config, "rb") as file:
-                return b'"format": "zpinch-model"' in file.read(64)
+        if not os.path.isfile(config):  # or a pipe
+            return False
+        with open(config, "rb") as file:
+            return b'"format": "zpinch-model"' in file.read(64)
     except OSError:
         return False
-    return os.path.isfile(os.path.join(folder, "resume", "look.safetensors"))
 
 
 def _kind(entry: os.DirEntry[str]) -> str:

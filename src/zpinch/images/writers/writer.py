@@ -101,6 +101,16 @@ class ImageWriter:
             atomic.discard(self._part)
 
 
+def check_ending(out: Path, what: str, ending: str = "") -> None:
+    """Refuse a name that ends as other kinds of file do; without an `ending` of its own, as any does, for a folder.
+
+    what: a clause on what is written. Raises UsageError.
+    """
+    if (found := out.suffix.lower()) in FILE_ENDINGS - {ending}:
+        remedy = f", no {found}. Give it a name that ends in {ending}" if ending else f". Name it without {out.suffix}"
+        raise UsageError(f"{out.name}: {what}{remedy}.")
+
+
 def check_output(out: Path, *, force: bool) -> str:
     """The kind of sink for OUT, a key of SINKS; refuses what is not written, what is taken and what lacks its extra."""
     ending = out.suffix.lower()
