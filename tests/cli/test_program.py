@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -220,9 +221,12 @@ def test_a_condition_not_met_ends_with_five(zpinch: Zpinch, data: Path):
     assert load("m").tables is not None
 
 
-def test_an_interruption_ends_with_130(zpinch: Zpinch, archive: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_ends_with_130(
+    sent: signal.Signals, zpinch: Zpinch, archive: Path, monkeypatch: pytest.MonkeyPatch
+):
     def interrupted(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+        signal.raise_signal(sent)
 
     before = names_here()
     monkeypatch.setattr("zpinch.model.model.Model.decode", interrupted)

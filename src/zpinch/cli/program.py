@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,14 +28,15 @@ app = App(
     help="One model, trained once on your own images, that compresses, decompresses and generates them.",
     help_epilogue="Begin with: zpinch train digits -o model --minutes 3\n\n"
     "Exit codes: 0 done, 1 usage or input/output, 2 corrupt input, 3 model missing or not the one that wrote the "
-    "archive, 4 a limit was hit, 5 a quality condition was not met.",
+    "archive, 4 a limit was hit, 5 a quality condition was not met, 130 interrupted.",
     help_format="plaintext",
     suppress_keyboard_interrupt=False,  # main() says what was left and what was not
 )
 app.register_install_completion_command()
 
-# Of the processes that `accelerate launch` starts, the first. RANK alone may mean something else.
-SPEAKS = os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
+# Of the processes that `accelerate launch` starts, the first speaks. RANK alone may mean something else.
+ALONE = os.environ.get("WORLD_SIZE", "1") == "1"
+SPEAKS = ALONE or os.environ.get("RANK", "0") == "0"
 
 
 def whole(_: object, tokens: Sequence[Token]) -> int:
@@ -130,6 +132,8 @@ def main() -> None:
     """The entry point: errors a person can cause end in one line and their exit code, never in a traceback."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a path need not be UTF-8
+    if ALONE:  # of several processes the launcher ends so those that are left when one has failed
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # timeout, containers and batch queues: like Ctrl-C
     try:
         app(sys.argv[1:], exit_on_error=False)
     except CycloptsError:
