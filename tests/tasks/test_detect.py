@@ -12,7 +12,7 @@ from scipy.stats import multivariate_normal
 import zpinch
 from trained_models import Spots
 from zpinch.errors import ImageError, ModelError, UsageError
-from zpinch.evaluation.oddness import odd_pixels
+from zpinch.evaluation.oddness import most_by_chance, odd_pixels
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.storage import load
@@ -84,6 +84,16 @@ def test_the_promise_holds_on_images_nobody_has_seen(model: Model, normal: Image
         deviation = np.sqrt(share * (1 - share) * (1 / 81 + 1 / 300))
         assert found.is_odd.mean() <= share + 4 * deviation
         assert (found.p_values <= 0.5).mean() > 0.3  # and it is not silent
+
+
+def test_as_many_are_no_more_than_chance_as_normal_images_give():
+    """Against draws of p-values that are conformal by definition."""
+    rng = np.random.default_rng(0)
+    held_out, judged = np.sort(rng.random((4_000, 99))), rng.random((4_000, 500))
+    p_values = (100 - np.array([np.searchsorted(a, b) for a, b in zip(held_out, judged, strict=True)])) / 100
+    found = most_by_chance(0.05, 99, 500)
+    assert found == pytest.approx(np.quantile((p_values <= 0.05 + 1e-9).sum(1), 0.99), abs=3)
+    assert found > 25 + 4 * np.sqrt(25)  # far more than a threshold that is known would let through
 
 
 def test_odd_images_come_first(model: Model, normal: ImageCollection, odd: np.ndarray):

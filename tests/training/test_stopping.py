@@ -111,6 +111,15 @@ def test_it_stops_when_quality_stalls(mse: list[float], is_over: bool):
     assert not judge(checks(*mse), (), may_stop_early=False).is_over
 
 
+@pytest.mark.parametrize(("at_once", "is_over"), [(True, True), (False, False)])
+def test_looks_that_improve_on_other_images_count_together(at_once: bool, is_over: bool):
+    """Each is better in one replicate of 25: all in the same one, or each in another."""
+    best, *later = checks(*[1.0] * (PATIENCE + 1))
+    improved = [[-0.1 * (j == (0 if at_once else i)) for j in range(25)] for i in range(PATIENCE)]
+    looks = [look._replace(replicates=found) for look, found in zip(later, improved, strict=True)]
+    assert judge([best._replace(replicates=[0.0] * 25), *looks], (), may_stop_early=True).is_over == is_over
+
+
 def test_patience_begins_anew_with_the_critic():
     history = checks(*[1.0] * 6, *[1.0] * PATIENCE, fcd=[None] * 6 + [5.0] * PATIENCE)
     assert not judge(history, (), may_stop_early=True).is_over

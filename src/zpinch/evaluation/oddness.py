@@ -54,6 +54,17 @@ def score_codes(model: Model, normals: Normals, codes: Codes) -> Doubles:
     return scores
 
 
+def most_by_chance(false_alarms: float, normal_images: int, images: int) -> int:
+    """Of so many normal images, as many as are called odd in 99 of 100 cases at most.
+
+    More than a binomial allows: the threshold, too, was found on few images (Vovk 2012, 2a).
+    """
+    from scipy.stats import betabinom  # takes as long to import as all the rest
+
+    below = int(false_alarms * (normal_images + 1) * (1 + 1e-12))
+    return int(betabinom.ppf(0.99, images, below, normal_images + 1 - below))
+
+
 def bits_of(model: Model, density: MixtureSampler, codes: Codes) -> Doubles:
     """-log2 of the density's mass in the cell of a code, (n, *code) -> (n,): its value there times the volume."""
     z = codes.astype(np.float32) * np.float32(model.config.step)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zpinch.errors import ImageError, ModelError, UsageError
-from zpinch.evaluation.oddness import calibrate, odd_pixels, rebuilt, score, score_codes, squared_error
+from zpinch.evaluation.oddness import calibrate, most_by_chance, odd_pixels, rebuilt, score, score_codes, squared_error
 from zpinch.images import ImageCollection, contact_sheet
 from zpinch.images.collection import Pixels
 from zpinch.images.naming import counted, readable
@@ -63,11 +63,11 @@ class Detection(NamedTuple):
     def lines(self) -> tuple[str, ...]:
         """The same in a few lines, for a terminal."""
         count, odd = len(self.names), int(self.is_odd.sum())
-        usual = self.false_alarms * count
+        usual, most = self.false_alarms * count, most_by_chance(self.false_alarms, self.normal_images, count)
         return (
             f"{odd:,} of {counted(count, 'image')} {'is' if odd == 1 else 'are'} odd; of as many normal ones, about "
             f"{usual:,.1f} would be",
-            *(["  that is no more than chance"] if odd <= usual + 2 * usual**0.5 else []),
+            *([f"  that is no more than chance, by {self.normal_images:,} normal images"] if odd <= most else []),
             *(
                 f"  p {self.p_values[i]:.2g}\t{readable(self.names[i])}"
                 for i in self.order[: min(odd, PRINTED)].tolist()

@@ -232,7 +232,7 @@ def critic_wins(
 ) -> NDArray[np.float64]:
     """How sure the critic is of each real image beside a made one, (n,): sigmoid(D(x) - D(x~)), 1/2 if it cannot tell.
 
-    What is missing to 1 is the share of its gradient that reaches the generator in the relativistic game.
+    What is missing to 1 is the share that is left of its own gradient in the relativistic game.
     """
     critic, sure = needed(model.critic, "critic"), list[Tensor]()
     for start in range(0, len(real), DECODE_BATCH):

@@ -139,7 +139,8 @@ def alarms(check: Check, *, of: int) -> tuple[str, ...]:
             )
     if surely("wins", above=ALWAYS):
         found.append(
-            f"the critic wins every round ({check.wins:.1%} sure of unseen images): its gradient teaches little"
+            f"the critic wins every round ({check.wins:.1%} sure of unseen images): it has nothing left to "
+            "learn, and the generator cannot follow. Teach it more slowly: --set schedule.critic_rate=0.0002"
         )
     if surely("gap", above=OVERFITTED):
         found.append(
@@ -171,8 +172,8 @@ def _has_stalled(history: Sequence[Check]) -> bool:
     if len(complete) <= PATIENCE:
         return False
     before = _replicates(min(complete[:-PATIENCE], key=score))
-    improved = [(_replicates(check) < before + math.log(IMPROVEMENT)).mean() for check in complete[-PATIENCE:]]
-    return max(improved) <= 1 - CONFIDENCE
+    improved = [_replicates(check) < before + math.log(IMPROVEMENT) for check in complete[-PATIENCE:]]
+    return bool(np.any(improved, axis=0).mean() <= 1 - CONFIDENCE)
 
 
 def _replicates(check: Check) -> NDArray[np.float64]:

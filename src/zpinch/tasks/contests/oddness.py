@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import betabinom, rankdata
+from scipy.stats import rankdata
 from sklearn.decomposition import PCA
 from sklearn.neighbors import LocalOutlierFactor
 
-from zpinch.evaluation.oddness import score
+from zpinch.evaluation.oddness import most_by_chance, score
 from zpinch.evaluation.report import Comparison, Table
 from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
@@ -127,10 +127,9 @@ def oddness(model: Model, training: ImageCollection, test: ImageCollection, *, s
 
 
 def promise(p_values: Doubles, held_out: int, false_alarms: float) -> Promise:
-    """The share flagged, and what chance allows it: the threshold, too, was found on few images (Vovk 2012, 2a)."""
-    below = int(false_alarms * (held_out + 1) * (1 + 1e-12))
-    most = betabinom.ppf(0.99, len(p_values), below, held_out + 1 - below) / len(p_values)
-    return Promise(false_alarms, float((p_values <= false_alarms).mean()), float(most))
+    """The share flagged, and what chance allows it."""
+    most = most_by_chance(false_alarms, held_out, len(p_values)) / len(p_values)
+    return Promise(false_alarms, float((p_values <= false_alarms).mean()), most)
 
 
 def spoilt(pixels: Pixels, rng: np.random.Generator) -> dict[str, Pixels]:
