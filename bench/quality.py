@@ -3,6 +3,7 @@
     python bench/quality.py mnist --data PATH/TO/THE/FOUR/FILES --minutes 15
     python bench/quality.py fashion-mnist --minutes 15
     python bench/quality.py emoji-64 --data COLOUR    (of bench/make_colour.py COLOUR --side 64; emoji: of 32)
+    python bench/quality.py mnist --sizes             the other formats alone, anew
 
 Everything in the result comes from one model and one archive, written, read back and decoded once. The test split is
 read by the evaluation alone. Results: bench/results/quality-NAME.json and docs/pictures/NAME.png; for other than the 15
@@ -10,14 +11,17 @@ minutes of the main table NAME-30-minutes and the like.
 """
 
 import argparse
+import datetime
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
 import zpinch
-from record import record
+from record import RESULTS, record
+from zpinch.evaluation.baselines import lossless_sizes, lossy_anchor
 from zpinch.images import contact_sheet
 from zpinch.training.progress import ProgressLine
 
@@ -39,6 +43,18 @@ def picture(model: zpinch.Model, test: zpinch.ImageCollection, path: Path) -> No
     contact_sheet(np.concatenate([*pairs, samples]), columns=COLUMNS, scale=scale).save(path, optimize=True)
 
 
+def measure_sizes(title: str, source: str) -> None:
+    """The other formats anew beside the figures of a model that is no longer there: sizes are the same everywhere."""
+    path = RESULTS / f"quality-{title}.json"
+    kept = json.loads(path.read_text())
+    pixels, figures = zpinch.open_images(source, split="test").pixels, kept["evaluation"]
+    rows = (*lossless_sizes(pixels), *lossy_anchor(pixels, figures["archive"]["reconstruction"]["mse"]))
+    figures["sizes"] = [asdict(row) for row in rows]
+    kept["sizes_date"] = datetime.datetime.now(datetime.UTC).date().isoformat()
+    path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    print("\n".join(f"{row.name:<32} {row.bytes_per_image:8.1f} bytes, mse {row.mse:.4f}" for row in rows))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the default model on a data set and keep its figures.")
     parser.add_argument("name", choices=["digits", "mnist", "fashion-mnist", "emoji", "emoji-64"])
@@ -50,10 +66,14 @@ def main() -> None:
     parser.add_argument(
         "--trained", action="store_true", help="the model is there from an earlier run: evaluate it only"
     )
+    parser.add_argument("--sizes", action="store_true", help="measure the other formats anew, and nothing else")
     asked = parser.parse_args()
     title = asked.name if asked.minutes == USUAL else f"{asked.name}-{asked.minutes:g}-minutes"
     folder = asked.model or HERE.parent / "runs" / f"quality-{title}"
     source = asked.data or asked.name
+    if asked.sizes:
+        measure_sizes(title, source)
+        return
     if asked.trained:
         model = zpinch.load(folder)
     else:

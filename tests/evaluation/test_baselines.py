@@ -5,7 +5,7 @@ import lzma
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 from sklearn.datasets import load_digits
 
 from zpinch.evaluation.baselines import SizeRow, lossless_sizes, lossy_anchor, mosaic, pca_reconstruction
@@ -61,6 +61,22 @@ def test_the_lossy_anchor_is_the_smallest_within_the_error(channels: int):
         errors[tried] = np.mean((decoded - np.asarray(mosaic(pixels).convert("RGB"), float)) ** 2) / 255**2
     assert errors[quality] * 64 / 60 <= 0.0045  # the mosaic has four empty places
     assert errors[quality - 1] > 0.0035
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+@pytest.mark.parametrize("channels", [1, 3])
+def test_avif_is_set_no_worse_than_it_comes(channels: int):
+    pixels = DIGITS[:100].repeat(channels, axis=1)
+    found = lossy_anchor(pixels, 0.004)[-1]
+    sizes = []
+    for quality in range(0, 101, 2):
+        buffer = io.BytesIO()
+        mosaic(pixels).save(buffer, "AVIF", quality=quality)
+        decoded = np.asarray(Image.open(buffer).convert("L"), float)
+        if np.mean((decoded - np.asarray(mosaic(pixels).convert("L"), float)) ** 2) / 255**2 <= 0.004:
+            sizes.append(len(buffer.getvalue()) / 100)
+    assert found.name.startswith("AVIF quality")
+    assert found.bytes_per_image <= min(sizes)
 
 
 def test_an_error_out_of_reach_leaves_the_format_out():

@@ -155,3 +155,28 @@ def test_gaussian_means_are_the_same_in_every_process():
     a = GaussianSampler(config)
     torch.manual_seed(6)
     assert torch.equal(a.get_buffer("mean"), GaussianSampler(config).get_buffer("mean"))
+
+
+def test_bits_of_a_code_are_the_mass_of_its_cell():
+    """Against SciPy's integral over the cell; and all cells together hold everything."""
+    mixture = fit_mixture(gaussian(2000)[:, :2], None, labels=0, candidates=(1,))
+    mean, factor = (mixture.get_buffer(name)[0, 0].double().numpy() for name in ("mean", "factor"))
+    side = np.arange(-9, 10)
+    codes = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2, 1, 1)
+    bits = np.mean([mixture.code_bits(codes, np.zeros(len(codes), int), 0.8, seed=seed) for seed in range(40)], 0)
+    assert np.exp2(-bits).sum() == pytest.approx(1, abs=0.005)
+    true = multivariate_normal(mean, factor @ factor.T)
+    for code, found in zip(codes[:, :, 0, 0], bits, strict=True):
+        mass = true.cdf(0.8 * code + 0.4, lower_limit=0.8 * code - 0.4)
+        if mass > 1e-3:
+            assert found == pytest.approx(-np.log2(mass), abs=0.1)
+
+
+def test_a_coordinate_that_never_changes_costs_nothing():
+    latent = gaussian(2000)
+    latent[:, 1:] = 0.5
+    mixture = fit_mixture(latent, None, labels=0, candidates=(1,))
+    codes = np.array([[[[0]], [[1]], [[1]], [[1]]], [[[0]], [[1]], [[1]], [[2]]]])
+    usual, far = mixture.code_bits(codes, np.zeros(2, int), 0.5)
+    assert usual == pytest.approx(-np.log2(multivariate_normal().cdf(0.25) * 2 - 1), abs=0.1)
+    assert far > usual + 20

@@ -239,8 +239,8 @@ def prior_rows(model: Model, test: ImageCollection, reference: Reference, *, see
         rows.append(PriorRow(name, bits, scored(network.sample(wanted, rng))))
     if isinstance(mixture := model.sampler, MixtureSampler):
         label_bits = float(np.log2(max(model.config.labels, 1))) if labels is not None else 0.0
-        # A density is no code length: its value at the code times the volume of a cell, step^d, is about its mass.
-        bits = mixture.bits(codes * np.float32(model.config.step), wanted) - codes[0].size * np.log2(model.config.step)
+        some = subset(len(test), SAMPLED)
+        bits = mixture.code_bits(codes[some], wanted[some], model.config.step, seed=seed)
         drawn = mixture.sample(torch.from_numpy(wanted), torch.Generator().manual_seed(seed))
         name = "mixture of Gaussians a class, ideal: it codes nothing"
         codes_drawn = quantise(drawn, model.config.step).numpy()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from zpinch.evaluation.baselines import SizeRow
-from zpinch.evaluation.fidelity import SampleScore
+from zpinch.evaluation.fidelity import FEW, SampleScore
 from zpinch.evaluation.report import Curve, Number, Pairs, ReportData, Samples, SizeComparison
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
@@ -103,7 +103,7 @@ def archive_numbers(archive: RoundTrip) -> list[Number]:
             score.rfcd_ratio,
             "× floor",
             "Distance between reconstructions and originals in features; 1 is as far as other real images.",
-            score.rfcd_ratio < 1.5,
+            score.rfcd_ratio < 1.5 if score.n >= FEW else None,
         ),
         Number(
             "compress",
@@ -137,7 +137,7 @@ def sample_numbers(samples: SampleScore) -> list[Number]:
             samples.fcd_ratio,
             "× floor",
             "Distance between samples and test images in features; 1 is what real training images reach.",
-            samples.fcd_ratio < 10,
+            samples.fcd_ratio < 10 if samples.n >= FEW else None,
         ),
         Number(
             "precision",

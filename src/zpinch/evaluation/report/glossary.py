@@ -21,7 +21,8 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     (
         "floor",
         "The same distance between real training images and real test images. It is never zero for finite sets, so "
-        "every distance here is a multiple of it, at the same number of images: 1 cannot be told from real.",
+        "every distance here is a multiple of it, at the same number of images: 1 cannot be told from real. It falls "
+        "as they grow, so that the same model stands at a larger multiple among more images.",
     ),
     ("rFCD", "Frechet distance between reconstructions and their originals, as a multiple of the floor."),
     (

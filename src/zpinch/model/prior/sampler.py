@@ -6,6 +6,7 @@ that a trained model has, the one that draws nearest to held-out images stays. W
 it by its share of the training set, `gaussian` evenly, and `autoregressive` codes without one.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.model.encoder import Shape
 from zpinch.model.frozen import Frozen, Labels, Width
+
+LEAST_MASS = 1e-300
 
 
 class Sampler(Protocol):
@@ -112,14 +115,26 @@ class MixtureSampler(nn.Module):
 
     def bits(self, latent: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.float64]:
         """-log2 density (n,) of latents (n, *code) given labels (n,), where `labels` means any class."""
+        x = torch.from_numpy(latent).double().flatten(1)
+        return self._bits(lambda mean, factor: log_density(x, mean, factor), label)
+
+    def code_bits(
+        self, codes: NDArray[np.integer], label: NDArray[np.int64], step: float, *, seed: int = 0
+    ) -> NDArray[np.float64]:
+        """-log2 (n,) of how often draws that are rounded to the step are these very codes (n, *code), given labels."""
+        low = torch.from_numpy(codes.reshape(len(codes), -1)).double() * step - step / 2
+        rng = torch.Generator().manual_seed(seed)
+        return self._bits(lambda mean, factor: log_mass(low, low + step, mean, factor, rng), label)
+
+    def _bits(self, log_of: Callable[[Tensor, Tensor], Tensor], label: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Of the whole mixture, from the logarithm (n,) that belongs to a component of such a mean and factor."""
         share, weight, mean, factor = (
             self.get_buffer(name).double().cpu() for name in ("share", "weight", "mean", "factor")
         )
-        x = torch.from_numpy(latent).double().flatten(1)
         by_class = torch.stack(
             [
                 torch.logsumexp(
-                    torch.stack([w.log() + log_density(x, m, f) for w, m, f in zip(*cell, strict=True) if w > 0]), 0
+                    torch.stack([w.log() + log_of(m, f) for w, m, f in zip(*cell, strict=True) if w > 0]), 0
                 )
                 for cell in zip(weight, mean, factor, strict=True)
             ]
@@ -135,3 +150,23 @@ def log_density(x: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
     white = torch.linalg.solve_triangular(factor, (x - mean).T, upper=False)
     volume = factor.diagonal().log().sum() + len(mean) / 2 * np.log(2 * np.pi)
     return -white.square().sum(0) / 2 - volume
+
+
+def log_mass(low: Tensor, high: Tensor, mean: Tensor, factor: Tensor, rng: torch.Generator) -> Tensor:
+    """ln of the mass of N(mean, factor factor^T) in boxes, (n, d) and (n, d) -> (n,), estimated without bias.
+
+    Coordinate by coordinate, each given a point that was drawn in the box for those before it (Genz 1992).
+    """
+    drawn, total = torch.zeros_like(low), torch.zeros(len(low), dtype=low.dtype)
+    for i, row in enumerate(factor):
+        centre = mean[i] + drawn[:, :i] @ row[:i]
+        below, above = (low[:, i] - centre) / row[i], (high[:, i] - centre) / row[i]
+        is_right = below > 0  # there, in the mirror, where small masses keep their digits
+        below, above = torch.where(is_right, -above, below), torch.where(is_right, -below, above)
+        start = torch.special.ndtr(below)
+        mass = (torch.special.ndtr(above) - start).clamp(min=LEAST_MASS)
+        total += mass.log()
+        point = torch.special.ndtri(start + mass * torch.rand(len(low), generator=rng, dtype=low.dtype))
+        point = point.clamp(min=below, max=above)
+        drawn[:, i] = torch.where(is_right, -point, point)
+    return total
