@@ -5,7 +5,8 @@
 Each score becomes a p-value on normal images; minus the weighted sum of their logarithms is the oddness (Fisher 1925).
 Scores are not independent and the model has seen its training images, so that no table can judge the sum: it becomes
 a conformal p-value on images held out from the training (Vovk et al. 2005; Bates et al. 2023). For a normal image
-P(p <= a) <= a, whatever the scores are worth. The rule was chosen on Fashion-MNIST: docs/detect.md says how.
+P(p <= a) <= a, whatever the scores are worth, but for a little: the same images chose which of the states is kept. The
+rule was chosen on Fashion-MNIST: docs/detect.md says how.
 """
 
 import math

@@ -122,7 +122,7 @@ def settings_for(
 ) -> tuple[str, ...]:
     """What else so few images, or a run so brief, call for, as `--set` takes it; nothing where there are enough.
 
-    is_new: the nets are. Chosen on held-out images of MNIST and Fashion-MNIST: docs/science.md has the figures.
+    is_new: the nets are. Chosen on MNIST and Fashion-MNIST: docs/science.md has the figures, and of which images.
     """
     found: list[str] = []
     is_brief = is_brief and recipe.has_encoder and is_conv and is_new
