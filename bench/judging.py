@@ -16,7 +16,8 @@ from zpinch.training.measure import split_held_out
 REAL = 10_000  # training images that the extractor and the floor are of
 NEAREST = 1_000  # samples whose nearest training image is looked for
 COMPONENTS = 10
-MIXED = 10_000  # codes that a mixture is fitted to
+MANY_COMPONENTS = 32  # as many as ours may have, when a mixture is to be the best there is
+MIXED = 10_000  # codes that one is fitted to otherwise
 
 Pixels = NDArray[np.uint8]
 Codes = NDArray[np.floating]
@@ -63,24 +64,35 @@ class Ground(NamedTuple):
         }
 
 
-def mixture_samples(codes: Codes, unseen: Codes, count: int, seed: int) -> tuple[NDArray[np.float64], str]:
-    """Draws of ten Gaussians with the kind of covariance under which held-out codes are likeliest."""
+def mixture_samples(
+    codes: Codes, unseen: Codes, count: int, seed: int, *, is_best: bool = False
+) -> tuple[NDArray[np.float64], str]:
+    """Draws of ten Gaussians with the kind of covariance under which held-out codes are likeliest.
+
+    is_best: or of 32 of them where they are likelier under these, fitted to all codes.
+    """
+    kinds = [("full", COMPONENTS), ("tied", COMPONENTS), ("diag", COMPONENTS)]
+    kinds += [("full", MANY_COMPONENTS)] if is_best else []
+    fitted = codes if is_best else codes[:MIXED]
     fits = [
-        GaussianMixture(min(COMPONENTS, len(codes) // 2), covariance_type=kind, reg_covar=1e-4, random_state=seed).fit(
-            codes[:MIXED].astype(np.float64)
+        GaussianMixture(min(most, len(codes) // 2), covariance_type=kind, reg_covar=1e-4, random_state=seed).fit(
+            fitted.astype(np.float64)
         )
-        for kind in ("full", "tied", "diag")
+        for kind, most in kinds
     ]
     best = max(fits, key=lambda fit: fit.score(unseen))
     drawn = best.sample(count)[0]  # component after component
-    return np.random.default_rng(seed).permutation(drawn), f"{best.covariance_type} covariances"
+    return np.random.default_rng(seed).permutation(drawn), f"{best.n_components} {best.covariance_type} covariances"
 
 
-def pca_mixture(images: ImageCollection, test: ImageCollection, latent: int, seed: int) -> tuple[Pixels, Pixels, str]:
+def pca_mixture(
+    images: ImageCollection, test: ImageCollection, latent: int, seed: int, *, is_best: bool = False
+) -> tuple[Pixels, Pixels, str]:
     """The test images by so many principal components, and as many samples of a mixture of those."""
     training, unseen = (part.pixels.reshape(len(part), -1) / 255 for part in split_held_out(images))
     pca = PCA(latent, random_state=seed).fit(training)
-    drawn, how = mixture_samples(pca.transform(training), pca.transform(unseen), len(test), seed)
+    codes = [pca.transform(rows) for rows in (training, unseen)]
+    drawn, how = mixture_samples(*codes, len(test), seed, is_best=is_best)
 
     def decode(codes: Codes) -> Pixels:
         flat = pca.inverse_transform(codes) * 255

@@ -77,7 +77,7 @@ def child(method: str, source: str, minutes: float, seed: int, folder: Path) -> 
     if family == "MONAI":
         return of_monai(images, len(test), minutes, source, seed, folder)
     began = time.perf_counter()
-    rebuilt, samples, how = pca_mixture(images, test, LATENT, seed)
+    rebuilt, samples, how = pca_mixture(images, test, LATENT, seed, is_best=True)
     np.savez(folder / "made.npz", rebuilt=rebuilt, samples=samples)
     return Trained(time.perf_counter() - began, None, how, None, peak_mib())
 
@@ -107,8 +107,9 @@ def of_pythae(
     kind, _, nets = name.partition(", ")
     is_normal, judge = pythae_models.KINDS[kind].is_normal, Judge(source, seed)
 
-    def drawn(peer: "pythae_models.Peer", count: int) -> tuple[dict[str, Pixels], str]:
-        codes, mixture = mixture_samples(peer.encode(training[:MIXED]), peer.encode(unseen), count, seed)
+    def drawn(peer: "pythae_models.Peer", count: int, *, is_best: bool = False) -> tuple[dict[str, Pixels], str]:
+        shown = training if is_best else training[:MIXED]
+        codes, mixture = mixture_samples(peer.encode(shown), peer.encode(unseen), count, seed, is_best=is_best)
         samples = {"samples": peer.decode(codes)}
         if is_normal:
             samples["normal"] = peer.decode(np.random.default_rng(seed).standard_normal((count, LATENT)))
@@ -125,7 +126,7 @@ def of_pythae(
         is_conv=bool(nets),
         distance=lambda peer: min(map(judge.distance, drawn(peer, len(unseen))[0].values())),
     )
-    samples, mixture = drawn(peer, len(test))
+    samples, mixture = drawn(peer, len(test), is_best=True)
     made = samples | {"rebuilt": peer.decode(peer.encode(test.pixels))}
     np.savez(folder / "made.npz", **made)
     return Trained(peer.seconds, None, f"{peer.how}; {mixture}", peer.images_per_second, peak_mib())
