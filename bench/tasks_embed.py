@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.ndimage import shift
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -38,12 +38,8 @@ class Choice(NamedTuple):
 
 def nearest(gallery: Features, queries: Features, count: int, *, is_cosine: bool) -> NDArray[np.int64]:
     """Positions of the `count` nearest of the gallery, (n, count)."""
-    g, q = torch.from_numpy(np.ascontiguousarray(gallery)), torch.from_numpy(np.ascontiguousarray(queries))
-    if is_cosine:
-        g, q = (x / x.norm(dim=1, keepdim=True).clamp(min=1e-12) for x in (g, q))
-    squared = g.square().sum(1)
-    found = [(squared - 2 * rows @ g.T).topk(count, largest=False).indices for rows in q.split(500)]
-    return torch.cat(found).numpy()
+    near = NearestNeighbors(n_neighbors=count, algorithm="brute", metric="cosine" if is_cosine else "euclidean")
+    return near.fit(gallery).kneighbors(queries, return_distance=False)
 
 
 def errors(labels: NDArray[np.int64], truth: NDArray[np.int64], found: NDArray[np.int64]) -> dict[int, float]:

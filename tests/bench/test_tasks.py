@@ -1,4 +1,4 @@
-"""The benches of tasks: neighbours against scikit-learn's, baselines that do what they say, cases of few labels."""
+"""The benches of tasks: votes against scikit-learn's, baselines that do what they say, cases of few labels."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 
 @pytest.mark.parametrize("is_cosine", [False, True])
-def test_neighbours_are_scikit_learns(is_cosine: bool) -> None:
+def test_votes_of_neighbours_are_scikit_learns(is_cosine: bool) -> None:
     import tasks_embed
 
     rng = np.random.default_rng(0)

@@ -6,7 +6,6 @@ Latents are (n, *code) float arrays; the functions that need no shape take them 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
-from sklearn.manifold import TSNE
 
 Floats = NDArray[np.floating]
 
@@ -40,20 +39,18 @@ def entropies(codes: NDArray[np.integer]) -> NDArray[np.float64]:
     return bits
 
 
-def nearest(points: NDArray[np.number], queries: NDArray[np.integer], count: int) -> NDArray[np.intp]:
-    """The `count` nearest of all other points for each query, the nearest first: (len(queries), count) indices.
+def nearest(points: NDArray[np.number], count: int) -> NDArray[np.intp]:
+    """The `count` nearest of all other points to each, (n, d), the nearest first: (n, count) indices, or fewer."""
+    from sklearn.neighbors import NearestNeighbors
 
-    points: (n, d). queries: indices into them.
-    """
-    wide = points.astype(np.float64)
-    squared = (wide**2).sum(1)
-    apart = squared[queries, None] + squared - 2 * wide[queries] @ wide.T
-    apart[np.arange(len(queries)), queries] = np.inf
-    return np.argsort(apart, 1, kind="stable")[:, :count]
+    near = NearestNeighbors(n_neighbors=min(count, len(points) - 1), algorithm="brute").fit(points)
+    return np.asarray(near.kneighbors(return_distance=False))
 
 
 def flat_map(points: Floats, *, seed: int) -> NDArray[np.float64]:
     """Points (n, d) in the plane, (n, 2) in [0, 1]: by t-SNE (van der Maaten & Hinton 2008)."""
+    from sklearn.manifold import TSNE
+
     perplexity = min(30.0, (len(points) - 1) / 3)
     has_plane = points.shape[1] > 1 and points.std(0).any()  # principal components to begin with
     space = TSNE(init="pca" if has_plane else "random", perplexity=perplexity, random_state=seed)

@@ -191,6 +191,7 @@ def nearest(a: NDArray[np.integer], b: NDArray[np.integer], *, but_itself: bool 
     Else many images of the same code would be infinitely close, and every other image an outlier. but_itself: b is a,
     and no row is its own neighbour.
     """
+    # Not scikit-learn's: models hold scores that this choice among equal distances gave, and codes have many.
     from scipy.spatial.distance import cdist
 
     count = min(NEAREST, len(b) - 1)

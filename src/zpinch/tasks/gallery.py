@@ -111,9 +111,9 @@ class Agreement(NamedTuple):
 def agreement(subject: Subject) -> Agreement | None:
     if not subject.has_codes or subject.labels is None or len(subject.pixels) < 2:
         return None
-    everyone, labels = np.arange(len(subject.pixels)), subject.labels
+    labels = subject.labels
     shares = [
-        float((labels[nearest(points, everyone, 1)[:, 0]] == labels).mean())
+        float((labels[nearest(points, 1)[:, 0]] == labels).mean())
         for points in (subject.flat, subject.pixels.reshape(len(subject.pixels), -1))
     ]
     return Agreement(*shares)
@@ -124,14 +124,14 @@ def neighbours(subject: Subject) -> Picture | None:
         return None
     queries = subject.some(ROWS)
     near = {
-        "codes": nearest(subject.flat, queries, 9),
-        "pixels": nearest(subject.pixels.reshape(len(subject.pixels), -1), queries, 9),
+        "codes": nearest(subject.flat, 9),
+        "pixels": nearest(subject.pixels.reshape(len(subject.pixels), -1), 9),
     }
     rows: list[Row] = []
-    for number, query in enumerate(queries):
+    for query in queries:
         for space, found in near.items():
             shown = image_tile(subject.pixels[query])
-            rows.append(Row(space, [shown, None, *map(image_tile, subject.pixels[found[number]])]))
+            rows.append(Row(space, [shown, None, *map(image_tile, subject.pixels[found[query]])]))
     told = ""
     if (same := agreement(subject)) is not None:
         told = (

@@ -91,12 +91,8 @@ class Mixer:
 
 def nearest_of_class(latents: NDArray[np.float32], members: NDArray[np.intp]) -> dict[int, NDArray[np.intp]]:
     """For each image of a class the others nearest to it in the code, at most NEIGHBOURS; latents: (n, d) of all."""
-    z = torch.from_numpy(latents[members])
-    count = min(NEIGHBOURS, len(members) - 1)
-    found: dict[int, NDArray[np.intp]] = {}
-    for start in range(0, len(members), 1024):
-        distances = torch.cdist(z[start : start + 1024], z)
-        distances[torch.arange(len(distances)), torch.arange(start, start + len(distances))] = torch.inf
-        nearest = members[distances.topk(count, largest=False).indices.numpy()]
-        found |= dict(zip(members[start : start + 1024].tolist(), nearest, strict=True))
-    return found
+    from sklearn.neighbors import NearestNeighbors
+
+    near = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(members) - 1), algorithm="brute").fit(latents[members])
+    found = np.asarray(near.kneighbors(return_distance=False))
+    return dict(zip(members.tolist(), members[found], strict=True))
