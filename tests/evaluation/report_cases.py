@@ -1,7 +1,5 @@
 """Pages of every part, for tests of what they say and of how they look."""
 
-import io
-
 import numpy as np
 from PIL import Image
 
@@ -19,7 +17,7 @@ from zpinch.evaluation.report import (
     SizeComparison,
     Table,
 )
-from zpinch.evaluation.report.exploration import ExplorationData, Plate
+from zpinch.evaluation.report.exploration import ExplorationData, Picture
 from zpinch.evaluation.sensitivity import Kept
 
 
@@ -46,12 +44,10 @@ def a_report(text: str = "plain", *, side: int = 28, channels: int = 1, images: 
     )
 
 
-def plate(name: str, pixels: np.ndarray) -> Plate:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return Plate(name, f"Title of {name}", "One <sees> this.", file.getvalue(), pixels.shape[1])
+def picture(name: str, pixels: np.ndarray) -> Picture:
+    return Picture(name, f"Title of {name}", Image.fromarray(pixels), "One <sees> this.")
 
 
-def data_of(*plates: Plate, values: np.ndarray | None = None, kept: tuple[Kept, ...] = ()) -> ExplorationData:
+def data_of(*pictures: Picture, values: np.ndarray | None = None, kept: tuple[Kept, ...] = ()) -> ExplorationData:
     numbers = (Number("contraction", 4.0567, "steps²", "meaning & more"),)
-    return ExplorationData("a <b>", "verdict", "zpinch", numbers, plates, values, "spectrum", kept, ("note",), ())
+    return ExplorationData("a <b>", "verdict", "zpinch", numbers, pictures, values, "spectrum", kept, ("note",), ())

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 from PIL import Image
-from report_cases import data_of, plate
+from report_cases import data_of, picture
 
 from zpinch.evaluation.report.exploration import render_exploration
 from zpinch.evaluation.sensitivity import Kept
@@ -23,13 +23,13 @@ def test_small_pictures_are_exact_and_large_ones_are_small():
         rng.integers(0, 256, (20, 30, 4), dtype=np.uint8),
         rng.integers(0, 256, (600, 900, 4), dtype=np.uint8),
     )
-    plates = plate("small", small), plate("large", large)
-    page = render_exploration(data_of(*plates))
+    pictures = picture("small", small), picture("large", large)
+    page = render_exploration(data_of(*pictures))
     (kind, first), (other, second) = shown(page)
     assert (kind, other) == ("png", "webp")
     np.testing.assert_array_equal(np.asarray(first), small)
     assert second.size == (900, 600)
-    assert len(page) < len(plates[1].png)
+    assert len(page) < len(pictures[1].png)
     assert "max-width:450px" in page  # drawn at twice the size
     assert "One &lt;sees&gt; this." in page
     assert "a &lt;b&gt;" in page

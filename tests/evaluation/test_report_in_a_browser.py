@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pypdf import PdfReader
-from report_cases import a_report, data_of, plate
+from report_cases import a_report, data_of, picture
 
 from zpinch.evaluation.report import ReportData, render
 from zpinch.evaluation.report.exploration import render_exploration
@@ -38,7 +38,7 @@ PAGES = {
     "report of long names": lambda: render(named(WORD)),
     "report of large images": lambda: render(a_report(side=200, channels=3, images=20)),
     "exploration": lambda: render_exploration(
-        data_of(plate("wide", np.zeros((90, 1800, 3), np.uint8)), values=np.linspace((9, 8), 0.1, 32).T)
+        data_of(picture("wide", np.zeros((90, 1800, 3), np.uint8)), values=np.linspace((9, 8), 0.1, 32).T)
     ),
 }
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from zpinch.errors import ImageError
-from zpinch.evaluation.report.exploration import Plate, render_exploration
+from zpinch.evaluation.report.exploration import Picture, render_exploration
 from zpinch.evaluation.sensitivity import Kept, contraction_of, directions_holding, kept_under_noise
 from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
-from zpinch.images.decoding import encoded
 from zpinch.images.writers import atomic
 from zpinch.images.writers.writer import check_ending
 from zpinch.model.model import Model
@@ -26,7 +24,7 @@ from zpinch.tasks.gallery import PICTURES, agreement
 from zpinch.tasks.generate import generate
 from zpinch.tasks.progress import Report, unasked, unheard
 from zpinch.tasks.seeds import check_seed
-from zpinch.tasks.source import Source, fitted, open_images, splits_of
+from zpinch.tasks.source import Source, fitted, open_images, tested_split
 from zpinch.tasks.subject import Subject
 
 MOST_IMAGES = 1024  # that are looked at, drawn by the seed
@@ -61,25 +59,25 @@ def explore(
     atomic.check_free(out, is_folder=True, force=force)
     model = loaded(model)
     subject, source, notes = subject_of(model, data, seed=seed)
-    plates: list[Plate] = []
+    pictures: list[Picture] = []
+    files: dict[str, bytes] = {}
     missing: list[str] = []
     for number, draw_picture in enumerate(PICTURES):
         picture = draw_picture(subject)
         if picture is None:
             missing.append(draw_picture.__name__)
         else:
-            png = encoded(picture.image, "PNG", optimize=True)
-            plates.append(Plate(picture.name, picture.title, picture.sentence, png, picture.image.width))
+            pictures.append(picture)
+            files[f"{picture.name}.png"] = picture.png
         progress(number + 1, len(PICTURES) + 1)
     found = measured(
         subject,
         source.source,
-        tuple(Shown(plate.name, out / f"{plate.name}.png", plate.sentence) for plate in plates),
+        tuple(Shown(one.name, out / f"{one.name}.png", one.sentence) for one in pictures),
         (*left_out(subject, missing), *notes),
     )
-    page = render_exploration(page_of(subject, source, found, tuple(plates), command))
+    page = render_exploration(page_of(subject, source, found, tuple(pictures), command))
     progress(len(PICTURES) + 1, len(PICTURES) + 1)
-    files = {f"{plate.name}.png": plate.png for plate in plates}
     files |= {PAGE: page.encode(), FIGURES: (json.dumps(found.as_dict(), indent=1) + "\n").encode()}
     write_folder(out, files, force=force)
     return found
@@ -94,7 +92,7 @@ def subject_of(
         images = generate(model, MOST_IMAGES, seed=seed, progress=unheard)
         notes = ("No images were given: samples of the model stand in for them.",)
     else:
-        given = data if isinstance(data, ImageCollection) else opened(data)
+        given = data if isinstance(data, ImageCollection) else open_images(data, split=tested_split(data))
         if not len(given):
             raise ImageError(f"{given.source} has no images to look at.")
         images = fitted(given[subset(len(given), MOST_IMAGES, seed=seed)], model)
@@ -105,11 +103,6 @@ def subject_of(
         nothing = torch.full((MOST_IMAGES,), model.config.labels)
         z = model.require_sampler().sample(nothing, torch.Generator().manual_seed(seed)).numpy()
     return Subject(model, images.pixels, images.labels, images.class_names, z, seed), images, notes
-
-
-def opened(data: Source) -> ImageCollection:
-    split = "test" if not isinstance(data, np.ndarray) and splits_of(data) else "all"
-    return open_images(data, split=split)
 
 
 def measured(subject: Subject, source: str, pictures: tuple[Shown, ...], missing: tuple[str, ...]) -> Explored:

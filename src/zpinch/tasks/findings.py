@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from zpinch.evaluation.report.data import Number
-from zpinch.evaluation.report.exploration import ExplorationData, Plate
+from zpinch.evaluation.report.exploration import ExplorationData, Picture
 from zpinch.evaluation.sensitivity import Kept
 from zpinch.images import ImageCollection
 from zpinch.images.naming import counted
@@ -94,7 +94,7 @@ def numbers_in_words(found: Explored) -> list[Worded]:
 
 
 def page_of(
-    subject: Subject, source: ImageCollection, found: Explored, plates: tuple[Plate, ...], command: str
+    subject: Subject, source: ImageCollection, found: Explored, pictures: tuple[Picture, ...], command: str
 ) -> ExplorationData:
     model, step = subject.model, subject.model.config.step
     directions = subject.directions
@@ -115,7 +115,7 @@ def page_of(
         verdict=verdict,
         command=command,
         numbers=tuple(one.number for one in numbers_in_words(found)),
-        plates=plates,
+        pictures=pictures,
         values=None if directions is None else directions.values / step,
         spectrum_sentence=sentence,
         kept=found.kept,

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,6 +26,7 @@ from zpinch.evaluation.board import (
     with_legend,
 )
 from zpinch.evaluation.latent_space import between, flat_map, nearest, on_grid, typical, walk
+from zpinch.evaluation.report.exploration import Picture
 from zpinch.evaluation.sensitivity import saliency
 from zpinch.model.bottleneck import dequantise, quantise
 from zpinch.tasks.subject import Pixels, Subject
@@ -36,13 +36,6 @@ ROWS = 6  # of pictures that show a few images
 FILTERS, FILTERS_A_ROW = 64, 16
 MAP_SIDE, MAP_NUMBERS, THUMB = 32, 1_500_000, 40  # images, numbers in all, about the width of one that is made smaller
 MOST_NAMED = 20  # classes that a map tells apart
-
-
-class Picture(NamedTuple):
-    name: str  # of the file, without its ending
-    title: str
-    image: Image.Image
-    sentence: str
 
 
 def coordinates(subject: Subject) -> Picture:

@@ -4,9 +4,8 @@ Below 5 MB, as the report is: what is large as PNG, photographs mostly, is on th
 """
 
 import base64
-import io
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +22,30 @@ BAND = (0.1, 0.9)  # of images, around the mean
 MOST_PNG, WEBP_QUALITY = 400_000, 80  # bytes
 
 
-class Plate(NamedTuple):
-    """A picture of the page."""
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture as it is drawn, as its file has it, and as the page shows it."""
 
-    name: str
+    name: str  # of the file, without its ending
     title: str
+    image: Image.Image
     sentence: str
-    png: bytes
-    width: int  # pixels of the file
+
+    @cached_property
+    def png(self) -> bytes:
+        return encoded(self.image, "PNG", optimize=True)
+
+    @property
+    def uri(self) -> str:
+        kind, content = "png", self.png
+        if len(content) > MOST_PNG and features.check("webp"):
+            kind, content = "webp", encoded(self.image, "WEBP", quality=WEBP_QUALITY)
+        return f"data:image/{kind};base64," + base64.b64encode(content).decode()
+
+    @property
+    def width(self) -> int:
+        """Pixels, as it is meant to be seen."""
+        return self.image.width // DENSITY
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,20 +56,12 @@ class ExplorationData:
     verdict: str
     command: str
     numbers: tuple[Number, ...]
-    plates: tuple[Plate, ...]
+    pictures: tuple[Picture, ...]
     values: NDArray[np.float64] | None  # (images, directions), singular values in steps
     spectrum_sentence: str
     kept: tuple[Kept, ...]
     notes: tuple[str, ...]  # what is left out, and why
     provenance: tuple[tuple[str, str], ...]
-
-
-class _Shown(NamedTuple):
-    name: str
-    title: str
-    sentence: str
-    uri: str
-    width: int  # as it is meant to be seen
 
 
 def render_exploration(data: ExplorationData) -> str:
@@ -63,21 +70,4 @@ def render_exploration(data: ExplorationData) -> str:
     if data.values is not None:
         low, high = np.quantile(data.values, BAND, axis=0).tolist()
         spectrum = spectrum_chart(low, data.values.mean(0).tolist(), high)
-    pictures = [
-        _Shown(
-            plate.name,
-            plate.title,
-            plate.sentence,
-            _uri(plate.png),
-            plate.width // DENSITY,
-        )
-        for plate in data.plates
-    ]
-    return template("exploration.html.j2").render(data=data, pictures=pictures, spectrum=spectrum)
-
-
-def _uri(png: bytes) -> str:
-    kind, content = "png", png
-    if len(png) > MOST_PNG and features.check("webp"):
-        kind, content = "webp", encoded(Image.open(io.BytesIO(png)), "WEBP", quality=WEBP_QUALITY)
-    return f"data:image/{kind};base64," + base64.b64encode(content).decode()
+    return template("exploration.html.j2").render(data=data, spectrum=spectrum)
