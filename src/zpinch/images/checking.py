@@ -11,7 +11,8 @@ import numpy as np
 from zpinch.errors import ZpinchError
 from zpinch.images.builtin import NAMES
 from zpinch.images.collection import ImageStream, Shape
-from zpinch.images.opening import existing, open_stream, shelf_of, shown_source, splits_of, table_of
+from zpinch.images.layout import SPLITS
+from zpinch.images.opening import existing, open_stream, shelf_of, shown_source, table_of, table_splits
 from zpinch.images.readers.arrays import stream_table
 from zpinch.images.readers.encoded import survey
 
@@ -67,7 +68,7 @@ def _check_encoded(source: str | Path, shown: str) -> CheckReport | None:
         len(seen.kept),
         seen.shape,
         tuple(zip(shelf.class_names, counts.tolist(), strict=True)),
-        splits_of(source),
+        shelf.splits,
         tuple(Fault(problem.name, str(problem.error)) for problem in seen.problems),
         (*shelf.notes, *seen.notes),
     )
@@ -75,10 +76,11 @@ def _check_encoded(source: str | Path, shown: str) -> CheckReport | None:
 
 def _check_arrays(source: str | Path, shown: str) -> CheckReport:
     if str(source) in NAMES:
-        return report_on(open_stream(source, split="all"), shown, splits_of(source), ())
-    table = table_of(existing(source), shown, split="all", size=None, skip_bad=True)
+        return report_on(open_stream(source, split="all"), shown, SPLITS, ())
+    path = existing(source)
+    table = table_of(path, shown, split="all", size=None, skip_bad=True)
     problems = tuple(Fault(problem.name, str(problem.error)) for problem in table.problems)
-    return report_on(stream_table(table, shown, size=None), shown, splits_of(source), problems)
+    return report_on(stream_table(table, shown, size=None), shown, table_splits(path), problems)
 
 
 def report_on(stream: ImageStream, shown: str, splits: tuple[str, ...], problems: tuple[Fault, ...]) -> CheckReport:

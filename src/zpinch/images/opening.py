@@ -88,16 +88,9 @@ def splits_of(source: Source) -> tuple[str, ...]:
         return ()
     if str(source) in builtin.NAMES:
         return SPLITS
-    path, shown = existing(source), shown_source(source)
-    if path.is_dir():
-        if files := idx.find_files(path):
-            return SPLITS if len(files) == len(SPLITS) else ()
-        return folder.read_folder(path, shown, skip_bad=True)[0].splits
-    if path.suffix.lower() == ".zip":
-        return zipped.read_zip(path, shown, skip_bad=True)[0].splits
-    if tarred.is_tar(path):
-        return tarred.read_tar(path, shown, skip_bad=True)[0].splits
-    return npz.npz_splits(path) if path.suffix.lower() == ".npz" else ()
+    path = existing(source)
+    shelf = shelf_of(path, shown_source(source), split="all", skip_bad=True, own_labels=False)
+    return table_splits(path) if shelf is None else shelf.splits
 
 
 def shelf_of(path: Path, shown: str, *, split: str, skip_bad: bool, own_labels: bool = True) -> encoded.Shelf | None:
@@ -122,11 +115,11 @@ def shelf_of(path: Path, shown: str, *, split: str, skip_bad: bool, own_labels: 
 def table_of(
     path: Path, shown: str, *, split: str, size: tuple[int, int] | None, skip_bad: bool, own_labels: bool = True
 ) -> arrays.Table:
+    check_split(split, table_splits(path), shown)
     if path.is_dir():
         return idx.idx_folder_table(idx.find_files(path), split, shown)
     if path.suffix.lower() == ".npz":
         return npz.npz_table(path, split, shown)
-    check_split(split, (), shown)
     if path.suffix.lower() == ".npy":
         return arrays.Table(npz.npy_rows(path))
     if path.suffix.lower() == ".parquet":
@@ -136,6 +129,13 @@ def table_of(
     if idx.is_idx(path):
         return idx.idx_table(path)
     raise UsageError(f"{shown} is not a kind of file that is read as images. Those are: {KINDS}.")
+
+
+def table_splits(path: Path) -> tuple[str, ...]:
+    """The splits of a source of arrays, of which none is read."""
+    if path.is_dir():
+        return SPLITS if len(idx.find_files(path)) == len(SPLITS) else ()
+    return npz.npz_splits(path) if path.suffix.lower() == ".npz" else ()
 
 
 def existing(source: str | Path) -> Path:

@@ -34,6 +34,7 @@ class Shelf:
     places: in the order in which they are read
     unlock: opens the source; what it gives opens one place, in the order of places
     problems: images known to be unusable before any was opened
+    splits: those of the source, whichever of them this is
     """
 
     source: str
@@ -43,13 +44,14 @@ class Shelf:
     unlock: Unlock
     problems: Sequence[Problem] = ()
     has_names: bool = True
+    splits: tuple[str, ...] = ()
 
 
 def shelf_from(layout: Layout, source: str, split: str, unlock: Unlock) -> Shelf:
     places, class_names = layout.select(split, source), layout.class_names
     if class_names and any(place.label < 0 for place in places):
         places, class_names = [place._replace(label=-1) for place in places], ()
-    return Shelf(source, places, class_names, layout.notes, unlock, layout.problems)
+    return Shelf(source, places, class_names, layout.notes, unlock, layout.problems, splits=layout.splits)
 
 
 class Survey(NamedTuple):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from zpinch.errors import CorruptImage, ImageError
-from zpinch.images.layout import Layout, Place, Problem, is_hidden, read_layout, set_aside
+from zpinch.images.layout import Place, Problem, is_hidden, read_layout, set_aside
 from zpinch.images.naming import counted, readable
 from zpinch.images.readers.encoded import Shelf, shelf_from
 from zpinch.images.readers.metadata import read_metadata
@@ -22,8 +22,7 @@ from zpinch.images.readers.metadata import read_metadata
 _SAMPLES = "samples.png"  # the image that a model's folder holds (model/card.py)
 
 
-def read_folder(folder: Path, source: str, *, skip_bad: bool) -> tuple[Layout, list[str]]:
-    """The layout, and the paths it speaks of, relative to the folder and as the file system has them."""
+def folder_shelf(folder: Path, source: str, *, split: str, skip_bad: bool) -> Shelf:
     paths, notes, problems = _walk(folder, source, skip_bad=skip_bad)
     names = [readable(path) for path in paths]
 
@@ -32,11 +31,7 @@ def read_folder(folder: Path, source: str, *, skip_bad: bool) -> tuple[Layout, l
 
     labelled = read_metadata(names, source, open_file, skip_bad=skip_bad)
     layout = read_layout(names, source, skip_bad=skip_bad, labelled=labelled)
-    return layout._replace(notes=(*layout.notes, *notes), problems=(*layout.problems, *problems)), paths
-
-
-def folder_shelf(folder: Path, source: str, *, split: str, skip_bad: bool) -> Shelf:
-    layout, paths = read_folder(folder, source, skip_bad=skip_bad)
+    layout = layout._replace(notes=(*layout.notes, *notes), problems=(*layout.problems, *problems))
     unlock = _unlocker([os.path.join(folder, path) for path in paths])
     return shelf_from(layout, source, split, unlock)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from zpinch.errors import CorruptImage, ImageError
 from zpinch.images.collection import Labels
-from zpinch.images.layout import SPLITS, check_split
+from zpinch.images.layout import SPLITS
 from zpinch.images.readers.arrays import Rows, Table, choose_split, to_labels
 from zpinch.images.readers.packed import is_packed, open_packed
 from zpinch.images.readers.records import RecordHeader, read_exactly, record_rows
@@ -61,11 +61,9 @@ def idx_table(path: Path) -> Table:
 
 
 def idx_folder_table(files: dict[str, Path], split: str, source: str) -> Table:
-    """One split of the four files, or both; classes are those of both."""
-    splits = SPLITS if len(files) == len(SPLITS) else ()
-    check_split(split, splits, source)
+    """One split of the four files, or both; classes are those of both. Where only one is there, that."""
     tables = {one: idx_table(path) for one, path in files.items()}
-    if not splits:
+    if len(tables) < len(SPLITS):
         return next(iter(tables.values()))
     return choose_split(tables["train"], tables["test"], split, source)
 

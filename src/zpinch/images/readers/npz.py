@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from zpinch.errors import CorruptImage, ImageError
-from zpinch.images.layout import SPLITS, check_split
+from zpinch.images.layout import SPLITS
 from zpinch.images.naming import readable
 from zpinch.images.readers.arrays import Rows, Table, are_numbers, as_positions, choose_split, to_labels
 from zpinch.images.readers.packed import telling
@@ -50,9 +50,7 @@ def npz_splits(path: Path) -> tuple[str, ...]:
 
 def npz_table(path: Path, split: str, source: str) -> Table:
     members = _members(path)
-    splits = npz_splits(path)
-    check_split(split, splits, source)
-    if not splits:
+    if not npz_splits(path):
         images, labels = _single_keys(members, source)
         return _table(path, members, images, labels)
     train, test = (_table(path, members, f"x_{one}", f"y_{one}") for one in SPLITS)

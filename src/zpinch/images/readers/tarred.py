@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from zpinch.errors import CorruptImage, ImageError
-from zpinch.images.layout import Layout
 from zpinch.images.naming import readable
 from zpinch.images.readers.encoded import Shelf
 from zpinch.images.readers.entries import Entries, entries_shelf, read_entries
@@ -44,7 +43,7 @@ def is_tar(path: Path) -> bool:
     return path.name.lower().endswith((".tar", ".tar.gz", ".tgz"))
 
 
-def read_tar(path: Path, source: str, *, skip_bad: bool) -> tuple[Layout, Entries]:
+def tar_shelf(path: Path, source: str, *, split: str, skip_bad: bool) -> Shelf:
     packed = is_packed(path)
     with open_packed(path, source, packed=packed) as file:
         found = list(_entries(file, path, source, packed=packed))
@@ -58,12 +57,7 @@ def read_tar(path: Path, source: str, *, skip_bad: bool) -> tuple[Layout, Entrie
     layout = read_entries(entries, _stem(path), source, skip_bad=skip_bad)
     # Sorted by name, a packed archive would be unpacked from its start again for every image.
     places = {split: sorted(group, key=lambda place: place.position) for split, group in layout.places.items()}
-    return layout._replace(places=places), entries
-
-
-def tar_shelf(path: Path, source: str, *, split: str, skip_bad: bool) -> Shelf:
-    layout, entries = read_tar(path, source, skip_bad=skip_bad)
-    return entries_shelf(entries, layout, source, split)
+    return entries_shelf(entries, layout._replace(places=places), source, split)
 
 
 def _stem(path: Path) -> str:

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from zpinch.errors import CorruptImage
-from zpinch.images.layout import Layout
 from zpinch.images.naming import readable
 from zpinch.images.readers.encoded import Shelf
 from zpinch.images.readers.entries import Entries, entries_shelf, read_entries
 from zpinch.images.readers.packed import check_entry, check_unpacked, most_unpacked, telling
 
 
-def read_zip(path: Path, source: str, *, skip_bad: bool) -> tuple[Layout, Entries]:
+def zip_shelf(path: Path, source: str, *, split: str, skip_bad: bool) -> Shelf:
     with open_zip(path, source) as archive:
         # Not is_dir(), which fails on an empty name.
         infos = [info for info in archive.infolist() if not info.filename.endswith("/")]
@@ -34,11 +33,7 @@ def read_zip(path: Path, source: str, *, skip_bad: bool) -> tuple[Layout, Entrie
             yield lambda position: read_entry(archive, infos[position])
 
     entries = Entries([info.filename for info in infos], unlock)
-    return read_entries(entries, path.stem, source, skip_bad=skip_bad), entries
-
-
-def zip_shelf(path: Path, source: str, *, split: str, skip_bad: bool) -> Shelf:
-    layout, entries = read_zip(path, source, skip_bad=skip_bad)
+    layout = read_entries(entries, path.stem, source, skip_bad=skip_bad)
     return entries_shelf(entries, layout, source, split)
 
 
