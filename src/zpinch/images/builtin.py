@@ -22,8 +22,9 @@ import numpy.typing as npt
 
 from zpinch.errors import CorruptImage, ImageError, UsageError
 from zpinch.images.cache import cache_folder
-from zpinch.images.readers.arrays import Table, as_positions, rows_of
+from zpinch.images.readers.arrays import Table, rows_of
 from zpinch.images.readers.idx import find_files, idx_folder_table
+from zpinch.images.readers.labels import as_positions
 from zpinch.images.readers.packed import is_packed, open_packed
 
 Progress = Callable[[str, int, int | None], None]  # file, bytes so far, bytes in all when the server says

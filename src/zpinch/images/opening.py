@@ -20,6 +20,7 @@ from zpinch.images.decoding import SIDES, SUFFIXES
 from zpinch.images.layout import SPLITS, check_split
 from zpinch.images.naming import counted, readable
 from zpinch.images.readers import arrays, encoded, folder, idx, npz, parquet, parquet_pixels, pixel_csv, tarred, zipped
+from zpinch.images.readers.labels import to_labels
 
 Source: TypeAlias = "str | Path | npt.NDArray[Any]"
 Size: TypeAlias = "int | tuple[int, int]"
@@ -178,10 +179,10 @@ def _read_options(labels: Source | None, size: Size | None) -> Options:
 
 def _read_labels(labels: Source) -> tuple[Labels, tuple[str, ...]]:
     if isinstance(labels, np.ndarray):
-        return arrays.to_labels(labels, "the labels")
+        return to_labels(labels, "the labels")
     path = existing(labels)
     rows = npz.npy_rows(path) if path.suffix.lower() == ".npy" else idx.idx_rows(path)
-    return arrays.to_labels(rows.all(), path.name)
+    return to_labels(rows.all(), path.name)
 
 
 def _read_size(size: Size | None) -> tuple[int, int] | None:

@@ -9,8 +9,7 @@ files and NumPy arrays give one.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -24,9 +23,8 @@ from zpinch.images.decoding import CONVERSIONS, MAX_PIXELS, SIDES, resize, to_ch
 from zpinch.images.layout import Problem, one_sided
 from zpinch.images.memory import require_memory
 from zpinch.images.naming import counted
+from zpinch.images.readers.labels import in_order
 
-MAX_CLASSES = 1 << 16
-_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # as Python writes it: 01 is a word
 _BOOLS = "held true and false: turned into 255 and 0"
 _TWELVE_BITS = 4095
 _BLOCK_BYTES = 1 << 24  # what is read at once, before it is resized
@@ -129,16 +127,6 @@ def _with_classes(table: Table, class_names: tuple[str, ...]) -> Table:
     return table._replace(labels=relabelled(table.labels, table.class_names, class_names), class_names=class_names)
 
 
-def in_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Each name once, sorted as numbers where all are whole numbers, else as words."""
-    distinct = set(names)
-    return tuple(sorted(distinct, key=int) if are_numbers(distinct) else sorted(distinct))
-
-
-def are_numbers(names: Iterable[str]) -> bool:
-    return all(map(_NUMBER.fullmatch, names))
-
-
 def stream_table(table: Table, source: str, *, size: tuple[int, int] | None) -> ImageStream:
     rows, labels, class_names, names, notes, *_ = table
     channel_axis = _channel_axis(rows)
@@ -170,41 +158,6 @@ def stream_table(table: Table, source: str, *, size: tuple[int, int] | None) -> 
                 )
 
     return ImageStream(shape, count, class_names, labels is not None, names is not None, source, notes, read, losses)
-
-
-def to_labels(array: npt.NDArray[Any], where: str) -> tuple[Labels, tuple[str, ...]]:
-    """Labels and class names of an array: the numbers or words that occur in it, sorted."""
-    array = array.reshape(len(array)) if array.ndim == 2 and array.shape[1] == 1 else array
-    if array.ndim != 1 or array.dtype.kind not in "iubU" or len(array) == 0:
-        raise ImageError(
-            f"{where}: labels must be whole numbers or words, one an image, not {array.dtype} {array.shape}"
-        )
-    array = array.astype(np.uint8) if array.dtype.kind == "b" else array
-    values, index = np.unique(array, return_inverse=True)
-    if len(values) > MAX_CLASSES:
-        raise ImageError(f"{where}: {len(values):,} different labels; at most {MAX_CLASSES:,} can be used")
-    return sorted_classes(index, [str(value) for value in values.tolist()], where)
-
-
-def sorted_classes(index: Labels, names: list[str], where: str) -> tuple[Labels, tuple[str, ...]]:
-    """Labels that point into `names` made to point into these in order, where each stands once."""
-    class_names = in_order(names)
-    if are_numbers(class_names) and class_names[0].startswith("-"):
-        raise ImageError(
-            f"{where}: labels run from {class_names[0]} to {class_names[-1]}; they must not be negative. "
-            "Leave out the images that have no class."
-        )
-    return relabelled(index, names, class_names), class_names
-
-
-def as_positions(
-    labels: Labels, class_names: tuple[str, ...], told: tuple[str, ...], where: str
-) -> tuple[Labels, tuple[str, ...]]:
-    """Labels that are numbers as positions in the class names that the source tells, of which some may not occur."""
-    numbers = np.array([int(name) for name in class_names])
-    if numbers.max() >= len(told):
-        raise ImageError(f"{where} has labels up to {numbers.max()} but {len(told)} class names")
-    return numbers[labels], told
 
 
 def _channel_axis(rows: Rows) -> int | None:

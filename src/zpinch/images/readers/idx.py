@@ -15,7 +15,8 @@ import numpy as np
 from zpinch.errors import CorruptImage, ImageError
 from zpinch.images.collection import Labels
 from zpinch.images.layout import SPLITS
-from zpinch.images.readers.arrays import Rows, Table, choose_split, to_labels
+from zpinch.images.readers.arrays import Rows, Table, choose_split
+from zpinch.images.readers.labels import to_labels
 from zpinch.images.readers.packed import is_packed, open_packed
 from zpinch.images.readers.records import RecordHeader, read_exactly, record_rows
 

@@ -18,8 +18,8 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from zpinch.errors import CorruptImage, ImageError
 from zpinch.images.layout import SPLITS, Labelled, Problem, set_aside, split_folders
 from zpinch.images.naming import leaves, readable
+from zpinch.images.readers.labels import WordList, is_label_name
 from zpinch.images.readers.lines import MAX_LINE_BYTES, text_lines
-from zpinch.images.readers.words import WordList, is_label_name
 
 KINDS = ("metadata.csv", "metadata.jsonl")
 _MAX_BYTES = 1 << 30

@@ -19,10 +19,10 @@ import numpy as np
 from zpinch.errors import CorruptImage, ImageError
 from zpinch.images.layout import SPLITS
 from zpinch.images.naming import readable
-from zpinch.images.readers.arrays import Rows, Table, are_numbers, as_positions, choose_split, to_labels
+from zpinch.images.readers.arrays import Rows, Table, choose_split
+from zpinch.images.readers.labels import are_numbers, as_positions, is_label_name, to_labels
 from zpinch.images.readers.packed import telling
 from zpinch.images.readers.records import RecordHeader, read_exactly, record_rows
-from zpinch.images.readers.words import is_label_name
 from zpinch.images.readers.zipped import open_entry, open_zip
 
 _MAX_HEAD_BYTES = 1 << 14

@@ -24,11 +24,10 @@ from zpinch.errors import CorruptImage, ImageError, LimitError, require_extra
 from zpinch.images.collection import Labels
 from zpinch.images.layout import Place, Problem, check_split, set_aside
 from zpinch.images.naming import readable
-from zpinch.images.readers.arrays import MAX_CLASSES, as_positions
 from zpinch.images.readers.encoded import Shelf
+from zpinch.images.readers.labels import MAX_CLASSES, WordList, as_positions, is_label_name
 from zpinch.images.readers.packed import check_crowd, check_entry, telling
 from zpinch.images.readers.parquet_pages import check_pages
-from zpinch.images.readers.words import WordList, is_label_name
 
 _IMAGE_NAMES = ("image", "img")
 _NAME_NAMES = ("name", "file_name", "filename")

@@ -26,10 +26,10 @@ from zpinch.images.naming import counted, readable
 from zpinch.images.readers.arrays import Rows, Table
 from zpinch.images.readers.encoded import left_out
 from zpinch.images.readers.flat import colour_note, need_sides
+from zpinch.images.readers.labels import is_label_name
 from zpinch.images.readers.packed import MAX_SWELLING, telling
 from zpinch.images.readers.parquet import UNLABELLED, batches, open_parquet, read_labels, row_name
 from zpinch.images.readers.parquet_pages import check_pages
-from zpinch.images.readers.words import is_label_name
 
 _LIST_NAMES = ("image", "img", "pixels", "images")
 _INDEX = "__index_level_0__"  # the numbers of the rows, as pandas keeps them

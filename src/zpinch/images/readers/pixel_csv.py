@@ -27,9 +27,9 @@ from zpinch.images.naming import readable
 from zpinch.images.readers.arrays import Rows, Table
 from zpinch.images.readers.encoded import left_out
 from zpinch.images.readers.flat import colour_note, need_sides, sides_of
+from zpinch.images.readers.labels import WordList, is_label_name
 from zpinch.images.readers.lines import text_lines
 from zpinch.images.readers.packed import is_packed, most_unpacked, open_packed
-from zpinch.images.readers.words import WordList, is_label_name
 
 _LEVELS = {str(level): level for level in range(256)}  # the spelling of nearly every field; the rest goes to _level
 _SPELLING = re.compile(r"0*([0-9]{1,3})(\.0*)?")

@@ -1,0 +1,102 @@
+"""Labels as arrays have them at once, text files and tables one at a time: whole numbers, or words that are sorted."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zpinch.errors import CorruptImage, ImageError, LimitError
+from zpinch.images.collection import Labels, relabelled
+from zpinch.images.naming import readable
+
+MAX_CLASSES = 1 << 16
+LABEL_NAMES = ("label", "labels", "class", "target")  # what a column of labels is called, in any case
+_MAX_LABEL_LENGTH = 200
+_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # as Python writes it: 01 is a word
+
+
+def is_label_name(name: str) -> bool:
+    return name.strip().lower() in LABEL_NAMES
+
+
+class WordList:
+    """Collects labels; memory grows with eight bytes a label and with the number of different ones."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._index: dict[str, int] = {}
+        self._chosen = array("q")
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def add(self, word: str, where: str) -> None:
+        at = self._index.get(word)
+        if at is None:
+            check_label(word, where)
+            if len(self._index) == MAX_CLASSES:
+                raise LimitError(f"{where}: more than {MAX_CLASSES:,} different labels")
+            at = self._index[word] = len(self._index)
+        self._chosen.append(at)
+
+    def labels(self) -> tuple[Labels, tuple[str, ...]]:
+        """(n,) labels and class names, in order; 01 beside 1 is another class."""
+        chosen = np.frombuffer(self._chosen, np.int64) if self._chosen else np.empty(0, np.int64)
+        return sorted_classes(chosen, list(map(readable, self._index)), self._where)
+
+
+def check_label(word: str, where: str) -> None:
+    if not word:
+        raise CorruptImage(f"{where}: its label is empty")
+    if len(word) > _MAX_LABEL_LENGTH:
+        raise CorruptImage(f"{where}: a label of {len(word):,} characters; the limit is {_MAX_LABEL_LENGTH}")
+
+
+def to_labels(given: npt.NDArray[Any], where: str) -> tuple[Labels, tuple[str, ...]]:
+    """Labels and class names of an array: the numbers or words that occur in it, sorted."""
+    given = given.reshape(len(given)) if given.ndim == 2 and given.shape[1] == 1 else given
+    if given.ndim != 1 or given.dtype.kind not in "iubU" or len(given) == 0:
+        raise ImageError(
+            f"{where}: labels must be whole numbers or words, one an image, not {given.dtype} {given.shape}"
+        )
+    given = given.astype(np.uint8) if given.dtype.kind == "b" else given
+    values, index = np.unique(given, return_inverse=True)
+    if len(values) > MAX_CLASSES:
+        raise ImageError(f"{where}: {len(values):,} different labels; at most {MAX_CLASSES:,} can be used")
+    return sorted_classes(index, [str(value) for value in values.tolist()], where)
+
+
+def sorted_classes(index: Labels, names: list[str], where: str) -> tuple[Labels, tuple[str, ...]]:
+    """Labels that point into `names` made to point into these in order, where each stands once."""
+    class_names = in_order(names)
+    if are_numbers(class_names) and class_names[0].startswith("-"):
+        raise ImageError(
+            f"{where}: labels run from {class_names[0]} to {class_names[-1]}; they must not be negative. "
+            "Leave out the images that have no class."
+        )
+    return relabelled(index, names, class_names), class_names
+
+
+def as_positions(
+    labels: Labels, class_names: tuple[str, ...], told: tuple[str, ...], where: str
+) -> tuple[Labels, tuple[str, ...]]:
+    """Labels that are numbers as positions in the class names that the source tells, of which some may not occur."""
+    numbers = np.array([int(name) for name in class_names])
+    if numbers.max() >= len(told):
+        raise ImageError(f"{where} has labels up to {numbers.max()} but {len(told)} class names")
+    return numbers[labels], told
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Each name once, sorted as numbers where all are whole numbers, else as words."""
+    distinct = set(names)
+    return tuple(sorted(distinct, key=int) if are_numbers(distinct) else sorted(distinct))
+
+
+def are_numbers(names: Iterable[str]) -> bool:
+    return all(map(_NUMBER.fullmatch, names))
