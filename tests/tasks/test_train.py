@@ -17,8 +17,9 @@ from zpinch.images import ImageCollection, save_images
 from zpinch.model.model import Model
 from zpinch.model.storage import load
 from zpinch.tasks.cost import TRAINING_EXACT_BITS
-from zpinch.tasks.preparation import MOST_CLASSES, Budget, apply_setting, build, learnable, make_plan
+from zpinch.tasks.preparation import MOST_CLASSES, Budget, build, learnable, make_plan
 from zpinch.tasks.prospects import prospects
+from zpinch.tasks.settings import apply_setting
 from zpinch.tasks.train import estimate, train
 from zpinch.training.loop import Progress
 from zpinch.training.measure import split_held_out

@@ -30,9 +30,9 @@ from zpinch.tasks.preparation import (
     learnable,
     pick_device,
     rehearsed,
-    settled,
 )
 from zpinch.tasks.prospects import prospects
+from zpinch.tasks.settings import settled
 from zpinch.tasks.source import Source, open_images
 from zpinch.tasks.start import origin_of
 from zpinch.training.checkpoint import LOOK, RUN, Past, drop_run, load_run, strangers
