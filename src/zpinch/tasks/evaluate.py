@@ -17,6 +17,7 @@ from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_s
 from zpinch.evaluation.report import PriorRow, render
 from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
+from zpinch.images.collection import joint_fingerprint
 from zpinch.images.naming import counted
 from zpinch.images.opening import Size, Source
 from zpinch.images.writers.atomic import check_free, new_file
@@ -37,7 +38,7 @@ from zpinch.tasks.decompress import decompress
 from zpinch.tasks.figures import Evaluation, RoundTrip
 from zpinch.tasks.preparation import learnable
 from zpinch.tasks.progress import Phase, unasked_phase, unheard
-from zpinch.tasks.proof import has_seen
+from zpinch.tasks.proof import was_trained_on
 from zpinch.tasks.report import report_of
 from zpinch.tasks.seeds import check_seed
 from zpinch.tasks.source import fitted, open_images, splits_of
@@ -89,13 +90,14 @@ def evaluate(
     splits = splits._replace(training=fitted(splits.training, model), test=fitted(splits.test, model))
     training, test = splits.training, splits.test
     result, rebuilt = measured(model, training, test, seed=seed, phase=phase)
+    fingerprint = test.fingerprint()
     result = result._replace(
-        warnings=seen_images(model, splits),
+        warnings=seen_images(model, splits, fingerprint),
         notes=tuple(dict.fromkeys((*training.notes, *test.notes, *splits.notes))),
     )
     if out is not None:
         phase("writing the report")
-        page = render(report_of(model, test, rebuilt, result, seed=seed, command=command))
+        page = render(report_of(model, test, fingerprint, rebuilt, result, seed=seed, command=command))
         with new_file(out, force=force) as part:
             part.write_text(page, encoding="utf-8")
     return result
@@ -198,11 +200,11 @@ def through_archive(model: Model, test: ImageCollection, reference: Reference) -
     return RoundTrip(written.bits_per_image, score, written.images_per_second, read.images_per_second), rebuilt
 
 
-def seen_images(model: Model, splits: Splits) -> tuple[str, ...]:
-    """The warning that the model was trained on the images it is tested on, if it was."""
-    if splits.whole is not None and model.facts.get("data fingerprint") == splits.whole:
+def seen_images(model: Model, splits: Splits, fingerprint: str) -> tuple[str, ...]:
+    """The warning that the model was trained on the images it is tested on, if it was. fingerprint: of these."""
+    if splits.whole is not None and was_trained_on(model, splits.whole):
         return (SEEN.format(splits.test.source, "Put train/ and test/ folders inside and train on the first"),)
-    if has_seen(model, splits.training, splits.test):
+    if was_trained_on(model, fingerprint, joint_fingerprint(splits.training, splits.test)):  # --split all joins them
         return (SEEN.format(splits.test.source, "Train one without --split all"),)
     return ()
 

@@ -22,12 +22,14 @@ SAMPLES_A_CLASS = 12
 def report_of(
     model: Model,
     test: ImageCollection,
+    fingerprint: str,
     rebuilt: np.ndarray | None,
     result: Evaluation,
     *,
     seed: int,
     command: str,
 ) -> ReportData:
+    """fingerprint: of the test images."""
     classes = model.config.class_names if model.draws_classes else ()
     label = np.repeat(np.arange(max(len(classes), 1)), SAMPLES_A_CLASS)[: 40 * SAMPLES_A_CLASS]
     drawn = model.sample(label, seed=seed) if model.can_sample else None
@@ -52,7 +54,10 @@ def report_of(
         curves=curves(model),
         kept_step=model.facts.get("steps"),
         notes=(*losses(result), *result.notes),
-        provenance=provenance(model, test, seed=seed),
+        provenance=(
+            ("test images", f"{len(test):,} of {test.source}, fingerprint {fingerprint}"),
+            *provenance(model, seed=seed),
+        ),
     )
 
 
@@ -212,13 +217,12 @@ def curves(model: Model) -> tuple[Curve, ...]:
     return tuple(found)
 
 
-def provenance(model: Model, test: ImageCollection, *, seed: int) -> tuple[tuple[str, str], ...]:
+def provenance(model: Model, *, seed: int) -> tuple[tuple[str, str], ...]:
     trained = tuple(
         (f"model: {name}", f"{value:.5g}" if isinstance(value, float) else str(value))
         for name, value in model.facts.items()
     )
     return (
-        ("test images", f"{len(test):,} of {test.source}, fingerprint {test.fingerprint()}"),
         *((f"identity of the {part}", identity) for part, identity in identities(model).items()),
         ("seed", str(seed)),
         ("machine", f"{platform.machine()}, {platform.system()}, {torch.get_num_threads()} threads"),
