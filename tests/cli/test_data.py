@@ -10,7 +10,10 @@ def test_data_commands(zpinch: Zpinch, data: Path):
     assert "30 images of 1x28x28" in zpinch("data", "check", data).out
     Path("bad").mkdir()
     Path("bad/x.png").write_bytes(b"no picture")
-    assert zpinch("data", "check", "bad").code == 2
+    found = zpinch("data", "check", "bad")
+    assert found.code == 2
+    assert "problem: x.png is not a readable image" in found.out
+    assert found.out.count("x.png") == 1
 
 
 def test_a_name_is_no_markup(zpinch: Zpinch):

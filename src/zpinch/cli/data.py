@@ -55,7 +55,7 @@ def data_check(path: str, *, common: Common = COMMON) -> None:
         *([f"splits: {', '.join(found.splits)}"] if found.splits else []),
         *(f"class {name}: {count:,}" for name, count in found.classes),
         *(f"note: {note}" for note in found.notes),
-        *(f"problem: {fault.file}: {fault.what}" for fault in found.problems),
+        *(f"problem: {fault.what}" for fault in found.problems),
     )
     if not found.is_sound:
         sys.exit(2)

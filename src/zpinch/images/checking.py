@@ -19,7 +19,7 @@ from zpinch.images.readers.encoded import survey
 
 class Fault(NamedTuple):
     file: str
-    what: str
+    what: str  # a sentence that names it
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from collections.abc import Generator, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from zpinch.errors import CorruptImage, ImageError, LimitError
 from zpinch.images.collection import Pixels
@@ -154,6 +154,8 @@ def _opened(file: BinaryIO, name: str) -> Generator[Image.Image]:
             raise LimitError(f"{name} is too large: the limit is {MAX_PIXELS:,} pixels an image") from error
         except MemoryError as error:
             raise LimitError(f"{name} needs more memory than there is") from error
+        except UnidentifiedImageError as error:  # which says no more than how Python shows the open file
+            raise CorruptImage(f"{name} is not a readable image") from error
         except Exception as error:
             # Decoders raise nearly anything on damaged files: OSError, SyntaxError, struct.error, IndexError ...
             raise CorruptImage(f"{name} is not a readable image: {error}") from error

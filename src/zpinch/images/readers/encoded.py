@@ -65,7 +65,7 @@ class Survey(NamedTuple):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return (*self._told(set(CONVERSIONS)), *dark(self.brightest), *left_out(self.problems))
+        return (*self._told(set(CONVERSIONS)), *dark(self.brightest))
 
     @property
     def losses(self) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ def stream_shelf(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool, 
         raise ImageError(
             f"{shelf.source}: {counted(len(seen.problems), 'image')}, and none can be used. The first: {error}"
         )
-    notes = (*shelf.notes, *seen.notes)
+    notes = (*shelf.notes, *seen.notes, *left_out(seen.problems))
     decoded = decode_alpha if of_alpha else decode
     shape = (1, *shape[1:]) if of_alpha else shape
 

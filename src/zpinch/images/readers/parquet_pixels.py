@@ -24,7 +24,6 @@ from zpinch.images.collection import Pixels
 from zpinch.images.layout import Problem, set_aside
 from zpinch.images.naming import counted, readable
 from zpinch.images.readers.arrays import Rows, Table
-from zpinch.images.readers.encoded import left_out
 from zpinch.images.readers.flat import colour_note, need_sides
 from zpinch.images.readers.labels import is_label_name
 from zpinch.images.readers.packed import MAX_SWELLING, telling
@@ -81,7 +80,7 @@ def parquet_table(path: Path, source: str, *, size: tuple[int, int] | None, skip
     labels = None if column.labels is None else column.labels[usable]
     told = (f"{counted(count, 'image')} held floats in [0, 1]: times 255, rounded.",) if form.is_float else ()
     is_flat = not form.lists or len(form.lists) == 1
-    notes = (*told, *(colour_note(form.sides, count) if is_flat else ()), *left_out(problems))
+    notes = (*told, *(colour_note(form.sides, count) if is_flat else ()))
     return Table(rows, labels, column.class_names, None, notes, tuple(problems), usable if problems else None, told)
 
 

@@ -25,7 +25,6 @@ from zpinch.images.collection import Pixels
 from zpinch.images.layout import Problem, set_aside
 from zpinch.images.naming import readable
 from zpinch.images.readers.arrays import Rows, Table
-from zpinch.images.readers.encoded import left_out
 from zpinch.images.readers.flat import colour_note, need_sides, sides_of
 from zpinch.images.readers.labels import WordList, is_label_name
 from zpinch.images.readers.lines import text_lines
@@ -101,7 +100,7 @@ def csv_table(path: Path, *, size: tuple[int, int] | None, skip_bad: bool, own_l
 
     rows = Rows(where, (count, *form.sides), np.dtype(np.uint8), unlock)
     labels, class_names = words.labels() if form.label is not None and own_labels else (None, ())
-    notes = (*colour_note(form.sides, count), *left_out(problems))
+    notes = colour_note(form.sides, count)
     return Table(rows, labels, class_names, None, notes, tuple(problems), usable if problems else None)
 
 
