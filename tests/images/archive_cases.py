@@ -3,10 +3,13 @@
 import io
 import tarfile
 import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from PIL import Image
 
+NO_OTHERS: Mapping[str, bytes] = MappingProxyType({})
 TAR_FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
 
 
@@ -16,19 +19,26 @@ def png(level: int) -> bytes:
     return file.getvalue()
 
 
-def make_zip(path: Path, names: list[str], *, method: int = zipfile.ZIP_DEFLATED) -> Path:
+def files(names: list[str], others: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
+    yield from ((name, png(level)) for level, name in enumerate(names))
+    yield from others.items()
+
+
+def make_zip(
+    path: Path, names: list[str], others: Mapping[str, bytes] = NO_OTHERS, *, method: int = zipfile.ZIP_DEFLATED
+) -> Path:
     with zipfile.ZipFile(path, "w", method) as archive:
-        for level, name in enumerate(names):
-            archive.writestr(name, png(level))
+        for name, data in files(names, others):
+            archive.writestr(name, data)
     return path
 
 
-def make_tar(path: Path, names: list[str], *, form: str = "pax") -> Path:
+def make_tar(path: Path, names: list[str], others: Mapping[str, bytes] = NO_OTHERS, *, form: str = "pax") -> Path:
     mode = "w" if path.suffix == ".tar" else "w:gz"
     with tarfile.open(path, mode, format=TAR_FORMATS[form], errors="surrogateescape") as archive:
-        for level, name in enumerate(names):
+        for name, data in files(names, others):
             info = tarfile.TarInfo(name)
-            info.size = len(png(level))
+            info.size = len(data)
             info.mtime = 0.5 if form == "pax" else 0  # pax then writes a header for it
-            archive.addfile(info, io.BytesIO(png(level)))
+            archive.addfile(info, io.BytesIO(data))
     return path

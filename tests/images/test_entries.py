@@ -1,28 +1,29 @@
 """What holds for archives of images whatever packs them, honest and hostile."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from archive_cases import make_tar, make_zip
+from archive_cases import NO_OTHERS, make_tar, make_zip
 
 from zpinch import open_images
 from zpinch.errors import CorruptImage, ImageError
 from zpinch.images import check_source, splits_of
 
-Pack = Callable[[list[str]], Path]
+Pack = Callable[..., Path]
+CONFIG = b'{\n "format": "zpinch-model",\n "version": 1,\n "name": "m"\n}\n'  # as storage.py begins it
 
 
 @pytest.fixture(params=["zip", "tar", "tgz"])
 def pack(request: pytest.FixtureRequest, tmp_path: Path) -> Pack:
-    def make(names: list[str]) -> Path:
+    def make(names: list[str], others: Mapping[str, bytes] = NO_OTHERS) -> Path:
         path = tmp_path / f"top.{request.param}"
         if request.param != "zip":
-            return make_tar(path, names)
+            return make_tar(path, names, others)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Duplicate name")
-            return make_zip(path, names)
+            return make_zip(path, names, others)
 
     return make
 
@@ -89,3 +90,28 @@ def test_a_name_given_twice_counts_once(pack: Pack) -> None:
     with pytest.raises(CorruptImage, match=r"a\.png stands twice"):
         open_images(path)
     assert open_images(path, skip_bad=True).pixels[:, 0, 0, 0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("where", ["", "model/", "cat/"])
+def test_the_samples_of_a_model_are_none_of_the_images(pack: Pack, where: str) -> None:
+    names, config = ["cat/1.png", "dog/2.png", f"{where}samples.png"], f"{where}config.json"
+    path = pack(names, {config: CONFIG})
+    images = open_images(path)
+    assert (images.names, images.class_names) == (("cat/1.png", "dog/2.png"), ("cat", "dog"))
+    assert images.pixels[:, 0, 0, 0].tolist() == [0, 1]
+    assert images.notes[-1] == "1 zpinch model among them: not read as images."
+    assert check_source(path).is_sound
+
+
+@pytest.mark.parametrize("config", [b"{}", b"", CONFIG[:20]])
+def test_another_config_hides_no_image(pack: Pack, config: bytes) -> None:
+    names = ["cat/1.png", "dog/2.png", "cat/samples.png"]
+    images = open_images(pack(names, {"cat/config.json": config, ".x/config.json": CONFIG}))
+    assert sorted(images.names or ()) == sorted(names)
+    assert not any("model" in note for note in images.notes)
+
+
+def test_a_model_beside_the_folder_of_all_images(pack: Pack) -> None:
+    """Without its sheet of samples that folder is the only one, and is looked through."""
+    images = open_images(pack(["all/cat/1.png", "all/dog/2.png", "m/samples.png"], {"m/config.json": CONFIG}))
+    assert images.class_names == ("cat", "dog")

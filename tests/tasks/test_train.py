@@ -1,5 +1,6 @@
 """Training as a person asks for it: settings, budgets, conditions, Ctrl-C and going on afterwards."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -328,6 +329,10 @@ def test_a_model_among_its_images_leaves_them_what_they_were(where: str, tmp_pat
     again = open_images(tmp_path / "photos")
     assert again.fingerprint() == images.fingerprint() == model.facts["data fingerprint"]
     assert "1 zpinch model among them: not read as images." in again.notes
+    for kind in ("zip", "gztar"):
+        packed = open_images(shutil.make_archive(str(tmp_path / "packed"), kind, tmp_path / "photos"))
+        assert packed.fingerprint() == images.fingerprint()
+        assert "1 zpinch model among them: not read as images." in packed.notes
     (tmp_path / "photos" / where / "config.json").write_text("{}")
     with pytest.raises(ImageError, match=r"samples\.png"):
         open_images(tmp_path / "photos")

@@ -1,7 +1,7 @@
 """Archives of images, whatever packs them: which of their entries are images, and of what class.
 
 Of entries that have one name the first counts; the others, and one whose name leaves the folder (absolute, .., a
-drive), are bad images.
+drive), are bad images. As in a folder, the sheet of samples of a model is none.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import PurePosixPath
 from typing import BinaryIO, NamedTuple
 
-from zpinch.errors import CorruptImage
-from zpinch.images.layout import Layout, Place, read_layout
+from zpinch.errors import CorruptImage, ZpinchError
+from zpinch.images.layout import Layout, Place, is_hidden, read_layout
 from zpinch.images.naming import leaves, readable, safe_name
 from zpinch.images.readers.encoded import Shelf, shelf_from
 from zpinch.images.readers.metadata import read_metadata
+from zpinch.images.readers.models import CONFIG, SAMPLES, is_model, told
 from zpinch.images.readers.wrapper import without_wrapper
 
 
@@ -24,10 +26,31 @@ class Entries(NamedTuple):
 
     names: as the archive has them, folders left out
     unlock: opens the archive; what it gives reads the entry at a position
+    notes: on what was left out of them
     """
 
     names: Sequence[str]
     unlock: Callable[[], AbstractContextManager[Callable[[int], bytes]]]
+    notes: tuple[str, ...] = ()
+
+
+def without_samples(entries: Entries) -> Entries:
+    """The entries but for the sheets of samples of the models among them."""
+    paths = [PurePosixPath(_shown(name)) for name in entries.names]
+    configs = [at for at, path in enumerate(paths) if path.name == CONFIG and not is_hidden(path.parts)]
+    if not configs:
+        return entries
+    with entries.unlock() as read:
+        models = {paths[at].parent for at in configs if _is_model(entries, read, at)}
+    sheets = {folder / SAMPLES for folder in models}
+    kept = [at for at, path in enumerate(paths) if path not in sheets]
+
+    @contextmanager
+    def unlock() -> Generator[Callable[[int], bytes]]:
+        with entries.unlock() as read:
+            yield lambda position: read(kept[position])
+
+    return Entries([entries.names[at] for at in kept], unlock, told(len(models)))
 
 
 def read_entries(entries: Entries, stem: str, source: str, *, skip_bad: bool) -> Layout:
@@ -40,7 +63,8 @@ def read_entries(entries: Entries, stem: str, source: str, *, skip_bad: bool) ->
             yield _opened(entries, read, position)
 
     labelled = read_metadata(names, source, open_file, skip_bad=skip_bad)
-    return read_layout(names, source, skip_bad=skip_bad, labelled=labelled)
+    layout = read_layout(names, source, skip_bad=skip_bad, labelled=labelled)
+    return layout._replace(notes=(*layout.notes, *entries.notes))
 
 
 def entries_shelf(entries: Entries, layout: Layout, source: str, split: str) -> Shelf:
@@ -67,6 +91,14 @@ def _opened(entries: Entries, read: Callable[[int], bytes], position: int) -> Bi
     if leaves(name):
         raise CorruptImage(f"{readable(name)}: a name that leaves the archive's folder")
     return io.BytesIO(read(position))
+
+
+def _is_model(entries: Entries, read: Callable[[int], bytes], position: int) -> bool:
+    """Whether an entry is the configuration of a model; one that cannot be read is none."""
+    try:
+        return is_model(_opened(entries, read, position).read())
+    except ZpinchError:
+        return False
 
 
 def _shown(name: str) -> str:

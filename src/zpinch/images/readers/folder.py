@@ -18,8 +18,7 @@ from zpinch.images.layout import Place, Problem, is_hidden, read_layout, set_asi
 from zpinch.images.naming import counted, readable
 from zpinch.images.readers.encoded import Shelf, shelf_from
 from zpinch.images.readers.metadata import read_metadata
-
-_SAMPLES = "samples.png"  # the image that a model's folder holds (model/card.py)
+from zpinch.images.readers.models import CONFIG, HEAD_BYTES, SAMPLES, is_model, told
 
 
 def folder_shelf(folder: Path, source: str, *, split: str, skip_bad: bool) -> Shelf:
@@ -82,7 +81,7 @@ def _walk(folder: Path, source: str, *, skip_bad: bool) -> tuple[list[str], tupl
             continue
         if _is_model(os.path.join(folder, below)):
             models += 1
-            found = [entry for entry in found if entry.name != _SAMPLES]
+            found = [entry for entry in found if entry.name != SAMPLES]
         for entry in found:
             path = f"{below}/{entry.name}" if below else entry.name
             kind = _kind(entry)
@@ -94,23 +93,22 @@ def _walk(folder: Path, source: str, *, skip_bad: bool) -> tuple[list[str], tupl
                 files.append(path)
             else:
                 odd += 1
-    told = [
+    notes = [
         f"{counted(hidden, 'hidden folder')}: ignored." if hidden else "",
         f"{counted(again, 'link')} to folders already read: not followed." if again else "",
-        f"{counted(models, 'zpinch model')} among them: not read as images." if models else "",
+        *told(models),
         f"{odd:,} broken {'link or pipe' if odd == 1 else 'links or pipes'}: ignored." if odd else "",
     ]
-    return files, tuple(filter(None, told)), problems
+    return files, tuple(filter(None, notes)), problems
 
 
 def _is_model(folder: str) -> bool:
-    """Whether a folder holds a model of ours (model/storage.py)."""
-    config = os.path.join(folder, "config.json")
+    config = os.path.join(folder, CONFIG)
     try:
         if not os.path.isfile(config):  # or a pipe
             return False
         with open(config, "rb") as file:
-            return b'"format": "zpinch-model"' in file.read(64)
+            return is_model(file.read(HEAD_BYTES))
     except OSError:
         return False
 

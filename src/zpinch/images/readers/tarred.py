@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple
 from zpinch.errors import CorruptImage, ImageError
 from zpinch.images.naming import readable
 from zpinch.images.readers.encoded import Shelf
-from zpinch.images.readers.entries import Entries, entries_shelf, read_entries
+from zpinch.images.readers.entries import Entries, entries_shelf, read_entries, without_samples
 from zpinch.images.readers.packed import check_crowd, check_entry, check_unpacked, is_packed, most_unpacked, open_packed
 from zpinch.images.readers.records import read_exactly
 
@@ -53,7 +53,7 @@ def tar_shelf(path: Path, source: str, *, split: str, skip_bad: bool) -> Shelf:
         with open_packed(path, source, packed=packed) as file:
             yield lambda position: _read_entry(file, found[position])
 
-    entries = Entries([entry.name for entry in found], unlock)
+    entries = without_samples(Entries([entry.name for entry in found], unlock))
     layout = read_entries(entries, _stem(path), source, skip_bad=skip_bad)
     # Sorted by name, a packed archive would be unpacked from its start again for every image.
     places = {split: sorted(group, key=lambda place: place.position) for split, group in layout.places.items()}

@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 from zpinch.errors import CorruptImage
 from zpinch.images.naming import readable
 from zpinch.images.readers.encoded import Shelf
-from zpinch.images.readers.entries import Entries, entries_shelf, read_entries
+from zpinch.images.readers.entries import Entries, entries_shelf, read_entries, without_samples
 from zpinch.images.readers.packed import check_entry, check_unpacked, most_unpacked, telling
 
 
@@ -32,7 +32,7 @@ def zip_shelf(path: Path, source: str, *, split: str, skip_bad: bool) -> Shelf:
         with open_zip(path, source) as archive:
             yield lambda position: read_entry(archive, infos[position])
 
-    entries = Entries([info.filename for info in infos], unlock)
+    entries = without_samples(Entries([info.filename for info in infos], unlock))
     layout = read_entries(entries, path.stem, source, skip_bad=skip_bad)
     return entries_shelf(entries, layout, source, split)
 
