@@ -43,6 +43,8 @@ def pack(request: pytest.FixtureRequest, tmp_path: Path) -> Pack:
         ),
         (["only/1.png", "only/2.png"], ["only/1.png", "only/2.png"], ("only",)),
         (["cat\\1.png"], ["cat/1.png"], ("cat",)),
+        (["./b.png", "./a.png"], ["b.png", "a.png"], ()),
+        (["./all/dog/1.png", "./all/cat/1.png"], ["dog/1.png", "cat/1.png"], ("cat", "dog")),  # tar -c ./all
     ],
 )
 def test_layout_follows_the_rules_of_folders(

@@ -102,5 +102,5 @@ def _is_model(entries: Entries, read: Callable[[int], bytes], position: int) -> 
 
 
 def _shown(name: str) -> str:
-    """The name of an entry as a layout takes it."""
-    return safe_name(name) if leaves(name) else readable(name).replace("\\", "/")
+    """The name of an entry as a layout takes it, without the ./ that tar begins names with."""
+    return safe_name(name) if leaves(name) else PurePosixPath(readable(name).replace("\\", "/")).as_posix()
