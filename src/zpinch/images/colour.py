@@ -9,17 +9,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeVar
 
-import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from zpinch.images.collection import ImageCollection, ImageStream
-from zpinch.images.memory import require_memory
 from zpinch.images.naming import counted
 
 Images = TypeVar("Images", bound=ImageCollection | ImageStream)
 
 
 def with_channels(images: Images, channels: int) -> Images:
-    """Grey images as RGB where `channels` is 3; all others as they are."""
+    """Grey images as RGB where `channels` is 3; all others as they are. A collection's pixels are shared."""
     if (images.shape[0], channels) != (1, 3):
         return images
     if isinstance(images, ImageStream):
@@ -29,8 +28,12 @@ def with_channels(images: Images, channels: int) -> Images:
             return (with_channels(batch, channels) for batch in images.batches(size))
 
         return replace(images, shape=(3, height, width), notes=_told(images.notes, images.count), read=read)
-    require_memory(3 * images.pixels.size, images.source)
-    return replace(images, pixels=np.repeat(images.pixels, 3, axis=1), notes=_told(images.notes, len(images)))
+    # One plane that is seen three times, for pixels that are mapped from a file may not fit into memory even once; and
+    # not by broadcast_to, which gives what cannot be written to: PyTorch warns of such.
+    count, _, height, width = images.pixels.shape
+    along = images.pixels.strides
+    pixels = as_strided(images.pixels, (count, channels, height, width), (along[0], 0, *along[2:]))
+    return replace(images, pixels=pixels, notes=_told(images.notes, len(images)))
 
 
 def _told(notes: tuple[str, ...], count: int) -> tuple[str, ...]:
