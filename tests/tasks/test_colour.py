@@ -12,6 +12,7 @@ import zpinch
 from zpinch.errors import ImageError
 from zpinch.images import ImageCollection, save_images
 from zpinch.model.model import Model
+from zpinch.tasks.evaluate import both_splits
 
 COLOUR, TOLD = (
     blobs(24, (3, 8, 8), classes=2),
@@ -52,6 +53,11 @@ def test_a_grey_test_split_is_evaluated(model: Model, tmp_path: Path):
     assert TOLD in found.notes
     off = model.decode(model.encode(REPEATED.pixels)) / 255 - REPEATED.pixels / 255
     assert found.archive.reconstruction.mse == pytest.approx(np.mean(off**2), rel=1e-6)
+
+
+def test_halves_of_grey_images_are_known_to_a_model_that_was_trained_on_all():
+    assert both_splits(GREY, channels=3).whole == REPEATED.fingerprint()
+    assert both_splits(GREY).whole == GREY.fingerprint()
 
 
 def test_they_are_looked_at_and_added_to(model: Model, tmp_path: Path):

@@ -1,5 +1,6 @@
 """Training that starts from a trained model: whose weights it begins with, what it refuses, what its card says."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,20 @@ def test_classes_that_come_and_go_are_said(start: Model):
     assert "classes that it did not know begin as any class: new" in said
     assert "classes that are no more: class 0" in said
     assert len(prospects(OTHERS, start)) == 2  # the same classes
+
+
+def test_a_model_of_colours_takes_grey_images_in_three_equal_channels(tmp_path: Path):
+    colours = quick(blobs(40, (3, 8, 8), classes=2), backbone="mlp", latent=4, steps=2)
+    repeated = replace(OTHERS, pixels=np.repeat(OTHERS.pixels, 3, axis=1))
+    whole = quick(start=colours)
+    assert same_weights(whole, quick(repeated, start=colours))
+    assert whole.facts["data fingerprint"] == repeated.fingerprint()
+    told = "30 images are grey, for a model of colours: given three equal channels."
+    assert told in prospects(OTHERS, colours)
+    assert told in estimate(OTHERS, start=colours, steps=1).prospects
+    assert told not in prospects(repeated, colours)
+    quick(start=colours, out=tmp_path / "m", listener=StopsAt(3))
+    assert same_weights(quick(out=tmp_path / "m", resume=True, steps=None), whole)
 
 
 def test_unlabelled_images_take_labels_away_and_back(start: Model, tmp_path: Path):

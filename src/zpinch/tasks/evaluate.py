@@ -18,6 +18,7 @@ from zpinch.evaluation.report import PriorRow, render
 from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
 from zpinch.images.collection import joint_fingerprint
+from zpinch.images.colour import with_channels
 from zpinch.images.naming import counted
 from zpinch.images.opening import Size, Source
 from zpinch.images.writers.atomic import check_free, new_file
@@ -80,7 +81,7 @@ def evaluate(
     check_seed(seed)
     phase = phase or unasked_phase()
     phase("reading images")
-    splits = both_splits(data, size=size, skip_bad=skip_bad)
+    splits = both_splits(data, channels=model.config.image[0], size=size, skip_bad=skip_bad)
     for part, images in (("training", splits.training), ("test", splits.test)):
         if len(images) < FEWEST:
             raise ImageError(
@@ -167,9 +168,11 @@ class Splits(NamedTuple):
 def both_splits(
     data: "ImageCollection | Source | tuple[ImageCollection, ImageCollection]",
     *,
+    channels: int = 1,
     size: "Size | None" = None,
     skip_bad: bool = False,
 ) -> Splits:
+    """channels: 3 for a model of colours, which knows what was cut in two as it was trained on it."""
     if isinstance(data, tuple):
         return Splits(*data)
     if isinstance(data, ImageCollection):
@@ -179,6 +182,7 @@ def both_splits(
         return Splits(training, test)
     else:
         images, remedy = open_images(data, size=size, skip_bad=skip_bad), "put train/ and test/ folders inside"
+    images = with_channels(images, channels)
     order = np.random.default_rng(0).permutation(len(images))
     half = len(images) // 2
     note = (

@@ -14,6 +14,7 @@ from torch import Tensor
 from zpinch.errors import UsageError
 from zpinch.images import ImageCollection
 from zpinch.images.collection import described
+from zpinch.images.colour import with_channels
 from zpinch.model.config import TRAINED, ModelConfig
 from zpinch.model.model import Model
 from zpinch.model.storage import identities
@@ -89,8 +90,9 @@ def origin_of(start: Model, digits: int = 64) -> str:
 
 
 def said_of(start: Model, images: ImageCollection) -> tuple[str, ...]:
-    """What a person should know before a run from a model, in a line or two."""
+    """What a person should know before a run from a model, a line each."""
     said = [f"from {origin_of(start, 8)}: its weights, the rest fitted anew; meant for images like its own"]
+    said += with_channels(images, start.config.image[0]).notes[len(images.notes) :]
     if new := [name for name in images.class_names if name not in start.config.class_names]:
         said.append(
             f"classes that it did not know begin as any class: {', '.join(new[:10])}{', ...' * (len(new) > 10)}"

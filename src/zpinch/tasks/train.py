@@ -14,6 +14,7 @@ import torch
 
 from zpinch.errors import QualityError, UsageError
 from zpinch.images import ImageCollection
+from zpinch.images.colour import with_channels
 from zpinch.images.naming import counted, readable
 from zpinch.images.writers.writer import check_ending
 from zpinch.model.config import TRAINED, ModelConfig
@@ -35,7 +36,7 @@ from zpinch.tasks.prospects import prospects
 from zpinch.tasks.settings import settled
 from zpinch.tasks.source import Source, open_images
 from zpinch.tasks.start import origin_of
-from zpinch.training.checkpoint import LOOK, RUN, Past, drop_run, load_run, strangers
+from zpinch.training.checkpoint import LOOK, RUN, Past, StoredLook, drop_run, load_run, strangers
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.listener import Listener, Outcome
 from zpinch.training.measure import Check, Yardstick, make_yardstick, split_held_out
@@ -109,9 +110,9 @@ def train(
     autoencoder, contractive, vae, vae-gan or gan. backbone: conv (the default) or mlp. latent: integers an image
     becomes, 1 to 4,096. minutes, epochs or steps: how long, above 0; with none, it stops by itself. until:
     "rfcd<2,fcd<8", stop when reached. settings: "objective.rate=0.02", "schedule.batch=128", "encoder.width=48"...
-    start: a trained model to begin with, for images of the same size; its recipe and nets are the defaults. The same
-    seed gives the same model on one machine with one number of threads and one precision
-    ("schedule.precision=float32"; by default the quicker one, by a stopwatch).
+    start: a trained model to begin with, for images of the same size (grey ones too where it is one of colours); its
+    recipe and nets are the defaults. The same seed gives the same model on one machine with one number of threads and
+    one precision ("schedule.precision=float32"; by default the quicker one, by a stopwatch).
 
     Where `accelerate launch` started several processes, they train one model, each with its share of every batch;
     the first one returns it finished.
@@ -126,18 +127,22 @@ def train(
     budget = Budget(minutes, epochs, steps)
     conditions = check_asked(recipe, budget, until, folder, resume=resume, force=force)
     images = learnable(images if isinstance(images, ImageCollection) else open_images(images))
-    training, held_out = split_held_out(images)
     # What a person got wrong is found first: measuring real against real takes a while.
     if resume and start is not None:
         raise UsageError("--from begins a run and --resume goes on with one, from wherever it began: leave --from out.")
     begun = None if start is None else loaded(start)
     if folder and resume:
-        learner, plan, past = taken_up(folder, training, processes.device or pick_device(device), processes)
+        stored, learner, past = taken_up(folder, processes.device or pick_device(device), processes)
+        images, plan = with_channels(images, stored.model.image[0]), stored.plan()  # it may have begun --from colours
+        training, held_out = split_held_out(images)
+        check_same_images(folder, stored, training)
         given = {"recipe": recipe, "backbone": backbone, "latent": latent, "steps": steps, "seed": seed or None}
         check_same_run(folder, learner, plan, given, settings, images=len(training))
         check_until(conditions, learner.live, plan.objective, images=len(images))
         yardstick = measured(training, held_out, processes, listener)
     else:
+        images = with_channels(images, begun.config.image[0]) if begun else images
+        training, held_out = split_held_out(images)
         make = partial(build, training, recipe, backbone, latent, settings, seed=seed, device=device, start=begun)
         built = make()
         model, objective, schedule = built
@@ -227,16 +232,18 @@ def measured(
     return make_yardstick(training, held_out) if processes.is_first else Yardstick(held_out, None)
 
 
-def taken_up(
-    folder: Path, training: ImageCollection, device: torch.device, processes: Processes
-) -> tuple[Learner, Plan, Past]:
-    """The run that was left in a folder, if it was on these images."""
+def taken_up(folder: Path, device: torch.device, processes: Processes) -> tuple[StoredLook, Learner, Past]:
+    """The run that was left in a folder."""
     stored, learner, past = load_run(folder, device=device, processes=processes)
     processes.check_batch(stored.schedule.batch)
     processes.wait()  # the first may write there when all have read
+    return stored, learner, past
+
+
+def check_same_images(folder: Path, stored: StoredLook, training: ImageCollection) -> None:
+    """Refuse images that a run was not on. Raises UsageError."""
     if stored.fingerprint != training.fingerprint():
         raise UsageError(f"{folder} was being trained on other images. Pass the same DATA, or leave out --resume.")
-    return learner, stored.plan(), past
 
 
 def check_same_run(
@@ -282,8 +289,9 @@ def estimate(
     """What `train` would do with the same arguments: time, memory and parameters, from a few rehearsed steps."""
     budget = Budget(minutes, epochs, steps)
     check_budget(budget)
-    training, _ = split_held_out(learnable(images))
     begun = None if start is None else loaded(start)
+    known = learnable(images)
+    training, _ = split_held_out(with_channels(known, begun.config.image[0]) if begun else known)
     make = partial(build, training, recipe, backbone, latent, settings, seed=seed, device=device, start=begun)
     origin = origin_of(begun) if begun else ""
     model, plan, cost = rehearsed(make(), make, training, budget, seed=seed, origin=origin)
