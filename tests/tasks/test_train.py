@@ -402,6 +402,18 @@ def test_resuming_needs_a_run_of_these_images(tmp_path: Path):
     quick(steps=10, out=tmp_path / "m", listener=StopsAt(5))
     with pytest.raises(UsageError, match="other images"):
         quick(blobs(40, classes=2, seed=1), out=tmp_path / "m", resume=True)
+    others = {
+        "8x8 grey images, these are 9x9 grey. Pass the same DATA and --size": blobs(40, (1, 9, 9), classes=2),
+        "the classes class 0, class 1, these images have cat, dog. Pass the same DATA and --labels": replace(
+            IMAGES, class_names=("cat", "dog")
+        ),
+        "the classes class 0, class 1, these images have none": replace(IMAGES, labels=None, class_names=()),
+        "or with other labels. Pass the same DATA, --split and --labels": replace(IMAGES, labels=1 - IMAGES.labels),
+    }
+    for words, images in others.items():
+        with pytest.raises(UsageError) as error:
+            quick(images, out=tmp_path / "m", resume=True)
+        assert words in str(error.value)
     with pytest.raises(UsageError, match="-o MODEL"):
         quick(resume=True)
     with pytest.raises(ModelError, match="no run to resume"):

@@ -14,7 +14,9 @@ import torch
 
 from zpinch.errors import QualityError, UsageError
 from zpinch.images import ImageCollection
+from zpinch.images.collection import described
 from zpinch.images.colour import with_channels
+from zpinch.images.layout import listed
 from zpinch.images.naming import counted, readable
 from zpinch.images.writers.writer import check_ending
 from zpinch.model.config import TRAINED, ModelConfig
@@ -241,9 +243,18 @@ def taken_up(folder: Path, device: torch.device, processes: Processes) -> tuple[
 
 
 def check_same_images(folder: Path, stored: StoredLook, training: ImageCollection) -> None:
-    """Refuse images that a run was not on. Raises UsageError."""
-    if stored.fingerprint != training.fingerprint():
-        raise UsageError(f"{folder} was being trained on other images. Pass the same DATA, or leave out --resume.")
+    """Refuse images that a run was not on, or of other sides, labels or classes. Raises UsageError."""
+    image, names = stored.model.image, stored.model.class_names
+    if image != training.shape:
+        told, same = f"{described(image)} images, these are {described(training.shape)}", "DATA and --size"
+    elif names != training.class_names:  # the fingerprint has their numbers alone
+        told = f"the classes {listed(names) or '(none)'}, these images have {listed(training.class_names) or 'none'}"
+        same = "DATA and --labels"
+    elif stored.fingerprint != training.fingerprint():
+        told, same = "other images, or with other labels", "DATA, --split and --labels"
+    else:
+        return
+    raise UsageError(f"{folder} was being trained on {told}. Pass the same {same}, or leave out --resume.")
 
 
 def check_same_run(
