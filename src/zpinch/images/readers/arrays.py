@@ -88,7 +88,7 @@ def join_rows(first: Rows, second: Rows) -> Rows:
     if (first.shape[1:], first.dtype) != (second.shape[1:], second.dtype):
         raise ImageError(
             f"{first.where} is {first.dtype} {first.shape} but {second.where} is {second.dtype} {second.shape}: "
-            "they cannot be read together (--split all)"
+            "they cannot be read together (--split all). Save both alike, or read one of them: --split train."
         )
 
     @contextmanager

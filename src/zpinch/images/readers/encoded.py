@@ -1,13 +1,15 @@
 """Sets of encoded images, one file each, wherever they lie: the survey, and reading in batches.
 
 The survey passes over all headers before anything else happens: it settles the shape, counts the conversions and finds
-what does not fit, so that errors come before anything is written. With `skip_bad` (and for `zpinch data check`) it also
-decodes every image once, so that the count is right before the first batch; those of 16 bits always, to see whether
-their high bytes are all dark. Folders and archives give a `Shelf`.
+what does not fit, so that errors come before anything is written. Of grey images it looks at those of the other split
+too, for a model of one split is to take the other: where these have colours, all are RGB. With `skip_bad` (and for
+`zpinch data check`) it also decodes every image once, so that the count is right before the first batch; those of 16
+bits always, to see whether their high bytes are all dark. Folders and archives give a `Shelf`.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager
@@ -35,6 +37,7 @@ class Shelf:
     unlock: opens the source; what it gives opens one place, in the order of places
     problems: images known to be unusable before any was opened
     splits: those of the source, whichever of them this is
+    beside: the other split, where it is not read: both have the same channels
     """
 
     source: str
@@ -45,13 +48,17 @@ class Shelf:
     problems: Sequence[Problem] = ()
     has_names: bool = True
     splits: tuple[str, ...] = ()
+    beside: Sequence[Place] = ()
 
 
 def shelf_from(layout: Layout, source: str, split: str, unlock: Unlock) -> Shelf:
     places, class_names = layout.select(split, source), layout.class_names
     if class_names and any(place.label < 0 for place in places):
         places, class_names = [place._replace(label=-1) for place in places], ()
-    return Shelf(source, places, class_names, layout.notes, unlock, layout.problems, splits=layout.splits)
+    others = [other for other in layout.splits if split not in ("all", other)]
+    beside = [place for other in others for place in layout.places[other]]
+    problems, splits = layout.problems, layout.splits
+    return Shelf(source, places, class_names, layout.notes, unlock, problems, splits=splits, beside=beside)
 
 
 class Survey(NamedTuple):
@@ -109,9 +116,23 @@ def survey(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) -> Sur
                 conversions["stretched"] += 1
     has_colour = bool(conversions.pop("colour", 0))
     if not has_colour:
-        conversions.pop("grey", None)
+        grey = conversions.pop("grey", 0)
+        if has_colour := grey > 0 and _has_colour_beside(shelf):
+            conversions["apart"] = grey
     shape = first and (3 if has_colour else 1, *(size or (first.height, first.width)))
     return Survey(kept, shape, conversions, problems, brightest)
+
+
+def _has_colour_beside(shelf: Shelf) -> bool:
+    """Whether an image of the other split has colours; those that cannot be read are a matter of that split."""
+    if not shelf.beside:
+        return False
+    with shelf.unlock() as open_place:
+        for place in shelf.beside:
+            with contextlib.suppress(ImageError, LimitError), open_place(place) as file:
+                if read_header(file, place.name).has_colour:
+                    return True
+    return False
 
 
 def stream_shelf(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool, of_alpha: bool = False) -> ImageStream:
