@@ -123,6 +123,7 @@ def test_labels_of_other_classes_are_not_stored(archived: Archived, tmp_path: Pa
     (said,) = compress(others, archived.model, tmp_path / "o.zpn").warnings
     assert said.startswith(
         "labels are not stored: the model 'digits model' does not know 10 of their classes (digit 0, "
+        "digit 1, digit 2, digit 3, digit 4 and 5 more). Archives of pixels "
     )
     decompress(tmp_path / "o.zpn", tmp_path / "o.npz", model=archived.model)
     found = open_images(tmp_path / "o.npz")

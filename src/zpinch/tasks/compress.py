@@ -18,6 +18,7 @@ from zpinch.codec.container import ArchiveHeader, ArchiveWriter, Block, images_p
 from zpinch.codec.tables import MAX_ENTRIES
 from zpinch.errors import ImageError, UsageError
 from zpinch.images import ImageCollection, ImageStream
+from zpinch.images.layout import listed
 from zpinch.images.writers.atomic import check_free, discard, place_beside, publish_file, telling
 from zpinch.images.writers.writer import check_ending
 from zpinch.model.bottleneck import DEFAULT_QUALITY
@@ -218,7 +219,7 @@ def lost_labels(source: ImageStream | ImageCollection, model: Model, header: Arc
     unknown = unknown_classes(model, source)
     return (
         f"labels are not stored: the model '{model.name}' does not know {len(unknown):,} of their classes "
-        f"({', '.join(unknown[:5])}{', ...' * (len(unknown) > 5)}). Archives of pixels (--lossless) keep those of "
+        f"({listed(unknown)}). Archives of pixels (--lossless) keep those of "
         f"up to {MAX_ENTRIES:,} classes; for archives of codes, train a model that knows them, which takes up to "
         "1,024.",
     )

@@ -15,6 +15,7 @@ from zpinch.errors import UsageError
 from zpinch.images import ImageCollection
 from zpinch.images.collection import described
 from zpinch.images.colour import with_channels
+from zpinch.images.layout import listed
 from zpinch.model.config import TRAINED, ModelConfig
 from zpinch.model.model import Model
 from zpinch.model.storage import identities
@@ -94,9 +95,7 @@ def said_of(start: Model, images: ImageCollection) -> tuple[str, ...]:
     said = [f"from {origin_of(start, 8)}: its weights, the rest fitted anew; meant for images like its own"]
     said += with_channels(images, start.config.image[0]).notes[len(images.notes) :]
     if new := [name for name in images.class_names if name not in start.config.class_names]:
-        said.append(
-            f"classes that it did not know begin as any class: {', '.join(new[:10])}{', ...' * (len(new) > 10)}"
-        )
+        said.append(f"classes that it did not know begin as any class: {listed(new)}")
     if gone := [name for name in start.config.class_names if name not in images.class_names]:
-        said.append(f"classes that are no more: {', '.join(gone[:10])}{', ...' * (len(gone) > 10)}")
+        said.append(f"classes that are no more: {listed(gone)}")
     return tuple(said)
