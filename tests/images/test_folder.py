@@ -12,7 +12,7 @@ from PIL import Image
 
 from zpinch import open_images
 from zpinch.errors import CorruptImage, ImageError, UsageError
-from zpinch.images import check_source, open_stream, splits_of
+from zpinch.images import check_source, open_stream, save_images, splits_of
 
 Picture = Callable[..., Path]
 
@@ -39,6 +39,21 @@ def test_class_folders_are_labels_at_any_depth(tmp_path: Path, picture: Picture)
     assert images.names == ("cat/1.png", "cat/deep/er/2.png", "dog/1.png")
     assert images.labels is not None
     assert images.labels.tolist() == [0, 0, 1]
+
+
+def test_classes_that_are_numbers_are_sorted_as_elsewhere(tmp_path: Path, picture: Picture) -> None:
+    for name in ("10/1.png", "2/1.png", "9/1.png"):
+        picture(tmp_path / "set" / name)
+    images = open_images(tmp_path / "set")
+    assert images.class_names == ("2", "9", "10")
+    assert images.names == ("10/1.png", "2/1.png", "9/1.png")
+    assert images.labels is not None
+    assert images.labels.tolist() == [2, 0, 1]
+    for out in ("again.npz", "again.zip", "again"):
+        save_images(images, tmp_path / out)
+        assert open_images(tmp_path / out).fingerprint() == images.fingerprint()
+    picture(tmp_path / "set" / "x/1.png")
+    assert open_images(tmp_path / "set").class_names == ("10", "2", "9", "x")
 
 
 def test_splits_share_their_classes(tmp_path: Path, picture: Picture) -> None:

@@ -5,7 +5,7 @@
 - One of the two alone, or beside only val/ or the like, is an error: they are surely no classes.
 - Inside a split (or the whole): images in folders are labelled with the first folder of their path; images that lie
   loose are unlabelled. Both at once is an error, or the loose ones are left out with --skip-bad.
-- Classes are the sorted folders that hold at least one image in any split; a single one in test/ that is none of
+- Classes are the folders that hold at least one image in any split, in order; a single one in test/ that is none of
   train/ holds images without labels.
 
 Hidden files (a leading dot, __MACOSX) and files without an image's ending are ignored, and counted.
@@ -14,6 +14,7 @@ Labels that a metadata file gives (readers/metadata.py) come before folders; ima
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
@@ -27,6 +28,7 @@ SPLITS = ("train", "test")
 _SPLIT_OF = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 _OTHER_SPLITS = ("val", "valid", "validation", "dev")  # beside train/ these are no classes
 _NAMED_IN_NOTES = 5
+_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # as Python writes it: 01 is a word
 MAX_PROBLEMS = 10_000  # beyond it a list is no list of images, and not worth the memory
 
 
@@ -122,7 +124,7 @@ def read_layout(names: Sequence[str], source: str, *, skip_bad: bool, labelled: 
     if labelled is not None:
         return _as_labelled(groups, names, labelled, ignored, source)
     groups = {split: _without_loose(group, source, ignored, skip_bad=skip_bad) for split, group in groups.items()}
-    classes = {split: sorted({parts[0] for _, parts in group if len(parts) > 1}) for split, group in groups.items()}
+    classes = {split: in_order(parts[0] for _, parts in group if len(parts) > 1) for split, group in groups.items()}
     if any(classes.values()) and any(len(parts) == 1 for group in groups.values() for _, parts in group):
         raise ImageError(f"{source}: one of train/ and test/ has class folders, the other has loose images")
     class_names, notes = (
@@ -133,15 +135,25 @@ def read_layout(names: Sequence[str], source: str, *, skip_bad: bool, labelled: 
         split: [Place(at, "/".join(parts), index.get(parts[0], -1)) for at, parts in group]
         for split, group in groups.items()
     }
-    return Layout(places, tuple(class_names), (*notes, *_told(ignored)))
+    return Layout(places, class_names, (*notes, *_told(ignored)))
 
 
-def _joined(train: list[str], test: list[str], source: str) -> tuple[list[str], tuple[str, ...]]:
+def _joined(train: tuple[str, ...], test: tuple[str, ...], source: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The classes of both splits from the folders in each, and notes on what differs."""
     if train and len(test) == 1 and test[0] not in train:
         told = f"{test[0]} in test/ is no class of train/: the test split has no labels, nor have both together."
         return train, (told,)
-    return sorted({*train, *test}), one_sided(train, test, source)
+    return in_order({*train, *test}), one_sided(train, test, source)
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Each class once, sorted as numbers where all are whole numbers, else as words."""
+    distinct = set(names)
+    return tuple(sorted(distinct, key=int) if are_numbers(distinct) else sorted(distinct))
+
+
+def are_numbers(names: Iterable[str]) -> bool:
+    return all(map(_NUMBER.fullmatch, names))
 
 
 def one_sided(train: Sequence[str], test: Sequence[str], source: str) -> tuple[str, ...]:

@@ -20,10 +20,9 @@ import numpy.typing as npt
 from zpinch.errors import ImageError, LimitError
 from zpinch.images.collection import ImageCollection, ImageStream, Labels, Pixels, Shape, relabelled
 from zpinch.images.decoding import CONVERSIONS, MAX_PIXELS, SIDES, resize, to_channels_first, to_picture
-from zpinch.images.layout import Problem, one_sided
+from zpinch.images.layout import Problem, in_order, one_sided
 from zpinch.images.memory import require_memory
 from zpinch.images.naming import counted
-from zpinch.images.readers.labels import in_order
 
 _BOOLS = "held true and false: turned into 255 and 0"
 _TWELVE_BITS = 4095

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from array import array
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,12 +10,12 @@ import numpy.typing as npt
 
 from zpinch.errors import CorruptImage, ImageError, LimitError
 from zpinch.images.collection import Labels, relabelled
+from zpinch.images.layout import are_numbers, in_order
 from zpinch.images.naming import readable
 
 MAX_CLASSES = 1 << 16
 LABEL_NAMES = ("label", "labels", "class", "target")  # what a column of labels is called, in any case
 _MAX_LABEL_LENGTH = 200
-_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # as Python writes it: 01 is a word
 
 
 def is_label_name(name: str) -> bool:
@@ -90,13 +88,3 @@ def as_positions(
     if numbers.max() >= len(told):
         raise ImageError(f"{where} has labels up to {numbers.max()} but {len(told)} class names")
     return numbers[labels], told
-
-
-def in_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Each name once, sorted as numbers where all are whole numbers, else as words."""
-    distinct = set(names)
-    return tuple(sorted(distinct, key=int) if are_numbers(distinct) else sorted(distinct))
-
-
-def are_numbers(names: Iterable[str]) -> bool:
-    return all(map(_NUMBER.fullmatch, names))

@@ -17,10 +17,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from zpinch.errors import CorruptImage, ImageError
-from zpinch.images.layout import SPLITS
+from zpinch.images.layout import SPLITS, are_numbers
 from zpinch.images.naming import readable
 from zpinch.images.readers.arrays import Rows, Table, choose_split
-from zpinch.images.readers.labels import are_numbers, as_positions, is_label_name, to_labels
+from zpinch.images.readers.labels import as_positions, is_label_name, to_labels
 from zpinch.images.readers.packed import telling
 from zpinch.images.readers.records import RecordHeader, read_exactly, record_rows
 from zpinch.images.readers.zipped import open_entry, open_zip
