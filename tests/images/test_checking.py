@@ -32,6 +32,16 @@ def test_both_splits_are_checked(tmp_path: Path, picture: Callable[..., Path]) -
     assert report.problems[0].file == "test/a/2.png"
 
 
+def test_what_would_be_refused_is_not_sound(tmp_path: Path, picture: Callable[..., Path]) -> None:
+    picture(tmp_path / "a/1.png")
+    picture(tmp_path / "loose.png")
+    report = check_source(tmp_path)
+    assert (report.count, report.is_sound) == (1, False)
+    assert ["loose.png lies loose" in fault.what for fault in report.problems] == [True]
+    picture(tmp_path / "a/2.png", size=(9, 9))
+    assert [fault.file for fault in check_source(tmp_path).problems] == [str(tmp_path), "a/2.png"]
+
+
 def test_arrays_are_read_to_their_end(tmp_path: Path) -> None:
     floats = np.zeros((5, 8, 9))
     np.savez(tmp_path / "a.npz", images=floats, labels=[0, 1, 1, 2, 1])

@@ -69,7 +69,10 @@ def _check_encoded(source: str | Path, shown: str) -> CheckReport | None:
         seen.shape,
         tuple(zip(shelf.class_names, counts.tolist(), strict=True)),
         shelf.splits,
-        tuple(Fault(problem.name, str(problem.error)) for problem in seen.problems),
+        (
+            *(Fault(shown, str(error)) for error in shelf.refusals),
+            *(Fault(problem.name, str(problem.error)) for problem in seen.problems),
+        ),
         (*shelf.notes, *seen.notes),
     )
 

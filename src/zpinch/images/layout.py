@@ -61,6 +61,7 @@ class Layout(NamedTuple):
     class_names: tuple[str, ...]
     notes: tuple[str, ...]
     problems: tuple[Problem, ...] = ()  # images that were promised and cannot be opened
+    refusals: tuple[ZpinchError, ...] = ()  # what would have been raised without --skip-bad, besides
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -123,7 +124,9 @@ def read_layout(names: Sequence[str], source: str, *, skip_bad: bool, labelled: 
         )
     if labelled is not None:
         return _as_labelled(groups, names, labelled, ignored, source)
-    groups = {split: _without_loose(group, source, ignored, skip_bad=skip_bad) for split, group in groups.items()}
+    refusals: list[ZpinchError] = []
+    for split, group in groups.items():
+        groups[split] = _without_loose(group, source, ignored, refusals, skip_bad=skip_bad)
     classes = {split: in_order(parts[0] for _, parts in group if len(parts) > 1) for split, group in groups.items()}
     if any(classes.values()) and any(len(parts) == 1 for group in groups.values() for _, parts in group):
         raise ImageError(f"{source}: one of train/ and test/ has class folders, the other has loose images")
@@ -135,7 +138,7 @@ def read_layout(names: Sequence[str], source: str, *, skip_bad: bool, labelled: 
         split: [Place(at, "/".join(parts), index.get(parts[0], -1)) for at, parts in group]
         for split, group in groups.items()
     }
-    return Layout(places, class_names, (*notes, *_told(ignored)))
+    return Layout(places, class_names, (*notes, *_told(ignored)), refusals=tuple(refusals))
 
 
 def _joined(train: tuple[str, ...], test: tuple[str, ...], source: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -231,15 +234,23 @@ def is_hidden(parts: Sequence[str]) -> bool:
 
 
 def _without_loose(
-    group: list[tuple[int, tuple[str, ...]]], source: str, ignored: Counter[str], *, skip_bad: bool
+    group: list[tuple[int, tuple[str, ...]]],
+    source: str,
+    ignored: Counter[str],
+    refusals: list[ZpinchError],
+    *,
+    skip_bad: bool,
 ) -> list[tuple[int, tuple[str, ...]]]:
     loose = [parts[0] for _, parts in group if len(parts) == 1]
     if not loose or len(loose) == len(group):
         return group
-    if not skip_bad:
-        raise ImageError(
+    refusals.append(
+        ImageError(
             f"{source}: {loose[0]} lies loose beside class folders, so its class is unknown. "
             "Move it into a class folder, or pass --skip-bad to leave loose images out."
         )
+    )
+    if not skip_bad:
+        raise refusals[-1]
     ignored["loose beside class folders"] += len(loose)
     return [entry for entry in group if len(entry[1]) > 1]

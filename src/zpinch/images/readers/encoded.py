@@ -18,7 +18,7 @@ from typing import BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 
-from zpinch.errors import CorruptImage, ImageError, LimitError
+from zpinch.errors import CorruptImage, ImageError, LimitError, ZpinchError
 from zpinch.images.collection import ImageCollection, ImageStream, Pixels, Shape
 from zpinch.images.decoding import CONVERSIONS, LOSSES, SIDES, Header, decode, decode_alpha, read_header
 from zpinch.images.layout import Layout, Place, Problem, listed
@@ -37,6 +37,7 @@ class Shelf:
     unlock: opens the source; what it gives opens one place, in the order of places
     problems: images known to be unusable before any was opened
     splits: those of the source, whichever of them this is
+    refusals: what --skip-bad passed over besides
     beside: the other split, where it is not read: both have the same channels
     """
 
@@ -48,6 +49,7 @@ class Shelf:
     problems: Sequence[Problem] = ()
     has_names: bool = True
     splits: tuple[str, ...] = ()
+    refusals: Sequence[ZpinchError] = ()
     beside: Sequence[Place] = ()
 
 
@@ -57,8 +59,17 @@ def shelf_from(layout: Layout, source: str, split: str, unlock: Unlock) -> Shelf
         places, class_names = [place._replace(label=-1) for place in places], ()
     others = [other for other in layout.splits if split not in ("all", other)]
     beside = [place for other in others for place in layout.places[other]]
-    problems, splits = layout.problems, layout.splits
-    return Shelf(source, places, class_names, layout.notes, unlock, problems, splits=splits, beside=beside)
+    return Shelf(
+        source,
+        places,
+        class_names,
+        layout.notes,
+        unlock,
+        layout.problems,
+        splits=layout.splits,
+        refusals=layout.refusals,
+        beside=beside,
+    )
 
 
 class Survey(NamedTuple):
