@@ -44,6 +44,7 @@ def pack(request: pytest.FixtureRequest, tmp_path: Path) -> Pack:
         (["only/1.png", "only/2.png"], ["only/1.png", "only/2.png"], ("only",)),
         (["cat\\1.png"], ["cat/1.png"], ("cat",)),
         (["./b.png", "./a.png"], ["b.png", "a.png"], ()),
+        (["9:20.png", "9:15.png"], ["9:20.png", "9:15.png"], ()),  # a time, no drive
         (["./all/dog/1.png", "./all/cat/1.png"], ["dog/1.png", "cat/1.png"], ("cat", "dog")),  # tar -c ./all
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zpinch.images.naming import NameBook, readable, safe_name
+from zpinch.images.naming import NameBook, leaves, readable, safe_name
 
 NASTY = st.lists(
     st.sampled_from(
@@ -83,3 +83,8 @@ def test_a_book_counts_on_quickly() -> None:
 
 def test_readable_leaves_readable_names_alone() -> None:
     assert readable("a b/ü-猫 (1).png") == "a b/ü-猫 (1).png"
+
+
+def test_what_leaves_the_folder() -> None:
+    assert all(map(leaves, ["/a", "\\a", "../a", "a/../b", "a\\..\\b", "C:/a", "c:a", ""]))
+    assert not any(map(leaves, ["a", "a..b/c", "9:15:02.png", "a/C:", "é:a"]))

@@ -16,6 +16,7 @@ from zpinch.codec.text import can_be_shown
 _MAX_PART_BYTES = 120
 _MAX_PARTS = 8
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029<>:"|?*]')
+_DRIVE = re.compile(r"[A-Za-z]:")
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
 
 
@@ -54,7 +55,7 @@ def safe_name(name: str) -> str:
 def leaves(name: str) -> bool:
     """Whether a name, as it stands, would leave the folder it is joined to: absolute, .., or a drive."""
     parts = name.replace("\\", "/").split("/")
-    return parts[0] == "" or ".." in parts or parts[0][1:2] == ":"
+    return parts[0] == "" or ".." in parts or _DRIVE.match(parts[0]) is not None
 
 
 class NameBook:
