@@ -42,7 +42,7 @@ def place_beside(out: Path) -> Path:
     """
     with telling(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-    name = f".{out.name[:100]}.{secrets.token_hex(4)}.part"
+    name = f".{out.name[:50]}.{secrets.token_hex(4)}.part"  # 255 bytes at most: a letter may have four
     return out.resolve() / name if out.is_dir() else out.with_name(name)
 
 
