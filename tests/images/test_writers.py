@@ -112,6 +112,23 @@ def test_names_of_classes_and_images_cannot_leave(tmp_path: Path, collection: Im
         assert sorted(archive.namelist()) == expected
 
 
+def test_names_without_an_ending_keep_their_dots(tmp_path: Path, collection: ImageCollection) -> None:
+    names = ("scan.0001", "scan.0002", "a.JPG", "b", "v1.2/c.tiff")
+    save_images(ImageCollection(collection.pixels[:5], names=names), tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.namelist() == ["scan.0001.png", "scan.0002.png", "a.png", "b.png", "v1.2/c.png"]
+
+
+@pytest.mark.parametrize("ending", ["", ".zip", ".npz"])
+def test_an_output_may_have_as_long_a_name_as_files_have(
+    tmp_path: Path, collection: ImageCollection, ending: str
+) -> None:
+    out = tmp_path / ("猫" * 83 + ending)  # 249 bytes
+    save_images(collection, out)
+    assert len(open_images(out)) == 12
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
 def test_npz_is_plain_numpy(tmp_path: Path, collection: ImageCollection) -> None:
     save_images(collection, tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz") as arrays:

@@ -7,7 +7,7 @@ which is limited, apart); names and labels do, at about a hundred bytes an image
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Protocol
 
@@ -192,8 +192,8 @@ def _dir_part(part: str) -> str:
 
 def _as_png(name: str) -> str:
     *folders, file = name.split("/")
-    stem, dot, _ = file.rpartition(".")
-    return "/".join([*map(_dir_part, folders), (stem if dot else file) + ".png"])
+    path = PurePosixPath(file)  # scan.0001, as a table may name an image, has no ending
+    return "/".join([*map(_dir_part, folders), (path.stem if path.suffix.lower() in SUFFIXES else file) + ".png"])
 
 
 def _is_in(name: str, folder: str) -> bool:
