@@ -201,9 +201,12 @@ def test_broken_files_are_named_or_skipped_and_counted(tmp_path: Path, picture: 
     (tmp_path / "a.png").write_bytes(b"not an image")
     whole = (tmp_path / "b.png").read_bytes()
     (tmp_path / "b.png").write_bytes(whole[:-30])  # its header is whole: only decoding finds it
-    with pytest.raises(CorruptImage, match=r"a\.png is not a readable image") as caught:
+    with pytest.raises(CorruptImage, match=r"a\.png is not a readable image: it begins as none of PNG, JPEG") as caught:
         open_images(tmp_path)
     assert caught.value.exit_code == 2
+    (tmp_path / "a.png").write_bytes(b"")
+    with pytest.raises(CorruptImage, match=r"a\.png is not a readable image: it is empty"):
+        open_images(tmp_path)
     stream = open_stream(tmp_path, skip_bad=True)
     assert (stream.count, stream.notes) == (1, ("2 images left out: a.png, b.png.",))
     assert [batch.names for batch in stream.batches(8)] == [("c.png",)]

@@ -138,6 +138,8 @@ def _opened(file: BinaryIO, name: str) -> Generator[Image.Image]:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             length = file.seek(0, io.SEEK_END)
+            if not length:
+                raise CorruptImage(f"{name} is not a readable image: it is empty")
             file.seek(0)
             with Image.open(file, formats=_FORMATS) as image:
                 width, height = image.size
@@ -153,6 +155,8 @@ def _opened(file: BinaryIO, name: str) -> Generator[Image.Image]:
             raise
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise LimitError(f"{name} is too large: the limit is {MAX_PIXELS:,} pixels an image") from error
+        except UnidentifiedImageError as error:  # Pillow's words name an object in memory
+            raise CorruptImage(f"{name} is not a readable image: it begins as none of {', '.join(_FORMATS)}") from error
         except MemoryError as error:
             raise LimitError(f"{name} needs more memory than there is") from error
         except UnidentifiedImageError as error:  # which says no more than how Python shows the open file
