@@ -1,5 +1,6 @@
 """What is peculiar to a .zip: encryption, methods, claims, damage."""
 
+import errno
 import zipfile
 from pathlib import Path
 
@@ -32,6 +33,17 @@ def test_encrypted_entries_and_unusual_methods_are_told(tmp_path: Path) -> None:
         open_images(path)
     with pytest.raises(CorruptImage, match="unusual method"):
         open_images(make_zip(tmp_path / "b.zip", ["a.png"], method=zipfile.ZIP_LZMA))
+
+
+def test_one_that_may_not_be_read_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    path = make_zip(tmp_path / "a.zip", ["a.png"])
+    monkeypatch.setattr(zipfile, "ZipFile", refused)
+    with pytest.raises(ImageError, match=r"a\.zip cannot be read: Permission denied") as caught:
+        open_images(path)
+    assert caught.value.exit_code == 1
 
 
 def test_what_would_swell_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

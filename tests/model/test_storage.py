@@ -233,6 +233,17 @@ def test_an_unknown_field_is_no_typo_that_passes(folder: Path):
         load(folder)
 
 
+@pytest.mark.parametrize("reads", ["pathlib.Path.read_bytes", "zpinch.model.storage.load_file"])
+def test_files_that_may_not_be_read_are_not_called_damaged(folder: Path, reads: str, monkeypatch: pytest.MonkeyPatch):
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(reads, refused)
+    with pytest.raises(ModelError, match="cannot be read: Permission denied") as caught:
+        load(folder)
+    assert caught.value.exit_code == 3
+
+
 def test_files_too_large_are_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch):
     for limit, name in (("CONFIG_LIMIT", CONFIG), ("WEIGHTS_LIMIT", WEIGHTS)):
         with monkeypatch.context() as patch:

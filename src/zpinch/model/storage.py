@@ -179,6 +179,8 @@ def load_weights(path: Path, stored: StoredConfig) -> Model:
         flat = load_file(path)
     except FileNotFoundError:
         raise ModelError(f"{path.parent} has no {WEIGHTS}: the model is incomplete. Copy the whole folder.") from None
+    except PermissionError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (SafetensorError, OSError) as error:
         raise CorruptModel(f"{path} is damaged: {error}. Restore it from a copy, or train again.") from error
     model = checked(stored, flat, str(path))
@@ -220,6 +222,8 @@ def load_config(folder: str | Path) -> StoredConfig:
         raise ModelError(
             f"no model at {folder}: a model is a folder with {CONFIG}. Train one: zpinch train DATA -o {folder}"
         ) from None
+    except PermissionError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (ValueError, OSError, RecursionError) as error:
         raise CorruptModel(f"{path} is damaged: {error}. Restore it from a copy.") from error
     if not isinstance(raw, dict) or raw.get("format") != "zpinch-model":

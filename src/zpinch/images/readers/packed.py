@@ -51,6 +51,8 @@ def telling(where: str, kind: str) -> Generator[None]:
         yield
     except ZpinchError:
         raise
+    except PermissionError as error:
+        raise ImageError(f"{where} cannot be read: {error.strerror or error}") from error
     except MemoryError as error:
         raise LimitError(f"{where} needs more memory than there is") from error
     except Exception as error:

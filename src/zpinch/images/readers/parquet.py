@@ -52,8 +52,8 @@ UNLABELLED = LabelColumn(None, (), ())
 def open_parquet(path: Path, where: str) -> Generator[Any]:
     """A pyarrow ParquetFile whose claims about itself have been compared with its size."""
     parquet = require_extra("pyarrow.parquet", "parquet")
-    check_pages(path, where)
     with telling(where, "parquet"):
+        check_pages(path, where)
         # A buffer: otherwise a whole column of a row group is read at once.
         file = parquet.ParquetFile(path, buffer_size=1 << 16, pre_buffer=False, thrift_string_size_limit=1 << 26)
     try:
