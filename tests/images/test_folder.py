@@ -294,3 +294,10 @@ def test_labels_can_come_from_a_file_or_an_array(tmp_path: Path, picture: Pictur
     assert skipped.labels.tolist() == [0, 2]  # type: ignore[union-attr]
     with pytest.raises(ImageError, match="holds 3 images, but there are 2 labels"):
         open_images(tmp_path / "y", labels=np.array([0, 1]))
+    for name, error, words in (
+        ("labels.csv", UsageError, "neither .npy nor IDX, which --labels takes"),
+        ("labels-idx1-ubyte", CorruptImage, "not an IDX file"),
+    ):
+        (tmp_path / name).write_text("0\n1\n2\n")
+        with pytest.raises(error, match=words):
+            open_images(tmp_path / "y", labels=tmp_path / name)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from zpinch.errors import ImageError, UsageError
+from zpinch.errors import CorruptImage, ImageError, UsageError
 from zpinch.images import builtin
 from zpinch.images.collection import ImageStream, Labels
 from zpinch.images.decoding import SIDES, SUFFIXES
@@ -182,7 +182,15 @@ def _read_labels(labels: Source) -> tuple[Labels, tuple[str, ...]]:
     if isinstance(labels, np.ndarray):
         return to_labels(labels, "the labels")
     path = existing(labels)
-    rows = npz.npy_rows(path) if path.suffix.lower() == ".npy" else idx.idx_rows(path)
+    try:
+        rows = npz.npy_rows(path) if path.suffix.lower() == ".npy" else idx.idx_rows(path)
+    except CorruptImage as error:
+        if path.suffix.lower() == ".npy" or idx.is_idx(path):
+            raise
+        raise UsageError(
+            f"{shown_source(path)} is neither .npy nor IDX, which --labels takes. Save the labels with numpy.save, or "
+            "write them into a metadata.csv beside the images."
+        ) from error
     return to_labels(rows.all(), path.name)
 
 
