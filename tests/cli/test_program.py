@@ -15,7 +15,7 @@ import torch
 from cli_cases import Zpinch, assert_fails, names_here
 
 from zpinch import open_images
-from zpinch.cli.program import Common
+from zpinch.cli.program import Common, tell
 from zpinch.images import ImageCollection, save_images
 from zpinch.model.storage import load
 
@@ -151,6 +151,12 @@ def test_what_no_images_can_help_is_refused_before_they_are_read(zpinch: Zpinch,
         (*augment, "x.npz", "--prove", "--repeats", 1): "at least 5",
     }.items():
         assert_fails(zpinch(*words), 1, said)
+
+
+def test_names_are_printed_as_they_are(zpinch: Zpinch, capsys: pytest.CaptureFixture[str]):
+    assert_fails(zpinch("train", ":cat:[b].npz", "-o", "m"), 1, ":cat:[b].npz does not exist")
+    tell(Common().console(), ("1 image left out: :cow:/[red].png.",))
+    assert capsys.readouterr().err == "note: 1 image left out: :cow:/[red].png.\n"
 
 
 @pytest.mark.parametrize(

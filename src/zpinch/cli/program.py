@@ -67,7 +67,7 @@ class Common:
     force: Annotated[bool, Parameter(negative="", help="Replace an output that is there already.")] = False
 
     def console(self) -> Console:
-        return Console(stderr=True, quiet=self.quiet or not SPEAKS)
+        return console(quiet=self.quiet)
 
     def show(self, data: Any, *lines: str, to: TextIO | None = None) -> None:
         """The result, on stdout if not `to` another stream: plain data for machines, lines for people."""
@@ -116,6 +116,11 @@ def examples(*commands: str) -> str:
     return "\n\n".join(("Examples:", *commands))
 
 
+def console(*, quiet: bool = False) -> Console:
+    """Where messages go. Names are as they are: a class :cat: is no picture of one."""
+    return Console(stderr=True, quiet=quiet or not SPEAKS, emoji=False)
+
+
 def tell(console: Console, notes: tuple[str, ...], kind: str = "note") -> None:
     for note in notes:  # a line each, also where nobody knows how wide a line may be: logs and pipes
         console.print(f"{kind}: {note}", highlight=False, markup=False, soft_wrap=True)
@@ -157,7 +162,5 @@ def main() -> None:
 
 
 def fail(message: str, code: int) -> None:
-    Console(stderr=True, quiet=not SPEAKS).print(
-        f"zpinch: {message}", style="bold", highlight=False, markup=False, soft_wrap=True
-    )
+    console().print(f"zpinch: {message}", style="bold", highlight=False, markup=False, soft_wrap=True)
     sys.exit(code)
