@@ -264,6 +264,19 @@ def test_a_reader_that_leaves_is_no_error(archive: Path):
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"0\t{open_images('data.npz').names[0]}\n", "")
 
 
+def test_what_cannot_be_printed_is_told_in_words(archive: Path):
+    command = [sys.executable, "-m", "zpinch", "list", "d.zpn"]
+    reader, writer = os.pipe()
+    os.close(reader)  # gone before the first line
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    if Path("/dev/full").exists():
+        with open("/dev/full", "w") as full:
+            ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        assert (ended.returncode, ended.stderr) == (1, "zpinch: input/output: No space left on device\n")
+
+
 @pytest.mark.parametrize(
     ("environment", "speaks"),
     [({"RANK": "1"}, True), ({"RANK": "0", "WORLD_SIZE": "2"}, True), ({"RANK": "1", "WORLD_SIZE": "2"}, False)],

@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO
@@ -140,7 +141,7 @@ def main() -> None:
     if ALONE:  # of several processes the launcher ends so those that are left when one has failed
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # timeout, containers and batch queues: like Ctrl-C
     try:
-        app(sys.argv[1:], exit_on_error=False)
+        run()
     except CycloptsError:
         sys.exit(1)  # it has said what could not be parsed; versions of it end with 1 or with 2
     except ZpinchError as error:
@@ -151,14 +152,38 @@ def main() -> None:
             EXIT_INTERRUPTED,
         )
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: `zpinch list | head`
-        sys.exit(0)
+        with suppress(OSError):
+            send_off()
+        sys.exit(0)  # the reader has gone: `zpinch list | head`
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         fail(OUT_OF_MEMORY, 4)
     except OSError as error:
+        with suppress(OSError):
+            send_off()
         fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 1)
+
+
+def run() -> None:
+    """The command, which ends in SystemExit when all went well."""
+    try:
+        app(sys.argv[1:], exit_on_error=False)
+    except SystemExit:
+        send_off()
+        raise
+
+
+def send_off() -> None:
+    """Flush what was printed, while it can still be said that it cannot be: on a full disk, to a reader that has gone.
+
+    Raises OSError once: what is left is dropped, or Python would complain of it at the very end.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def fail(message: str, code: int) -> None:
