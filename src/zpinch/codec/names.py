@@ -17,7 +17,7 @@ def pack_names(names: Sequence[str]) -> bytes:
         except UnicodeEncodeError:
             raise UsageError(f"the name {name!r} is not valid Unicode: rename the image") from None
         if size > NAME_BYTES:
-            raise LimitError(f"the name {name[:40]}… has {size:,} bytes, the limit is {NAME_BYTES:,}")
+            raise LimitError(f"the name {name[:40]}… has {size:,} bytes, the limit is {NAME_BYTES:,}: rename the image")
         if "\0" in name:
             raise UsageError(f"the name {name!r} holds a NUL: rename the image")
     return zlib.compress("\0".join(names).encode(), 9)
