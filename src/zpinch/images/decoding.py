@@ -159,8 +159,6 @@ def _opened(file: BinaryIO, name: str) -> Generator[Image.Image]:
             raise CorruptImage(f"{name} is not a readable image: it begins as none of {', '.join(_FORMATS)}") from error
         except MemoryError as error:
             raise LimitError(f"{name} needs more memory than there is") from error
-        except UnidentifiedImageError as error:  # which says no more than how Python shows the open file
-            raise CorruptImage(f"{name} is not a readable image") from error
         except Exception as error:
             # Decoders raise nearly anything on damaged files: OSError, SyntaxError, struct.error, IndexError ...
             raise CorruptImage(f"{name} is not a readable image: {error}") from error
