@@ -1,7 +1,9 @@
 """The program in this process, and what it works on. The models come from tests/trained_models.py."""
 
 import shutil
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,16 @@ def zpinch(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
         return ended
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """Ctrl-C is heard, also where a shell lets its background jobs ignore it; what main() sets ends with the test."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

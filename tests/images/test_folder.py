@@ -178,23 +178,6 @@ def test_one_colour_image_makes_all_rgb(tmp_path: Path, picture: Picture) -> Non
     assert images.notes == ("1 image stood grey among colour ones: given three equal channels.",)
 
 
-@pytest.mark.parametrize("grey", ["train", "test"])
-def test_a_split_is_rgb_where_the_other_is(tmp_path: Path, picture: Picture, grey: str) -> None:
-    other, root = {"train": "test", "test": "train"}[grey], tmp_path / "set"
-    for name in ("1.png", "2.png"):
-        picture(root / grey / name)
-        picture(root / other / name)
-    assert open_images(root, split=grey).shape == (1, 8, 8)
-    (root / other / "1.png").write_bytes(b"no image")
-    picture(root / other / "2.png", "RGB", size=(9, 9))
-    for images in (open_images(root, split=grey), open_images(root, split=grey, skip_bad=True)):
-        assert images.shape == (3, 8, 8)
-        assert images.notes == ("2 images stood grey beside another split with colours: given three equal channels.",)
-    assert open_images(root, split=other, skip_bad=True).notes == ("1 image left out: 1.png.",)
-    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", root)
-    assert open_images(packed, split=grey).shape == (3, 8, 8)
-
-
 def test_broken_files_are_named_or_skipped_and_counted(tmp_path: Path, picture: Picture) -> None:
     for name in "abc":
         picture(tmp_path / f"{name}.png")

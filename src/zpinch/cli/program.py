@@ -160,8 +160,6 @@ def main() -> None:
             raise
         fail(OUT_OF_MEMORY, 4)
     except OSError as error:
-        with suppress(OSError):
-            send_off()
         fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 1)
 
 
@@ -179,6 +177,8 @@ def send_off() -> None:
 
     Raises OSError once: what is left is dropped, or Python would complain of it at the very end.
     """
+    if sys.stdout is None:  # it was closed by who called: `zpinch list >&-`
+        return
     try:
         sys.stdout.flush()
     except OSError:
@@ -187,5 +187,7 @@ def send_off() -> None:
 
 
 def fail(message: str, code: int) -> None:
+    with suppress(OSError):
+        send_off()
     console().print(f"zpinch: {message}", style="bold", highlight=False, markup=False, soft_wrap=True)
     sys.exit(code)

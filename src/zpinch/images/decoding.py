@@ -58,7 +58,6 @@ CONVERSIONS = {
     "space": "used another colour space (CMYK, YCbCr, Lab): turned into RGB",
     "turned": "carried an EXIF orientation: turned upright",
     "grey": "stood grey among colour ones: given three equal channels",
-    "apart": "stood grey beside another split with colours: given three equal channels",
     "animated": "had several frames: the first was taken",
     "stretched": "had other sides: stretched to the size asked for",
 }

@@ -161,7 +161,7 @@ def are_numbers(names: Iterable[str]) -> bool:
 
 def one_sided(train: Sequence[str], test: Sequence[str], source: str) -> tuple[str, ...]:
     """Notes on classes that one of two labelled splits has alone. Raises ImageError where they share none."""
-    only = {"training": sorted({*train} - {*test}), "test": sorted({*test} - {*train})}
+    only = {"training": in_order({*train} - {*test}), "test": in_order({*test} - {*train})}
     if not train or not test:
         return ()
     if len(only["test"]) == len({*test}):

@@ -18,7 +18,7 @@ from zpinch.codec.container import ArchiveHeader, ArchiveWriter, Block, images_p
 from zpinch.codec.tables import MAX_ENTRIES
 from zpinch.errors import ImageError, UsageError
 from zpinch.images import ImageCollection, ImageStream
-from zpinch.images.layout import listed
+from zpinch.images.layout import in_order, listed
 from zpinch.images.writers.atomic import check_free, discard, place_beside, publish_file, telling
 from zpinch.images.writers.writer import check_ending
 from zpinch.model.bottleneck import DEFAULT_QUALITY
@@ -200,11 +200,11 @@ def header_of(
     )
 
 
-def unknown_classes(model: Model, source: ImageStream | ImageCollection) -> list[str]:
-    """Classes of the source that the model does not know, sorted. Where there are none labels are stored, by the
+def unknown_classes(model: Model, source: ImageStream | ImageCollection) -> tuple[str, ...]:
+    """Classes of the source that the model does not know, in order. Where there are none labels are stored, by the
     model's own numbers, and help to code the images too.
     """
-    return sorted(set(source.class_names) - set(model.config.class_names))
+    return in_order(set(source.class_names) - set(model.config.class_names))
 
 
 def lost_labels(source: ImageStream | ImageCollection, model: Model, header: ArchiveHeader) -> tuple[str, ...]:

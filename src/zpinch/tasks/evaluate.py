@@ -46,6 +46,7 @@ from zpinch.tasks.source import fitted, open_images, splits_of
 from zpinch.tasks.tradeoffs import known_labels, tradeoffs
 
 FEWEST = 5  # images of a split
+MASSES = 320_000  # integers of codes whose mass under the mixture is estimated: 10,000 images of 32 take half a minute
 SEEN = (
     "The model was trained on the test images of {}: the figures do not say how good it is on images that it has not "
     "seen. {}, or evaluate on others."
@@ -245,7 +246,7 @@ def prior_rows(model: Model, test: ImageCollection, reference: Reference, *, see
         rows.append(PriorRow(name, bits, scored(network.sample(wanted, rng))))
     if isinstance(mixture := model.sampler, MixtureSampler):
         label_bits = float(np.log2(max(model.config.labels, 1))) if labels is not None else 0.0
-        some = subset(len(test), SAMPLED)
+        some = subset(len(test), max(1, MASSES // codes[0].size))
         bits = mixture.code_bits(codes[some], wanted[some], model.config.step, seed=seed)
         drawn = mixture.sample(torch.from_numpy(wanted), torch.Generator().manual_seed(seed))
         name = "mixture of Gaussians a class, ideal: it codes nothing"

@@ -19,7 +19,7 @@ from zpinch.evaluation.confidence import CONFIDENCE, of_runs
 from zpinch.images import ImageCollection
 from zpinch.images.collection import joint_fingerprint, relabelled
 from zpinch.images.colour import with_channels
-from zpinch.images.layout import listed
+from zpinch.images.layout import in_order, listed
 from zpinch.model.model import Model
 from zpinch.tasks.source import open_images, splits_of, tested_split
 
@@ -115,7 +115,7 @@ def test_images(
     if held.shape != real.shape:
         raise ImageError(f"{held.source} has images of shape {held.shape}, {real.source} of {real.shape}.")
     if unknown := set(held.class_names) - set(real.class_names):
-        raise ImageError(f"{held.source} has classes that {real.source} has not: {listed(sorted(unknown))}.")
+        raise ImageError(f"{held.source} has classes that {real.source} has not: {listed(in_order(unknown))}.")
     known = {image.tobytes() for image in real.pixels}
     if shared := sum(image.tobytes() in known for image in held.pixels):
         raise UsageError(

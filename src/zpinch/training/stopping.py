@@ -124,7 +124,7 @@ def alarms(check: Check, *, of: int) -> tuple[str, ...]:
     if surely("variety", below=DEAD):  # and nothing else that is said of its samples would mean much
         found.append(
             f"the generator is dead: what it makes varies {check.variety:.0%} as much as images do. Train with another "
-            "--seed, or more slowly (--set schedule.learning_rate=0.0005)"
+            "--seed, or at a quarter of the rates (--set schedule.muon_rate, schedule.learning_rate)"
         )
     else:
         if surely("recall", below=COLLAPSED) and not _rebuilds_as_badly(check):
@@ -140,7 +140,7 @@ def alarms(check: Check, *, of: int) -> tuple[str, ...]:
     if surely("wins", above=ALWAYS):
         found.append(
             f"the critic wins every round ({check.wins:.1%} sure of unseen images): it has nothing left to "
-            "learn, and the generator cannot follow. Teach it more slowly: --set schedule.critic_rate=0.0002"
+            "learn, and the generator cannot follow. Give it a quarter of its rate (--set schedule.critic_rate)"
         )
     if surely("gap", above=OVERFITTED):
         found.append(

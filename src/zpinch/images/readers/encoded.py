@@ -1,15 +1,13 @@
 """Sets of encoded images, one file each, wherever they lie: the survey, and reading in batches.
 
 The survey passes over all headers before anything else happens: it settles the shape, counts the conversions and finds
-what does not fit, so that errors come before anything is written. Of grey images it looks at those of the other split
-too, for a model of one split is to take the other: where these have colours, all are RGB. With `skip_bad` (and for
-`zpinch data check`) it also decodes every image once, so that the count is right before the first batch; those of 16
-bits always, to see whether their high bytes are all dark. Folders and archives give a `Shelf`.
+what does not fit, so that errors come before anything is written. With `skip_bad` (and for `zpinch data check`) it also
+decodes every image once, so that the count is right before the first batch; those of 16 bits always, to see whether
+their high bytes are all dark. Folders and archives give a `Shelf`.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager
@@ -38,7 +36,6 @@ class Shelf:
     problems: images known to be unusable before any was opened
     splits: those of the source, whichever of them this is
     refusals: what --skip-bad passed over besides
-    beside: the other split, where it is not read: both have the same channels
     """
 
     source: str
@@ -50,15 +47,12 @@ class Shelf:
     has_names: bool = True
     splits: tuple[str, ...] = ()
     refusals: Sequence[ZpinchError] = ()
-    beside: Sequence[Place] = ()
 
 
 def shelf_from(layout: Layout, source: str, split: str, unlock: Unlock) -> Shelf:
     places, class_names = layout.select(split, source), layout.class_names
     if class_names and any(place.label < 0 for place in places):
         places, class_names = [place._replace(label=-1) for place in places], ()
-    others = [other for other in layout.splits if split not in ("all", other)]
-    beside = [place for other in others for place in layout.places[other]]
     return Shelf(
         source,
         places,
@@ -68,7 +62,6 @@ def shelf_from(layout: Layout, source: str, split: str, unlock: Unlock) -> Shelf
         layout.problems,
         splits=layout.splits,
         refusals=layout.refusals,
-        beside=beside,
     )
 
 
@@ -127,23 +120,9 @@ def survey(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) -> Sur
                 conversions["stretched"] += 1
     has_colour = bool(conversions.pop("colour", 0))
     if not has_colour:
-        grey = conversions.pop("grey", 0)
-        if has_colour := grey > 0 and _has_colour_beside(shelf):
-            conversions["apart"] = grey
+        conversions.pop("grey", None)
     shape = first and (3 if has_colour else 1, *(size or (first.height, first.width)))
     return Survey(kept, shape, conversions, problems, brightest)
-
-
-def _has_colour_beside(shelf: Shelf) -> bool:
-    """Whether an image of the other split has colours; those that cannot be read are a matter of that split."""
-    if not shelf.beside:
-        return False
-    with shelf.unlock() as open_place:
-        for place in shelf.beside:
-            with contextlib.suppress(ImageError, LimitError), open_place(place) as file:
-                if read_header(file, place.name).has_colour:
-                    return True
-    return False
 
 
 def stream_shelf(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool, of_alpha: bool = False) -> ImageStream:

@@ -69,7 +69,7 @@ def read_entries(entries: Entries, stem: str, source: str, *, skip_bad: bool) ->
 
 def entries_shelf(entries: Entries, layout: Layout, source: str, split: str) -> Shelf:
     first_at: dict[str, int] = {}
-    for position, name in enumerate(entries.names):
+    for position, name in enumerate(map(_shown, entries.names)):
         first_at.setdefault(name, position)
 
     @contextmanager
@@ -77,7 +77,7 @@ def entries_shelf(entries: Entries, layout: Layout, source: str, split: str) -> 
         with entries.unlock() as read:
 
             def open_place(place: Place) -> BinaryIO:
-                if first_at[entries.names[place.position]] != place.position:
+                if first_at[_shown(entries.names[place.position])] != place.position:
                     raise CorruptImage(f"{place.name} stands twice in {source}: the first one counts")
                 return _opened(entries, read, place.position)
 

@@ -6,6 +6,7 @@ that a trained model has, the one that draws nearest to held-out images stays. W
 it by its share of the training set, `gaussian` evenly, and `autoregressive` codes without one.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -19,6 +20,7 @@ from zpinch.model.encoder import Shape
 from zpinch.model.frozen import Frozen, Labels, Width
 
 LEAST_MASS = 1e-300
+DRAWS = 16  # in a cell, to estimate its mass
 
 
 class Sampler(Protocol):
@@ -116,31 +118,41 @@ class MixtureSampler(nn.Module):
     def bits(self, latent: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.float64]:
         """-log2 density (n,) of latents (n, *code) given labels (n,), where `labels` means any class."""
         x = torch.from_numpy(latent).double().flatten(1)
-        return self._bits(lambda mean, factor: log_density(x, mean, factor), label)
+        return self._bits(lambda rows, mean, factor: log_density(x[rows], mean, factor), label)
 
     def code_bits(
         self, codes: NDArray[np.integer], label: NDArray[np.int64], step: float, *, seed: int = 0
     ) -> NDArray[np.float64]:
-        """-log2 (n,) of how often draws that are rounded to the step are these very codes (n, *code), given labels."""
+        """-log2 (n,) of how often draws that are rounded to the step are these very codes (n, *code), given labels.
+
+        From the average of 16 estimates of each mass, so a little too many rather than too few.
+        """
         low = torch.from_numpy(codes.reshape(len(codes), -1)).double() * step - step / 2
         rng = torch.Generator().manual_seed(seed)
-        return self._bits(lambda mean, factor: log_mass(low, low + step, mean, factor, rng), label)
 
-    def _bits(self, log_of: Callable[[Tensor, Tensor], Tensor], label: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Of the whole mixture, from the logarithm (n,) that belongs to a component of such a mean and factor."""
+        def log_of(rows: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
+            box = low[rows].repeat(DRAWS, 1)
+            estimates = log_mass(box, box + step, mean, factor, rng).view(DRAWS, -1)
+            return torch.logsumexp(estimates, 0) - math.log(DRAWS)
+
+        return self._bits(log_of, label)
+
+    def _bits(
+        self, log_of: Callable[[Tensor, Tensor, Tensor], Tensor], label: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Of the whole mixture, from the logarithms that belong to rows (n,) bool and a component's mean and factor."""
         share, weight, mean, factor = (
             self.get_buffer(name).double().cpu() for name in ("share", "weight", "mean", "factor")
         )
-        by_class = torch.stack(
-            [
-                torch.logsumexp(
-                    torch.stack([w.log() + log_of(m, f) for w, m, f in zip(*cell, strict=True) if w > 0]), 0
-                )
-                for cell in zip(weight, mean, factor, strict=True)
-            ]
-        )
-        known = torch.from_numpy(label) < max(self.config.labels, 1)
-        chosen = by_class.gather(0, torch.from_numpy(label).clamp(max=len(by_class) - 1)[None])[0]
+        wanted = torch.from_numpy(label)
+        known = wanted < max(self.config.labels, 1)
+        by_class = torch.full((len(weight), len(label)), -math.inf, dtype=torch.float64)
+        for c, cell in enumerate(zip(weight, mean, factor, strict=True)):
+            rows = (wanted == c) | ~known
+            if rows.any():
+                parts = [w.log() + log_of(rows, m, f) for w, m, f in zip(*cell, strict=True) if w > 0]
+                by_class[c, rows] = torch.logsumexp(torch.stack(parts), 0)
+        chosen = by_class.gather(0, wanted.clamp(max=len(by_class) - 1)[None])[0]
         any_class = torch.logsumexp(by_class + share.log()[:, None], 0)
         return (torch.where(known, chosen, any_class) / -np.log(2)).numpy()
 
@@ -153,9 +165,10 @@ def log_density(x: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
 
 
 def log_mass(low: Tensor, high: Tensor, mean: Tensor, factor: Tensor, rng: torch.Generator) -> Tensor:
-    """ln of the mass of N(mean, factor factor^T) in boxes, (n, d) and (n, d) -> (n,), estimated without bias.
+    """ln of an estimate of the mass of N(mean, factor factor^T) in boxes, low and high (n, d) -> (n,).
 
-    Coordinate by coordinate, each given a point that was drawn in the box for those before it (Genz 1992).
+    Coordinate by coordinate, each given a point that was drawn in the box for those before it (Genz 1992). The mass is
+    estimated without bias; its logarithm comes out low, the less the more estimates are averaged first.
     """
     drawn, total = torch.zeros_like(low), torch.zeros(len(low), dtype=low.dtype)
     for i, row in enumerate(factor):
