@@ -341,3 +341,19 @@ def test_salvage_ends() -> None:
     file = io.BytesIO(WIDE.to_bytes() + false_block * 3000)
     with pytest.raises(CorruptArchive, match="false blocks"):
         list(ArchiveReader(file, coder=ONE_CHANNEL).salvage())
+
+
+class CountingFile(io.BytesIO):
+    count = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self.count += len(data)
+        return data
+
+
+def test_false_sync_words_are_looked_through_in_bounded_time() -> None:
+    start = SMALL.data[: STARTS[0]]
+    file = CountingFile(start + BLOCK_SYNC * 10_000 + SMALL.data[STARTS[0] :])
+    assert [found.number for found in ArchiveReader(file, coder=SMALL.tables).salvage()] == [0, 1, 2]
+    assert file.count < 100 * len(file.getvalue())

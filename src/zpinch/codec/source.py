@@ -9,6 +9,7 @@ from typing import BinaryIO
 from zpinch.errors import CorruptArchive, UsageError
 
 PIECE = 1 << 20
+NEAR = 1 << 8  # where a word is sought first
 
 
 class ByteSource:
@@ -60,12 +61,16 @@ class ByteSource:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def find(self, word: bytes, position: int) -> int | None:
-        """Where `word` next stands at or after `position`, in a file that seeks."""
+        """Where `word` next stands at or after `position`, in a file that seeks.
+
+        Reads little more than lies before it: of words by the million each would take a PIECE.
+        """
         self.seek(position)
-        kept = b""
-        while piece := self._file.read(PIECE):
+        kept, size = b"", NEAR
+        while piece := self._file.read(size):
             kept += piece
             position += len(piece)
+            size = min(2 * size, PIECE)
             if (at := kept.find(word)) >= 0:
                 return position - len(kept) + at
             kept = kept[1 - len(word) :]
