@@ -14,8 +14,20 @@ from hypothesis import strategies as st
 
 from zpinch.codec.block import hash_symbols
 from zpinch.codec.canonical import from_json, to_json
-from zpinch.codec.container import ArchiveHeader, ArchiveReader, Block
-from zpinch.codec.layout import BLOCK, BLOCK_SYNC, END, END_MAGIC, FOOTER, FOOTER_SYNC, HEADER, MAGIC, SOLID, STORED
+from zpinch.codec.container import ArchiveHeader, ArchiveReader, Block, IndexEntry
+from zpinch.codec.layout import (
+    BLOCK,
+    BLOCK_SYNC,
+    END,
+    END_MAGIC,
+    FOOTER,
+    FOOTER_SYNC,
+    HEADER,
+    INDEX_ENTRY,
+    MAGIC,
+    SOLID,
+    STORED,
+)
 from zpinch.codec.solid import pack_solid
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import ArchiveError, CorruptArchive
@@ -271,6 +283,29 @@ def test_names_that_make_no_sense() -> None:
 def test_footers_that_make_no_sense(footer: bytes) -> None:
     with pytest.raises(CorruptArchive):
         list(ArchiveReader(io.BytesIO(forged(PLAIN, footer=footer))).scan())
+
+
+def reindexed(*index: IndexEntry) -> bytes:
+    """The small archive with another index, its checksum and its count right."""
+    footer = FOOTER.pack(FOOTER_SYNC, len(index), 2, sum(entry.images for entry in index)) + b"{}"
+    footer = with_crc(footer + b"".join(INDEX_ENTRY.pack(*entry) for entry in index), SEED)
+    return SMALL.data[:FOOTER_START] + footer + END.pack(len(footer), END_MAGIC)
+
+
+def test_an_index_is_not_believed_before_its_blocks_are_read() -> None:
+    """A reader that begins at the end takes memory by it: for the numbers of 2^32 images of a block, for names."""
+    a, b, c = INDEX
+    assert ArchiveReader(io.BytesIO(reindexed(a, b, c))).footer.index == INDEX
+    for index in (
+        (a, b, c._replace(images=(1 << 32) - 1)),
+        (a, b, c._replace(images=4097)),
+        (a, b._replace(images=0), c),
+        (b, a, c),
+        (a, *[b] * 1000, c),
+        (a, b, c._replace(offset=FOOTER_START)),
+    ):
+        with pytest.raises(CorruptArchive, match="an index"):
+            _ = ArchiveReader(io.BytesIO(reindexed(*index))).footer
 
 
 # Claimed lengths.

@@ -7,10 +7,21 @@ import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from zpinch.codec.canonical import from_json, to_json
-from zpinch.codec.layout import BLOCKS, CRC, END, END_MAGIC, FOOTER, FOOTER_SYNC, INDEX_ENTRY, JSON_BYTES
+from zpinch.codec.layout import (
+    BLOCK_IMAGES,
+    BLOCKS,
+    CRC,
+    END,
+    END_MAGIC,
+    FOOTER,
+    FOOTER_SYNC,
+    INDEX_ENTRY,
+    JSON_BYTES,
+)
 from zpinch.codec.source import ByteSource
 from zpinch.codec.text import can_be_shown
 from zpinch.errors import LimitError, UsageError
@@ -67,6 +78,10 @@ def read_footer(source: ByteSource, seed: int) -> Footer:
     entries = [IndexEntry(*entry) for entry in INDEX_ENTRY.iter_unpack(index)]
     if any(entry.offset >= offset for entry in entries):
         raise source.damage(what, offset, "has an index that points behind the last block")
+    if any(a.offset >= b.offset for a, b in pairwise(entries)):
+        raise source.damage(what, offset, "has an index that is out of order")
+    if any(not 1 <= entry.images <= BLOCK_IMAGES for entry in entries):
+        raise source.damage(what, offset, f"has an index of blocks of other than 1 to {BLOCK_IMAGES:,} images")
     if sum(entry.images for entry in entries) != count:
         raise source.damage(what, offset, "counts other images than its index")
     return Footer(count, statistics, entries)
