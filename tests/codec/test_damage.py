@@ -110,6 +110,16 @@ def test_blocks_and_footers_of_another_archive() -> None:
     assert_corrupt(SMALL.data + SMALL.data)
 
 
+def test_names_are_not_those_of_another_archive() -> None:
+    others = [Block(old.codes, old.labels, tuple(name[::-1] for name in old.names or ())) for old in SMALL.blocks]
+    other = write_archive(SMALL.header, SMALL.tables, others)
+    reader = ArchiveReader(io.BytesIO(SMALL.data))
+    assert [reader.read_names(number) for number in range(3)] == [block.names for block in SMALL.blocks]
+    joined = ArchiveReader(io.BytesIO(SMALL.data + other))  # the index is that of the second, the blocks of the first
+    with pytest.raises(CorruptArchive, match="another block"):
+        joined.read_names(0)
+
+
 def block_rest(block: Block) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
     return block.labels, block.names
 

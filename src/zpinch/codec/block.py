@@ -105,6 +105,15 @@ def pack_codes(codes: Codes, labels: Labels | None, prior: CodePrior) -> tuple[i
     return (RANGE_CODED, coded) if solid is None or len(solid) >= len(coded) else (SOLID, solid)
 
 
+class PackedNames(NamedTuple):
+    """The names in a block as they stand there, and what the block says of itself, unverified."""
+
+    offset: int
+    images: int
+    checksum: int
+    data: bytes
+
+
 class FrameStart(NamedTuple):
     """What a block says before its payload, every length within its limit."""
 
@@ -144,11 +153,13 @@ def read_frame(source: ByteSource, number: int, header: ArchiveHeader, seed: int
     return Frame(start.number, start.offset, start.images, start.kind, start.symbols_hash, payload, names, checksum)
 
 
-def read_packed_names(source: ByteSource, number: int, header: ArchiveHeader) -> tuple[int, int, bytes]:
-    """(offset, images, packed names) of the block that follows its sync word. The payload is skipped."""
-    start = read_start(source, number, header)
+def read_packed_names(source: ByteSource, number: int, header: ArchiveHeader) -> PackedNames:
+    """The names of the block that follows its sync word. The payload is skipped."""
+    start, what = read_start(source, number, header), f"block {number:,}"
     source.seek(source.position + start.payload_length)
-    return start.offset, start.images, source.take(start.names_length, f"block {number:,}")
+    names = source.take(start.names_length, what)
+    (checksum,) = CRC.unpack(source.take(CRC.size, what))
+    return PackedNames(start.offset, start.images, checksum, names)
 
 
 def unpack_block(frame: Frame, header: ArchiveHeader, coder: Coder) -> Block:

@@ -28,6 +28,7 @@ from zpinch.codec.names import unpack_names
 from zpinch.codec.source import ByteSource
 from zpinch.errors import CorruptArchive, UsageError, WrongModel
 
+STRANGER = "is another block than the footer's index says"
 SALVAGE_PASSES = 16  # times the size of the file that false blocks may take to look through
 
 
@@ -132,23 +133,24 @@ class ArchiveReader:
         self._seek_block(number)
         frame = self._frame(number)
         if entry_of(frame) != self.footer.index[number]:
-            raise self._source.damage(
-                f"block {number:,}", frame.offset, "is another block than the footer's index says"
-            )
+            raise self._source.damage(f"block {number:,}", frame.offset, STRANGER)
         return self._unpack(frame, coder)
 
     def read_names(self, number: int) -> tuple[str, ...] | None:
-        """The names in one block of a file that seeks. Its codes are not read, so only zlib's own checksum holds."""
+        """The names in one block of a file that seeks.
+
+        Its codes are not read, so only zlib's own checksum holds, and that the block calls itself the one in the index.
+        """
         if not self.header.has_names:
             return None
         self._seek_block(number)
-        offset, images, packed = read_packed_names(self._source, number, self.header)
+        packed = read_packed_names(self._source, number, self.header)
         try:
-            if images != self.footer.index[number].images:
-                raise CorruptArchive("has another count of images than the footer's index says")
-            return unpack_names(packed, images)
+            if packed[:3] != self.footer.index[number]:
+                raise CorruptArchive(STRANGER)
+            return unpack_names(packed.data, packed.images)
         except CorruptArchive as error:
-            raise self._source.damage(f"block {number:,}", offset, str(error)) from error
+            raise self._source.damage(f"block {number:,}", packed.offset, str(error)) from error
 
     def salvage(self) -> Iterator[Salvaged]:
         """Every whole block of a damaged file that seeks, in the order of the file. What is missing is skipped.
