@@ -1,5 +1,6 @@
 """Damage, by accident and on purpose: always CorruptArchive, never wrong codes, never much memory."""
 
+import contextlib
 import io
 import struct
 import tracemalloc
@@ -205,6 +206,12 @@ PLAIN = header_for(Block(SMALL.blocks[0].codes))
 def test_headers_that_make_no_sense(text: bytes) -> None:
     with pytest.raises(CorruptArchive):
         ArchiveReader(io.BytesIO(forged_header(text)))
+
+
+def test_json_of_any_depth_is_read_or_refused() -> None:
+    for depth in range(400, 1100):  # Python's limit is 1,000 calls, and writing takes other ones than reading
+        with contextlib.suppress(ValueError):
+            assert from_json(b'{"a":' + b"[" * depth + b"]" * depth + b"}")
 
 
 def test_what_a_newer_zpinch_wrote_is_not_called_corrupt() -> None:

@@ -18,11 +18,11 @@ def from_json(data: bytes) -> dict[str, object]:
     """The object that `data` spells, or ValueError."""
     try:
         value = json.loads(data.decode())
-    except RecursionError:
+        if not isinstance(value, dict):
+            raise ValueError("not an object")
+        value = cast(dict[str, object], value)
+        if to_json(value) != data:
+            raise ValueError("not in canonical form")
+    except RecursionError:  # writing goes a little deeper than reading
         raise ValueError("nested too deeply") from None
-    if not isinstance(value, dict):
-        raise ValueError("not an object")
-    value = cast(dict[str, object], value)
-    if to_json(value) != data:
-        raise ValueError("not in canonical form")
     return value
