@@ -137,7 +137,7 @@ def test_an_archive_that_differs_deletes_nothing(spots: Spots, photos: Path, mon
     assert (photos.parent / "made" / "a.zpn").is_file()
 
 
-@pytest.mark.parametrize("change", ["rewritten", "replaced", "added", "gone"])
+@pytest.mark.parametrize("change", ["rewritten", "rewritten with its old time", "replaced", "added", "gone"])
 def test_a_source_that_changes_meanwhile_stays(
     spots: Spots, photos: Path, change: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -146,8 +146,11 @@ def test_a_source_that_changes_meanwhile_stays(
 
     def meanwhile(*arguments):
         found = honest(*arguments)
-        if change == "rewritten":
-            victim.write_bytes(victim.read_bytes())
+        if change.startswith("rewritten"):
+            before = victim.stat()
+            victim.write_bytes(victim.read_bytes()[::-1])
+            if change != "rewritten":  # as rsync -t --inplace and others do
+                os.utime(victim, ns=(before.st_atime_ns, before.st_mtime_ns))
         elif change == "replaced":
             data = victim.read_bytes()
             victim.unlink()

@@ -27,7 +27,8 @@ class Seen(NamedTuple):
     """A file as it stood when it was read; another one in its place is not deleted."""
 
     path: Path
-    identity: tuple[int, int, int, int]  # device, inode, size, time of the last change in nanoseconds
+    # Device, inode, size, and in nanoseconds when its bytes changed, which who copies files may set, and when it did.
+    identity: tuple[int, int, int, int, int]
 
 
 class Contents(NamedTuple):
@@ -111,7 +112,7 @@ def seen(path: Path) -> Seen:
     found = path.lstat()
     if not stat.S_ISREG(found.st_mode):
         raise UsageError(f"--rm: {path} is no plain file. Nothing is deleted.")
-    return Seen(path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
+    return Seen(path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
 
 
 def compare_and_remove(removal: Removal, model: Model) -> int:
