@@ -119,6 +119,15 @@ def test_the_archive_and_the_present_folder_are_not_in_it(spots: Spots, photos: 
     assert_stays(photos, spots, "lies in it")
 
 
+def test_only_what_the_images_come_from_is_deleted(spots: Spots, photos: Path, tmp_path: Path):
+    save_images(spots.images, tmp_path / "others")  # as many, so that counts agree
+    before = contents(tmp_path)
+    with pytest.raises(UsageError, match=r"were read from, which is .*photos"):
+        compress(photos, spots.model, tmp_path / "a.zpn", remove=tmp_path / "others", remove_lossy=True)
+    assert contents(tmp_path) == before
+    assert compress(f"{photos}/", spots.model, tmp_path / "a.zpn", remove=photos, remove_lossy=True).removed_files == 32
+
+
 def test_streams_cannot_be_compared(spots: Spots, photos: Path):
     with open(os.devnull, "wb") as file:
         assert_stays(photos, spots, "by their paths", out=file)

@@ -17,6 +17,7 @@ from zpinch.codec.container import ArchiveReader
 from zpinch.errors import UsageError
 from zpinch.images import BUILTIN_NAMES, ImageCollection, ImageStream
 from zpinch.images.layout import is_image
+from zpinch.images.opening import shown_source
 from zpinch.model.model import Model
 from zpinch.tasks.locate import coder_for
 from zpinch.tasks.lossless import threads_for
@@ -64,6 +65,10 @@ def plan_removal(
     path, out = Path(source), Path(out)
     if str(source) in BUILTIN_NAMES or not os.path.lexists(path):
         raise UsageError(f"--rm deletes files and folders; {source} is neither.")
+    if Path(shown_source(source)) != Path(stream.source):
+        raise UsageError(
+            f"--rm deletes what the images were read from, which is {stream.source}, not {source}. Give the same path."
+        )
     if path.is_symlink():
         raise UsageError(f"--rm follows no link, and {source} is one. Name what it points to.")
     if path.is_dir():
