@@ -146,6 +146,22 @@ def test_an_archive_that_differs_deletes_nothing(spots: Spots, photos: Path, mon
     assert (photos.parent / "made" / "a.zpn").is_file()
 
 
+def test_a_file_that_cannot_be_deleted_is_named(spots: Spots, photos: Path, monkeypatch: pytest.MonkeyPatch):
+    honest, victim = Path.unlink, sorted(photos.rglob("*.png"))[3]
+
+    def refused(path: Path, missing_ok: bool = False) -> None:
+        if path == victim:
+            raise PermissionError(13, "Permission denied", str(path))
+        honest(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    words = rf"{victim.name} cannot be deleted: Permission denied\. .* all but 3 of the 32"
+    with pytest.raises(UsageError, match=words):
+        rm(photos, spots)
+    assert len(contents(photos)) == 29
+    assert (photos.parent / "made" / "a.zpn").is_file()
+
+
 @pytest.mark.parametrize("change", ["rewritten", "rewritten with its old time", "replaced", "added", "gone"])
 def test_a_source_that_changes_meanwhile_stays(
     spots: Spots, photos: Path, change: str, monkeypatch: pytest.MonkeyPatch

@@ -127,7 +127,7 @@ def compare_and_remove(removal: Removal, model: Model) -> int:
     """
     if found := difference(removal.archive, removal.stream, model):
         raise UsageError(f"--rm: {found}. The archive {removal.archive} is written; nothing is deleted.")
-    return delete(removal.contents)
+    return delete(removal.contents, removal.archive)
 
 
 def difference(archive: Path, stream: ImageStream, model: Model) -> str | None:
@@ -156,13 +156,19 @@ def difference(archive: Path, stream: ImageStream, model: Model) -> str | None:
         return None if next(batches, None) is None else f"the source now has more than {count:,} images"
 
 
-def delete(contents: Contents) -> int:
-    """Delete what was seen, if all of it is still as it was seen."""
+def delete(contents: Contents, archive: Path) -> int:
+    """Delete what was seen and is in the archive, if all of it is still as it was seen."""
     for file in contents.files:
         if not file.path.is_file() or seen(file.path) != file:
             raise UsageError(f"--rm: {file.path} has changed since it was read. Nothing is deleted.")
-    for file in contents.files:
-        file.path.unlink()
+    for done, file in enumerate(contents.files):
+        try:
+            file.path.unlink()
+        except OSError as error:
+            raise UsageError(
+                f"--rm: {file.path} cannot be deleted: {error.strerror or error}. It stays, and all but {done:,} of "
+                f"the {len(contents.files):,} files do. The archive {archive} is whole."
+            ) from error
     for folder in contents.folders:
         with contextlib.suppress(OSError):  # something was added to it: that, and the folder, stay
             folder.rmdir()
