@@ -165,6 +165,24 @@ def test_every_damaged_byte_of_it_is_noticed(images: ImageCollection, model: Mod
     assert saved.images == len(images)
 
 
+def test_where_the_model_inside_is_damaged_its_folder_will_do(images: ImageCollection, model: Model, tmp_path: Path):
+    archive = alone(tmp_path / "a", images, model)
+    with archive.open("rb") as file:
+        start = ArchiveReader(file).position
+    altered = bytearray(archive.read_bytes())
+    altered[start + 9] ^= 1
+    archive.write_bytes(altered)
+    with pytest.raises(CorruptArchive, match=r"the model inside at byte .* --salvage.* -m with the model's folder"):
+        decompress(archive, tmp_path / "out.npz", salvage=True)
+    model.save(archive.parent / "whole")
+    assert decompress(archive, tmp_path / "out.npz", salvage=True).images == len(images)
+    with open_archive(archive) as opened:
+        assert np.array_equal(opened.codes, model.encode(images.pixels))
+    for read in (check_archive, lambda path: decompress(path, tmp_path / "x.npz")):  # these answer for every byte
+        with pytest.raises(CorruptArchive, match="the model inside at byte"):
+            read(archive)
+
+
 def forged(archive: Path, inside: bytes) -> Path:
     """The archive's header with another model behind it, all checksums right, and no block."""
     with archive.open("rb") as file:

@@ -8,7 +8,7 @@ from zpinch.codec.container import ArchiveHeader, ArchiveReader, check_parts
 from zpinch.codec.exact_net import EXACT_CODERS
 from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.codec.tables import CodeTables
-from zpinch.errors import ModelError, WrongModel, ZpinchError
+from zpinch.errors import CorruptArchive, CorruptModel, ModelError, WrongModel, ZpinchError
 from zpinch.model.embedded import unpacked_model
 from zpinch.model.model import Model
 from zpinch.model.parts import coder_part
@@ -72,11 +72,14 @@ def given_or_found(
         stored = load_config(model)
         check_parts(header, stored.identities, stored.name, file_name=name)
         return load(model)
-    if not encodes and (packed := reader.model()) is not None:
-        inside = unpacked_model(packed, name)
-        check_parts(header, identities(inside), inside.name, file_name=name)
-        return inside
     damage: ZpinchError | None = None
+    if not encodes and header.model_bytes:
+        try:
+            return model_inside(reader)
+        except CorruptModel as error:
+            damage = error
+        except CorruptArchive as error:  # blocks behind it may be whole, and so may be a folder
+            damage = CorruptArchive(f"{error} It takes -m with the model's folder.")
     for folder in folders_beside(beside or Path("-")):
         try:
             candidate = load_config(folder)
@@ -94,3 +97,10 @@ def given_or_found(
         f"{name} was written by the model '{header.model_name}', which lies {whole}neither "
         f"{'beside it' if beside else 'in the current folder'} nor in $ZPINCH_MODELS. Pass -m with the model's folder."
     )
+
+
+def model_inside(reader: ArchiveReader) -> Model:
+    """What an archive holds of its model, checked. Raises CorruptArchive, CorruptModel, WrongModel."""
+    inside = unpacked_model(reader.model() or b"", reader.name)
+    check_parts(reader.header, identities(inside), inside.name, file_name=reader.name)
+    return inside
