@@ -15,7 +15,7 @@ from trained_models import Spots
 from zpinch import open_images
 from zpinch.codec.container import ArchiveReader
 from zpinch.images import ImageCollection, save_images
-from zpinch.model.storage import load
+from zpinch.model.storage import WEIGHTS, load
 from zpinch.tasks.compress import compress as compress_images
 
 
@@ -160,7 +160,15 @@ def test_list_and_info_read_without_a_model(zpinch: Zpinch, archive: Path, model
     assert "30 of 28x28, grey" in described.out
     checked = zpinch("test", archive)
     assert checked.code == 0
-    assert "checksums only" in checked.out
+    assert "checksums only: the model was not found" in checked.out
+
+
+def test_of_a_damaged_model_test_says_so(zpinch: Zpinch, archive: Path, model: Path):
+    (model / WEIGHTS).write_bytes(b"torn")
+    checked = zpinch("test", archive)
+    assert checked.code == 0
+    assert f"checksums only: {model / WEIGHTS} is damaged" in checked.out
+    assert zpinch("test", archive, "--json").json()["model_fault"].startswith(f"{model / WEIGHTS} is damaged")
 
 
 def test_info_on_a_model(zpinch: Zpinch, model: Path):

@@ -156,7 +156,7 @@ def test_one_image_and_many_blocks(archived: Archived, tmp_path: Path, monkeypat
         decompress(path, path.with_suffix(".npz"), model=archived.model)
         expected = archived.model.decode(archived.model.encode(archived.images.pixels[:count]))
         np.testing.assert_array_equal(open_images(path.with_suffix(".npz")).pixels, expected)
-        assert decompressing.test_archive(path, model=archived.model) == (count, -(-count // 7), True)
+        assert decompressing.test_archive(path, model=archived.model) == (count, -(-count // 7), True, None)
 
 
 # --- Which model --------------------------------------------------------------------------------------------------
@@ -322,8 +322,20 @@ def test_a_compression_that_fails_leaves_nothing(archived: Archived, tmp_path: P
 
 
 def test_without_its_model_an_archive_is_checked_by_its_sums(archived: Archived):
-    assert decompressing.test_archive(archived.path) == (len(archived.images), 1, False)
-    assert decompressing.test_archive(archived.path, model=archived.model) == (len(archived.images), 1, True)
+    assert decompressing.test_archive(archived.path) == (len(archived.images), 1, False, None)
+    assert decompressing.test_archive(archived.path, model=archived.model) == (len(archived.images), 1, True, None)
+
+
+def test_a_damaged_model_is_not_called_missing(archived: Archived, trained: Path, tmp_path: Path):
+    shutil.copy(archived.path, tmp_path / "d.zpn")
+    shutil.copytree(trained, tmp_path / "beside")
+    (tmp_path / "beside" / WEIGHTS).write_bytes(b"torn")
+    found = decompressing.test_archive(tmp_path / "d.zpn")
+    assert found[:3] == (len(archived.images), 1, False)
+    assert found.model_fault is not None
+    assert f"beside/{WEIGHTS} is damaged" in found.model_fault
+    with pytest.raises(CorruptModel, match="is damaged"):
+        decompressing.test_archive(tmp_path / "d.zpn", model=tmp_path / "beside")
 
 
 def test_a_model_that_was_named_must_be_the_one(archived: Archived, other: Path, gan: Path):

@@ -61,7 +61,7 @@ def salvaged(small: Small, path: Path) -> None:
 
 
 def checked(small: Small, path: Path) -> None:
-    assert decompressing.test_archive(path, model=small.spots.model) == (16, 3, True)
+    assert decompressing.test_archive(path, model=small.spots.model) == (16, 3, True, None)
 
 
 def listed(small: Small, path: Path) -> None:

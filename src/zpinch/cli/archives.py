@@ -225,7 +225,7 @@ def test(
     how = (
         "every code decoded and compared"
         if found.are_codes_checked
-        else "checksums only: the model was not found, pass -m"
+        else f"checksums only: {found.model_fault or 'the model was not found, pass -m'}"
     )
     held = f"{counted(found.images, 'image')} in {counted(found.blocks, 'block')}"
     common.show(found._asdict(), f"{archive}: whole. {held}; {how}")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zpinch.codec.container import ArchiveReader
-from zpinch.errors import CorruptArchive, ModelError, UsageError
+from zpinch.errors import CorruptArchive, CorruptModel, ModelError, UsageError, WrongModel
 from zpinch.images import ImageCollection, open_writer
 from zpinch.model.model import Model
 from zpinch.tasks.lossless import threads_for
@@ -102,25 +102,29 @@ class Tested(NamedTuple):
     images: int
     blocks: int
     are_codes_checked: bool  # with the model every code was decoded and compared; without it, checksums alone
+    model_fault: str | None = None  # why the model that was found could not be used
 
 
 def test_archive(
     archive: ArchiveSource, *, model: Model | str | Path | None = None, progress: Report | None = None
 ) -> Tested:
-    """Check every byte of an archive. With the model, which is sought like everywhere, every code is decoded too."""
+    """Check every byte of an archive. With the model, which is sought like everywhere, every code is decoded too.
+
+    Raises CorruptArchive, and CorruptModel or WrongModel for a model that was given or is in the archive.
+    """
     progress = progress or unasked()
     with opened(archive) as reader:
+        has_model, fault = True, None
         try:
             ready(archive, reader, model, "test")
-            has_model = True
-        except ModelError:
-            if model is not None:
+        except ModelError as error:
+            if model is not None or reader.header.model_bytes:
                 raise
-            has_model = False
+            has_model, fault = False, str(error) if isinstance(error, CorruptModel | WrongModel) else None
         images = blocks = 0
         sizes = (len(b.codes) for b in reader.blocks()) if has_model else (b.images for b in reader.scan())
         with threads_for(reader.header):
             for count in sizes:
                 images, blocks = images + count, blocks + 1
                 progress(images, 0)
-    return Tested(images, blocks, has_model)
+    return Tested(images, blocks, has_model, fault)
