@@ -142,15 +142,21 @@ def test_usage_ends_with_one(zpinch: Zpinch, model: Path, data: Path):
 
 def test_what_no_images_can_help_is_refused_before_they_are_read(zpinch: Zpinch, model: Path, data: Path):
     train, augment = ("train", "nowhere", "-o"), ("augment", "nowhere", "-m", model, "--per-class", 8, "-o")
+    compress = ("compress", "nowhere", "-m", model, "-o")
+    Path("taken.zpn").touch()
     for words, said in {
         (*train, model): "already holds a model",
         (*train, "m", "--recipe", "soup"): "no recipe 'soup'",
         (*train, "m", "--until", "soup<1"): "soup<1",
         (*train, "m", "--steps", 3, "--epochs", 1): "give one of them",
+        (*compress, "taken.zpn"): "--force",
+        (*compress, "x.zip"): "no .zip",
+        (*compress, "x.zpn", "--max-error", 200): "0 to 127",
         (*augment, data): "--force",
         (*augment, "x.npz", "--prove", "--repeats", 1): "at least 5",
     }.items():
         assert_fails(zpinch(*words), 1, said)
+    assert_fails(zpinch("compress", "nowhere", "-m", "none", "-o", "x.zpn"), 3, "no model at none")
 
 
 def test_names_are_printed_as_they_are(zpinch: Zpinch, capsys: pytest.CaptureFixture[str]):

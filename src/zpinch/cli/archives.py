@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -99,29 +99,35 @@ def compress(
     and worst, is measured on the way and stored.
     """
     from zpinch.images.naming import counted
+    from zpinch.tasks.compress import check_asked
     from zpinch.tasks.compress import compress as compress_images
     from zpinch.tasks.progress import progress_bar
     from zpinch.tasks.source import open_stream
 
     console = common.console()
-    stream = open_stream(data, **reading.options("all"))
-    tell(console, stream.notes)
-    with output(out) as file, progress_bar(console, "compressing") as report:
-        made = compress_images(
-            stream,
-            model,
-            file,
-            quality=quality,
-            lossless=lossless,
-            max_error=max_error,
-            allow_conversion=allow_conversion,
-            embed_model=embed_model,
-            check=not no_check,
-            remove=data if rm or rm_lossy else None,
-            remove_lossy=rm_lossy,
-            force=common.force,
-            progress=report,
-        )
+    chosen: dict[str, Any] = {
+        "quality": quality,
+        "lossless": lossless,
+        "max_error": max_error,
+        "force": common.force,
+    }
+    with output(out) as file:
+        trained = check_asked(model, file, **chosen).model
+        stream = open_stream(data, **reading.options("all"))
+        tell(console, stream.notes)
+        with progress_bar(console, "compressing") as report:
+            made = compress_images(
+                stream,
+                trained,
+                file,
+                **chosen,
+                allow_conversion=allow_conversion,
+                embed_model=embed_model,
+                check=not no_check,
+                remove=data if rm or rm_lossy else None,
+                remove_lossy=rm_lossy,
+                progress=report,
+            )
     tell(console, made.warnings, "warning")
     lines = [
         f"{made.path}: {counted(made.images, 'image')} in {made.bytes:,} bytes, {made.bits_per_image:.1f} bits an "

@@ -14,6 +14,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from zpinch.codec.block import Coder
 from zpinch.codec.container import ArchiveHeader, ArchiveWriter, Block, images_per_block
 from zpinch.codec.tables import MAX_ENTRIES
 from zpinch.errors import ImageError, UsageError
@@ -58,6 +59,14 @@ class Compressed(NamedTuple):
         return self.images / max(self.seconds, 1e-9)
 
 
+class Asked(NamedTuple):
+    """What is settled before an image is looked at."""
+
+    model: Model
+    coder: Coder
+    max_error: int | None  # of an archive of pixels; None for one of codes
+
+
 def compress(
     images: ImageStream | ImageCollection | str | Path,
     model: Model | str | Path,
@@ -91,15 +100,10 @@ def compress(
     know the quality, UsageError when `out` is taken and not `force`, or cannot be written.
     """
     progress = progress or unasked()
-    model = loaded(model)
-    allowed = asked_error(lossless=lossless, max_error=max_error)
-    if allowed is not None and quality != DEFAULT_QUALITY:
-        raise UsageError("--quality is of archives of codes; --lossless and --max-error keep pixels. Leave one out.")
-    coder = model.require_codes("compress", quality=quality) if allowed is None else model.require_exact("compress")
+    model, coder, allowed = check_asked(
+        model, out, quality=quality, lossless=lossless, max_error=max_error, force=force
+    )
     given = images if isinstance(images, ImageStream | ImageCollection) else open_stream(images, split="all")
-    if isinstance(out, str | Path):
-        check_ending(Path(out), "what is written is an archive", ".zpn")
-        check_free(Path(out), is_folder=False, force=force)
     source = fitted(given, model)
     if allowed == 0 and not allow_conversion:
         check_unconverted(source)
@@ -147,6 +151,30 @@ def compress(
         removed_files=removed,
         warnings=(*source.notes[len(given.notes) :], *lost_labels(source, model, header), *watch.warnings()),
     )
+
+
+def check_asked(
+    model: Model | str | Path,
+    out: str | Path | BinaryIO,
+    *,
+    quality: int,
+    lossless: bool,
+    max_error: int | None,
+    force: bool,
+) -> Asked:
+    """Refuse what is wrong whatever the images are; the command does before it surveys them.
+
+    Raises UsageError, and ModelError where there is no model or it cannot compress so.
+    """
+    allowed = asked_error(lossless=lossless, max_error=max_error)
+    if allowed is not None and quality != DEFAULT_QUALITY:
+        raise UsageError("--quality is of archives of codes; --lossless and --max-error keep pixels. Leave one out.")
+    if isinstance(out, str | Path):
+        check_ending(Path(out), "what is written is an archive", ".zpn")
+        check_free(Path(out), is_folder=False, force=force)
+    model = loaded(model)
+    coder = model.require_codes("compress", quality=quality) if allowed is None else model.require_exact("compress")
+    return Asked(model, coder, allowed)
 
 
 @contextmanager
