@@ -19,6 +19,7 @@ from zpinch.errors import (
     CorruptArchive,
     CorruptModel,
     ImageError,
+    LimitError,
     ModelError,
     UsageError,
     WrongModel,
@@ -395,6 +396,12 @@ def test_requests_that_make_no_sense(archived: Archived, options: dict[str, obje
     with pytest.raises(UsageError, match=words):
         generate(archived.model, **{"count": 3, "out": tmp_path / "x.npz", **options})
     assert not everything_in(tmp_path)
+
+
+def test_more_samples_than_memory_holds_are_refused_before_any_is_taken(archived: Archived):
+    for label in (None, "7"):
+        with pytest.raises(LimitError, match="1,000,000,000,000,000 images"):
+            generate(archived.model, 10**15, label=label)
 
 
 def test_samples_are_saved_as_asked(archived: Archived, gan: Path, tmp_path: Path):

@@ -59,13 +59,13 @@ def generate(
             f"this model of the recipe '{model.config.recipe}' draws from N(0, I), which knows no classes: leave "
             "--label out, or train one that does: --recipe fusion."
         )
+    require_memory(count * math.prod(model.config.image), f"{count:,} images")
     if not model.draws_classes:
         labels = np.zeros(count, np.int64)
     elif label is not None:
         labels = np.full(count, classes.index(label))
     else:
         labels = np.arange(count) % len(classes)
-    require_memory(count * math.prod(model.config.image), f"{count:,} images")
     pixels = np.empty((count, *model.config.image), np.uint8)
     for start in range(0, count, CHUNK):
         chunk = slice(start, min(start + CHUNK, count))
