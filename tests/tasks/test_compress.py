@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from zpinch.tasks import decompress as decompressing
 from zpinch.tasks.archive import open_archive
 from zpinch.tasks.compress import compress
 from zpinch.tasks.decompress import decompress
-from zpinch.tasks.generate import generate
+from zpinch.tasks.generate import generate, spelt_as
 from zpinch.tasks.inspect import info
 
 
@@ -373,6 +374,15 @@ def test_samples_of_a_class_come_from_its_mixture(archived: Archived):
     assert (seven.labels == 7).all()
     labels = np.full(30, 7)
     np.testing.assert_array_equal(seven.pixels, archived.model.sample(labels, seed=0))
+
+
+@pytest.mark.parametrize("typed", ["NFC", "NFD"])
+def test_a_class_is_found_however_its_accents_are_written(typed: str):
+    names = tuple(unicodedata.normalize(form, "zéro") for form in ("NFC", "NFD"))
+    label = unicodedata.normalize(typed, "zéro")
+    assert [spelt_as(label, (name, "un")) for name in names] == list(names)
+    assert spelt_as(label, names) == label  # both are classes
+    assert spelt_as("deux", names) == "deux"
 
 
 def test_a_lower_temperature_is_safer(archived: Archived):

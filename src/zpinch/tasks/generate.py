@@ -1,6 +1,8 @@
 """New images: prior -> codes -> generator."""
 
 import math
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +50,7 @@ def generate(
     if out is not None and check_output(Path(out), force=force) == ".png":
         check_sheet(count)
     classes = model.config.class_names
-    label = None if label is None else str(label)
+    label = None if label is None else spelt_as(str(label), classes)
     if label is not None and label not in classes:
         known = (
             f"its classes are {', '.join(classes)}" if classes else "it was trained without labels: leave --label out"
@@ -79,3 +81,9 @@ def generate(
     if out is not None:
         save_images(images, out, force=force)
     return images
+
+
+def spelt_as(label: str, classes: Sequence[str]) -> str:
+    """The label as a class spells it: é is one character on some keyboards, and two in folders that macOS named."""
+    alike = [name for name in classes if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", label)]
+    return alike[0] if len(alike) == 1 else label
