@@ -14,6 +14,7 @@ from trained_models import SPOTS_PER_BLOCK, Spots
 from zpinch import open_images
 from zpinch.codec.reader import ArchiveReader
 from zpinch.errors import ArchiveError, CorruptArchive, ModelError, UsageError, WrongModel
+from zpinch.images import ImageCollection
 from zpinch.model.storage import load
 from zpinch.tasks.archive import Archive
 from zpinch.tasks.decompress import decompress
@@ -72,6 +73,18 @@ def test_beyond_the_end(archive: Archive, position: int):
     for wrong in ([0.5], ["a"], [[0]]):
         with pytest.raises(UsageError, match="whole numbers"):
             archive.take(wrong)
+
+
+def test_numbers_of_any_width(spots: Spots, tmp_path: Path):
+    many = ImageCollection(np.concatenate([spots.images.pixels] * 10))
+    zpinch.compress(many, spots.model, tmp_path / "many.zpn")
+    with zpinch.open_archive(tmp_path / "many.zpn", spots.model) as archive:
+        for kind in (np.int8, np.uint8, np.int16, np.uint64):
+            np.testing.assert_array_equal(archive.take(np.array([5, 40], kind)).pixels, archive[5:41:35].pixels)
+            np.testing.assert_array_equal(archive[kind(100)], archive[100])
+        np.testing.assert_array_equal(archive[np.int8(-1)], archive[319])
+        with pytest.raises(UsageError, match="images 0 to 319, not 18,446,744,073,709,551,615"):
+            archive[np.uint64(2**64 - 1)]
 
 
 def test_only_the_blocks_it_needs_are_read(spots: Spots, monkeypatch: pytest.MonkeyPatch):

@@ -204,7 +204,8 @@ class Archive:
         outside = wanted[(wanted < -len(self)) | (wanted >= len(self))]
         if outside.size:  # an IndexError too: Python's own iteration and random samplers rely on that
             raise NoSuchImage(f"{self.path} holds images 0 to {len(self) - 1:,}, not {outside[0]:,}")
-        return np.where(wanted < 0, wanted + len(self), wanted).astype(np.int64)
+        wanted = wanted.astype(np.int64)  # now that it fits: the number of images may not fit into 8 bits
+        return np.where(wanted < 0, wanted + len(self), wanted)
 
     # --- The file -------------------------------------------------------------------------------------------------
 
