@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 import zpinch
 from trained_models import SPOTS_PER_BLOCK, Spots
 from zpinch import open_images
+from zpinch.codec.container import ArchiveWriter
 from zpinch.codec.reader import ArchiveReader
 from zpinch.errors import ArchiveError, CorruptArchive, ModelError, UsageError, WrongModel
 from zpinch.images import ImageCollection
@@ -73,6 +74,19 @@ def test_beyond_the_end(archive: Archive, position: int):
     for wrong in ([0.5], ["a"], [[0]]):
         with pytest.raises(UsageError, match="whole numbers"):
             archive.take(wrong)
+
+
+def test_an_archive_of_no_images(spots: Spots, tmp_path: Path):
+    with spots.path.open("rb") as file, (tmp_path / "none.zpn").open("wb") as none:
+        ArchiveWriter(none, ArchiveReader(file).header, spots.model.tables).finish()
+    with zpinch.open_archive(tmp_path / "none.zpn", spots.model) as archive:
+        assert (len(archive), archive.names, list(archive)) == (0, (), [])
+        assert archive.embeddings().shape == (0, np.prod(archive.header.code_shape))
+        assert archive[:].pixels.shape == (0, 1, 8, 8)
+        assert archive.labels is not None
+        assert archive.labels.shape == (0,)
+        with pytest.raises(UsageError, match="holds no image"):
+            archive[0]
 
 
 def test_numbers_of_any_width(spots: Spots, tmp_path: Path):

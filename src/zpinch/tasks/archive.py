@@ -149,7 +149,8 @@ class Archive:
 
     def embeddings(self) -> NDArray[np.float32]:
         """The latent of every image as a row, (n, d): code times step. No pixel is decoded."""
-        return self.codes.reshape(len(self), -1).astype(np.float32) * np.float32(self.header.step)
+        codes = self.codes.reshape(len(self), int(np.prod(self.header.code_shape)))
+        return codes.astype(np.float32) * np.float32(self.header.step)
 
     # --- Images ---------------------------------------------------------------------------------------------------
 
@@ -203,7 +204,8 @@ class Archive:
             raise UsageError(f"images of an archive are asked for by whole numbers, not {positions!r}")
         outside = wanted[(wanted < -len(self)) | (wanted >= len(self))]
         if outside.size:  # an IndexError too: Python's own iteration and random samplers rely on that
-            raise NoSuchImage(f"{self.path} holds images 0 to {len(self) - 1:,}, not {outside[0]:,}")
+            held = f"images 0 to {len(self) - 1:,}" if len(self) else "no image"
+            raise NoSuchImage(f"{self.path} holds {held}, not {outside[0]:,}")
         wanted = wanted.astype(np.int64)  # now that it fits: the number of images may not fit into 8 bits
         return np.where(wanted < 0, wanted + len(self), wanted)
 
