@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,13 @@ import torch
 from torch.utils.data import DataLoader
 
 import zpinch
-from trained_models import SPOTS_PER_BLOCK, Spots
+from trained_models import SPOTS_PER_BLOCK, Spots, write_spots
 from zpinch import open_images
 from zpinch.codec.container import ArchiveWriter
 from zpinch.codec.reader import ArchiveReader
 from zpinch.errors import ArchiveError, CorruptArchive, ModelError, UsageError, WrongModel
 from zpinch.images import ImageCollection
+from zpinch.model.model import Model
 from zpinch.model.storage import load
 from zpinch.tasks.archive import Archive
 from zpinch.tasks.decompress import decompress
@@ -199,11 +201,14 @@ def test_a_fork_opens_the_file_again(spots: Spots, monkeypatch: pytest.MonkeyPat
         assert archive.names == spots.images.names
 
 
-def test_an_archive_that_was_replaced_is_noticed(spots: Spots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("write", [zpinch.compress, write_spots])  # the second gives the very same header
+def test_an_archive_that_was_replaced_is_noticed(
+    spots: Spots, tmp_path: Path, write: Callable[[ImageCollection, Model, Path], object]
+):
     path = tmp_path / "a.zpn"
     path.write_bytes(spots.path.read_bytes())
     with zpinch.open_archive(path, spots.model) as archive:
         path.unlink()
-        zpinch.compress(spots.images[:3], spots.model, path)
+        write(spots.images[:3], spots.model, path)
         with pytest.raises(ArchiveError, match="replaced"):
             pickle.loads(pickle.dumps(archive))

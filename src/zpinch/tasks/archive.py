@@ -6,6 +6,7 @@ kept. A process that was forked, or that an archive was pickled into, opens the 
 
 import os
 import weakref
+import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -32,6 +33,7 @@ from zpinch.tasks.selecting import Piece, block_starts
 CACHE_BYTES = 64 << 20  # of decoded codes and names; a block of 28x28 images takes about 1 MiB
 NAME_BYTES = 100  # what a name takes in memory, roughly
 
+Contents: TypeAlias = tuple[ArchiveHeader, int]  # the header, and a checksum of those of all blocks
 Positions: TypeAlias = Sequence[int] | NDArray[np.integer]
 
 
@@ -58,22 +60,24 @@ class Archive:
         self.path = Path(path).absolute()
         self._given = model
         self._realism = realism
-        self._header: ArchiveHeader | None = None
+        self._contents: Contents | None = None
         self._open()
         check_realism(realism, self.header)
 
     def _open(self) -> None:
         file = open_archive_file(self.path)
         self._close = weakref.finalize(self, file.close)
-        self._pid = os.getpid()
         self._reader = ArchiveReader(file)
         self._cache: OrderedDict[int, Block] = OrderedDict()
-        if self._header not in (None, self._reader.header):
+        index = self._reader.footer.index
+        contents = self._reader.header, zlib.crc32(np.array([entry.checksum for entry in index], "<u4").tobytes())
+        if self._contents not in (None, contents):
             raise ArchiveError(f"{self.path} was replaced by another archive while it was open. Open it again.")
-        self._header = self._reader.header
-        self._sizes = [entry.images for entry in self._reader.footer.index]
+        self._contents = contents
+        self._sizes = [entry.images for entry in index]
         self._starts = np.array(block_starts(self._sizes), np.int64)
         self._has_coder = False
+        self._pid = os.getpid()
 
     # --- What it says without a model -----------------------------------------------------------------------------
 
@@ -248,10 +252,10 @@ class Archive:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "given": self._given, "realism": self._realism, "header": self._header}
+        return {"path": self.path, "given": self._given, "realism": self._realism, "contents": self._contents}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.path, self._given, self._header = state["path"], state["given"], state["header"]
+        self.path, self._given, self._contents = state["path"], state["given"], state["contents"]
         self._realism = state["realism"]
         self._open()
 
