@@ -55,6 +55,19 @@ def open_names(path: Path) -> list[str]:
         return [name for block in ArchiveReader(file).scan() for name in block.names or ()]
 
 
+def test_closed_pipes_are_told_in_words(spots: Spots, tmp_path: Path):
+    save_images(spots.images, tmp_path / "data.zip")
+    program = f"'{sys.executable}' -m zpinch"
+    for command, word in (
+        (f"{program} list - <&-", "standard input is closed"),
+        (f"{program} compress data.zip -m '{spots.folder}' -o - >&-", "standard output is closed"),
+    ):
+        ended = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert ended.returncode == 1
+        assert word in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
 def test_labels_that_are_not_stored_are_told(zpinch: Zpinch, spots: Spots):
     labels = np.zeros(len(spots.images), np.int64)
     save_images(ImageCollection(spots.images.pixels, labels, ("strange",)), "data.npz")

@@ -21,7 +21,12 @@ def is_standard(path: Path) -> bool:
 
 
 def archive_at(path: Path) -> Path | BinaryIO:
-    return sys.stdin.buffer if is_standard(path) else path
+    """Standard input as a binary file, or the path."""
+    if not is_standard(path):
+        return path
+    if sys.stdin is None:  # it was closed by who called: `zpinch list - <&-`
+        raise UsageError("standard input is closed: name the archive's file instead of -.")
+    return sys.stdin.buffer
 
 
 @contextmanager
@@ -30,6 +35,8 @@ def output(path: Path) -> Generator[Path | BinaryIO]:
     if not is_standard(path):
         yield path
         return
+    if sys.stdout is None:
+        raise UsageError("standard output is closed: name a file with -o.")
     if sys.stdout.isatty():
         raise UsageError("an archive is no text: send standard output to a file or a pipe, or name a file with -o.")
     with open(sys.stdout.fileno(), "wb", buffering=0, closefd=False) as file:
