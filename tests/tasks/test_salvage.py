@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trained_models import SPOTS_PER_BLOCK, Pipe, Spots
+from trained_models import SPOTS_PER_BLOCK, Pipe, Spots, write_spots
 from zpinch import open_images
 from zpinch.codec.container import ArchiveReader
 from zpinch.errors import CorruptArchive, UsageError
@@ -79,6 +79,15 @@ def test_copies_and_strangers_are_left_out(spots: Spots, tmp_path: Path):
     made = salvage(spots, data[: starts[2]] + block + block + data[starts[2] :], tmp_path)
     assert made.images == 32
     assert made.lost is None
+
+
+def test_of_two_archives_in_one_file_one_is_saved_and_the_other_told(spots: Spots, tmp_path: Path):
+    first = write_spots(spots.images[::-1], spots.model, tmp_path / "first.zpn").read_bytes()
+    made = salvage(spots, first + spots.path.read_bytes(), tmp_path)
+    assert made.images == 32
+    assert made.lost is not None
+    assert made.lost[:3] == ((), 0, 32)
+    assert made.lost.lines()[-1].startswith("left out: 5 blocks of another archive")
 
 
 def test_nothing_to_save(spots: Spots, tmp_path: Path):

@@ -50,6 +50,7 @@ class ArchiveReader:
         if size and not self._source.is_seekable:
             self._model = self._read_model()
         self._footer: Footer | None = None
+        self.strangers = 0  # whole blocks that salvage() left out, for the footer does not list them
         self._coder: Coder | None = None
         if coder:
             self.use(coder)
@@ -160,7 +161,7 @@ class ArchiveReader:
         coder, source, position = self._needed_coder(), self._source, self._blocks_start
         if not self.is_seekable:
             raise UsageError(f"{self.name}: a damaged archive is salvaged from a file, not from a pipe. Save it first")
-        listed, given = self._listed_blocks(), set[int]()
+        listed, given, self.strangers = self._listed_blocks(), set[int](), 0
         allowance = SALVAGE_PASSES * source.size()
         while (found := source.find(BLOCK_SYNC, position)) is not None:
             source.seek(found + len(BLOCK_SYNC))
@@ -169,6 +170,7 @@ class ArchiveReader:
                 if frame.number in given or frame.number >= BLOCKS:
                     raise CorruptArchive("is a copy, or has an impossible number")
                 if listed is not None and listed.get(frame.number) != (frame.images, frame.checksum):
+                    self.strangers += 1
                     raise CorruptArchive("is another archive's")
                 block = unpack_block(frame, self.header, coder)
             except CorruptArchive:

@@ -7,6 +7,7 @@ import numpy as np
 
 from zpinch.codec.container import ArchiveReader, Footer
 from zpinch.errors import CorruptArchive
+from zpinch.images.naming import counted
 from zpinch.tasks.selecting import Piece, block_starts
 
 
@@ -31,11 +32,17 @@ class Lost(NamedTuple):
     gaps: tuple[Gap, ...]
     images: int  # in the gaps
     expected: int | None  # images the archive held, as its footer says; None when the footer is lost too
+    strangers: int = 0  # whole blocks that the footer does not list, left out: another archive's, joined to this one
 
     def lines(self) -> tuple[str, ...]:
         told = [f"lost: {gap}" for gap in self.gaps]
         if self.expected is None:
             told.append("lost: the footer; what followed the last block found is not known")
+        if self.strangers:
+            told.append(
+                f"left out: {counted(self.strangers, 'block')} of another archive of this model, which the footer at "
+                "the end does not list. Two archives were joined: cut them apart"
+            )
         return tuple(told)
 
 
@@ -70,10 +77,11 @@ class Rescue:
                 gaps[-1] = gaps[-1]._replace(block_stop=number + 1, image_stop=first + size)
             else:
                 gaps.append(Gap(number, number + 1, first, first + size))
-        if self._footer and not gaps:
+        strangers = self._reader.strangers
+        if self._footer and not gaps and not strangers:
             return None
         images = sum(gap.image_stop - gap.image for gap in gaps)
-        return Lost(tuple(gaps), images, self._footer.count if self._footer else None)
+        return Lost(tuple(gaps), images, self._footer.count if self._footer else None, strangers)
 
 
 def readable_footer(reader: ArchiveReader) -> Footer | None:
