@@ -9,7 +9,7 @@ from PIL import Image
 import zpinch
 from trained_models import Pipe, Spots, write_spots
 from zpinch import open_images
-from zpinch.errors import ImageError, UsageError
+from zpinch.errors import ImageError, LimitError, UsageError
 from zpinch.images import ImageCollection, save_images
 from zpinch.tasks.find import find
 
@@ -62,6 +62,19 @@ def test_only_what_is_shown_is_decoded(spots: Spots, tmp_path: Path, monkeypatch
         assert sheet.size == (17, 17)
     with pytest.raises(UsageError, match="--force"):
         find(spots.path, tmp_path / "q.png", 4, model=spots.model, out=tmp_path / "sheet.png")
+
+
+def test_what_cannot_be_is_refused_before_it_is_looked_at(
+    spots: Spots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    save_images(spots.images, tmp_path / "all.npz")
+    monkeypatch.setattr("zpinch.images.collection.ImageStream.collect", None)
+    with pytest.raises(UsageError, match="holds 32 images; --like takes one"):
+        find(spots.path, tmp_path / "all.npz", model=spots.model)
+    monkeypatch.setattr("zpinch.tasks.find.merged", None)
+    monkeypatch.setattr("zpinch.images.writers.sheet.MAX_SHEET", 20)
+    with pytest.raises(LimitError, match="at most 20 images, not 21"):
+        find(spots.path, spots.images[:1], 21, model=spots.model, out=tmp_path / "x.png")
 
 
 def test_queries_that_make_no_sense(spots: Spots, tmp_path: Path):

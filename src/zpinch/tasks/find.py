@@ -13,6 +13,7 @@ from zpinch.codec.container import ArchiveHeader, Block
 from zpinch.errors import UsageError
 from zpinch.images import ImageCollection, open_stream, open_writer
 from zpinch.images.naming import counted
+from zpinch.images.writers.sheet import check_sheet
 from zpinch.images.writers.writer import check_output
 from zpinch.model.config import needed
 from zpinch.model.model import Model
@@ -62,8 +63,7 @@ def find(
     progress = progress or unasked()
     if k < 1:
         raise UsageError(f"-k must be at least 1, not {k}.")
-    if out is not None:
-        check_output(Path(out), force=force)
+    kind = None if out is None else check_output(Path(out), force=force)
     query = one_image(like, size)
     nearest: list[Near] = []
     done = 0
@@ -77,6 +77,8 @@ def find(
         needed(found.encoder, "encoder")
         code = found.encode(fitted(query, found).pixels, quality_of(reader.header, found)).ravel().astype(np.float64)
         total = reader.footer.count if reader.is_seekable else 0
+        if kind == ".png":
+            check_sheet(min(k, total))
         for block in reader.blocks():
             nearest = merged(nearest, block, code, done, k)
             done += len(block.codes)
@@ -102,10 +104,10 @@ def one_image(like: ImageCollection | NDArray[np.uint8] | str | Path, size: int 
     if isinstance(like, np.ndarray):
         images = ImageCollection(like[None] if like.ndim == 3 else like, source="the query")
     else:
-        images = like if isinstance(like, ImageCollection) else open_stream(like, split="all", size=size).collect()
-    if len(images) != 1:
-        raise UsageError(f"{images.source} holds {counted(len(images), 'image')}; --like takes one.")
-    return images
+        images = like if isinstance(like, ImageCollection) else open_stream(like, split="all", size=size)
+    if images.count != 1:
+        raise UsageError(f"{images.source} holds {counted(images.count, 'image')}; --like takes one.")
+    return images if isinstance(images, ImageCollection) else images.collect()
 
 
 def merged(nearest: list[Near], block: Block, code: NDArray[np.float64], first: int, k: int) -> list[Near]:
