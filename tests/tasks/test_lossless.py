@@ -65,6 +65,13 @@ def test_pixels_labels_and_names_come_back(
     )
 
 
+def test_levels_are_whole_numbers_and_numpys_too(model: Model, held_digits: ImageCollection, tmp_path: Path) -> None:
+    made = compress(held_digits[:2], model, tmp_path / "a.zpn", max_error=np.int64(3))
+    assert made.max_error == 3
+    with pytest.raises(UsageError, match=r"0 to 127 levels, not 1\.5"):
+        compress(held_digits[:2], model, tmp_path / "b.zpn", max_error=1.5)
+
+
 @pytest.mark.parametrize(
     ("class_names", "is_kept"),
     [

@@ -35,6 +35,11 @@ def test_round_trip(quality: int, spots: Spots, tmp_path: Path):
     assert set(said.data["parts"]) == {"generator", "prior" if quality == 3 else f"prior-{quality}"}
 
 
+def test_a_quality_of_numpys_is_a_number(spots: Spots, tmp_path: Path):
+    compress(spots.images[:3], spots.model, tmp_path / "a.zpn", quality=np.int64(5))
+    assert info(tmp_path / "a.zpn").data["statistics"]["quality"] == 5
+
+
 def test_an_unknown_quality_writes_nothing(spots: Spots, tmp_path: Path):
     with pytest.raises(UsageError, match="--quality is 1"):
         compress(spots.images, spots.model, tmp_path / "a.zpn", quality=6)

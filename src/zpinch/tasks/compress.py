@@ -133,7 +133,7 @@ def compress(
             progress(done, source.count)
         with telling(where):
             found = {"mse": errors.mse, "max_error": errors.worst} if check else {}
-            told = {"quality": quality} if allowed is None else {}
+            told = {"quality": int(quality)} if allowed is None else {}
             pixels = done * int(np.prod(source.shape))
             writer.finish({"images": done, "pixels": pixels, **told, **found})
             file.flush()

@@ -23,11 +23,11 @@ def asked_error(*, lossless: bool, max_error: int | None) -> int | None:
     """By how many levels a pixel may be off; None when an archive of codes is asked for."""
     if max_error is None:
         return 0 if lossless else None
-    if not 0 <= max_error <= MAX_ERROR:
+    if not 0 <= max_error <= MAX_ERROR or max_error != int(max_error):
         raise UsageError(f"--max-error must be 0 to {MAX_ERROR} levels, not {max_error}.")
     if lossless and max_error:
         raise UsageError(f"--lossless allows no error, --max-error {max_error} does. Choose one of them.")
-    return max_error
+    return int(max_error)  # NumPy's are no numbers for JSON
 
 
 def check_unconverted(source: ImageStream | ImageCollection) -> None:
