@@ -1,12 +1,14 @@
 """What models and archives say about themselves, against the files and the model."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from zpinch.errors import CorruptArchive, ModelError, UsageError, ZpinchError
 from zpinch.images import ImageCollection
-from zpinch.model.storage import identities, load
+from zpinch.model.storage import CONFIG, identities, load, load_config
 from zpinch.tasks.compress import compress
 from zpinch.tasks.inspect import entries, info
 
@@ -30,6 +32,17 @@ def test_a_model_describes_itself(trained: Path):
     assert all(rows[part] == identity for part, identity in identities(model).items())
     assert found.data["identities"] == identities(model)
     assert found.data["model"]["image"] == [1, 28, 28]
+
+
+def test_a_strangers_model_cannot_speak_to_the_terminal(trained: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(trained, tmp_path / "m"))
+    stored = json.loads((folder / CONFIG).read_text("utf-8"))
+    stored |= {"name": "\x1b]0;mine\x07", "facts": {**stored["facts"], "note\r": "\x1b[2J"}}
+    (folder / CONFIG).write_text(json.dumps(stored), "utf-8")
+    found = info(folder)
+    assert found.title == "model %1B]0;mine%07"
+    assert dict(found.rows)["note%0D"] == "%1B[2J"
+    assert load_config(folder).name == "%1B]0;mine%07"
 
 
 def test_an_archive_describes_itself(archive: Path, trained: Path):

@@ -208,7 +208,7 @@ def checked(stored: StoredConfig, flat: Mapping[str, Tensor], name: str) -> Mode
             raise CorruptModel(
                 f"{name}: the {part} is not the one that {CONFIG} names: the file was altered. Restore it from a copy."
             )
-    model.name, model.facts = stored.name, stored.facts
+    model.name, model.facts = readable(stored.name), stored.facts  # inside an archive it may be a stranger's
     return model.eval()
 
 
@@ -233,7 +233,8 @@ def load_config(folder: str | Path) -> StoredConfig:
             f"{path} has version {raw.get('version')}, this zpinch reads {FORMAT_VERSION}: pip install -U zpinch"
         )
     try:
-        return StoredConfig.model_validate_json(json.dumps(raw))
+        stored = StoredConfig.model_validate_json(json.dumps(raw))
+        return stored.model_copy(update={"name": readable(stored.name)})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from zpinch.codec.container import Footer
 from zpinch.errors import UsageError
-from zpinch.images.naming import counted
+from zpinch.images.naming import counted, readable
 from zpinch.tasks.opening import ArchiveSource, opened
 
 
@@ -53,7 +53,8 @@ def describe_model(folder: Path) -> Description:
         *((name, f"{value:.5g}" if isinstance(value, float) else str(value)) for name, value in stored.facts.items()),
         *(stored.identities.items()),
     ]
-    return Description(f"model {stored.name}", tuple(rows), stored.model_dump(mode="json"))
+    shown = tuple((readable(name), readable(value)) for name, value in rows)  # it may be a stranger's
+    return Description(f"model {stored.name}", shown, stored.model_dump(mode="json"))
 
 
 def describe_archive(archive: ArchiveSource) -> Description:
