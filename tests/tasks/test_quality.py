@@ -1,5 +1,6 @@
 """Archives of every quality: they come back without being told which, and say which they are."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from trained_models import Spots
 from zpinch import open_images
-from zpinch.codec.container import ArchiveReader
+from zpinch.codec.container import ArchiveReader, ArchiveWriter
 from zpinch.errors import UsageError, WrongModel
 from zpinch.tasks.archive import open_archive
 from zpinch.tasks.compress import compress
@@ -46,14 +47,18 @@ def test_an_unknown_quality_writes_nothing(spots: Spots, tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_step_the_model_does_not_know_is_refused(spots: Spots, tmp_path: Path):
-    from dataclasses import replace
-
-    from zpinch.codec.container import ArchiveWriter
-
+@pytest.mark.parametrize(
+    "change", [{"step": 0.3}, {"class_names": ("one",)}, {"class_names": ()}, {"has_labels": False}], ids=str
+)
+def test_a_header_that_the_model_would_not_write_is_refused(spots: Spots, tmp_path: Path, change: dict[str, object]):
     with spots.path.open("rb") as file:
-        header = ArchiveReader(file).header
+        reader = ArchiveReader(file, coder=spots.model.tables)
+        header, block = replace(reader.header, **change), next(reader.blocks())
     with (tmp_path / "a.zpn").open("wb") as file:
-        ArchiveWriter(file, replace(header, step=0.3), spots.model.tables).finish({})
-    with pytest.raises(WrongModel, match="another shape or step"):
+        writer = ArchiveWriter(file, header, spots.model.tables)
+        writer.write(block if header.has_labels else replace(block, labels=None))
+        writer.finish()
+    with pytest.raises(WrongModel, match="another shape or step, or other classes"):
         decompress(tmp_path / "a.zpn", tmp_path / "out", model=spots.model)
+    with open_archive(tmp_path / "a.zpn", spots.model) as archive, pytest.raises(WrongModel):
+        _ = archive.labels if header.has_labels else archive.codes

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from zpinch.errors import CorruptArchive
 from zpinch.images.collection import Labels
 from zpinch.model.model import Model
 from zpinch.tasks.columns import check_columns, write_columns
@@ -87,7 +86,5 @@ def latents_of(batch: Batch, rows: Rows) -> NDArray[np.float32]:
 
 
 def columns_of(found: Embedding) -> dict[str, NDArray[np.generic]]:
-    if found.labels is not None and found.labels.max(initial=-1) >= len(found.class_names):
-        raise CorruptArchive("labels go beyond the class names: the archive's header was altered. Get a fresh copy.")
     label = {} if found.labels is None else {"label": np.array(found.class_names)[found.labels]}
     return {"name": np.array(found.names), **label, "z": found.features}

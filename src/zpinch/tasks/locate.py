@@ -9,6 +9,7 @@ from zpinch.codec.exact_net import EXACT_CODERS
 from zpinch.codec.integer_prior import IntegerPrior
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import CorruptArchive, CorruptModel, ModelError, WrongModel, ZpinchError
+from zpinch.model.config import ModelConfig
 from zpinch.model.embedded import unpacked_model
 from zpinch.model.model import Model
 from zpinch.model.parts import coder_part
@@ -49,16 +50,22 @@ def model_for(
     """
     name, header = reader.name, reader.header
     found = given_or_found(reader, beside, model, encodes=encodes)
-    config = found.config
-    if header.is_exact and config.image == header.image_shape:
-        return found
-    known = config.quality_of(header.step) is not None
-    if not known or (config.image, config.code) != (header.image_shape, header.code_shape):
+    if not fits(header, found.config):
         raise WrongModel(
-            f"{name} names the parts of the model '{found.name}', but another shape or step: the header was altered. "
-            "Get a fresh copy."
+            f"{name} names the parts of the model '{found.name}', but another shape or step, or other classes: the "
+            "header was altered. Get a fresh copy."
         )
     return found
+
+
+def fits(header: ArchiveHeader, config: ModelConfig) -> bool:
+    """Whether an archive says of its images what the model that wrote it would."""
+    classes = len(header.class_names)
+    if header.is_exact:
+        return header.image_shape == config.image and header.has_labels == bool(classes)
+    if (header.image_shape, header.code_shape) != (config.image, config.code):
+        return False
+    return config.quality_of(header.step) is not None and classes == (config.labels if header.has_labels else 0)
 
 
 def given_or_found(
