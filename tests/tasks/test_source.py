@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import zpinch
-from zpinch.errors import ModelError, ZpinchError
+from zpinch.errors import CorruptModel, ModelError, ZpinchError
 from zpinch.images import ImageCollection
+from zpinch.model.storage import WEIGHTS
 from zpinch.tasks.source import check_source, open_stream, splits_of
 
 
@@ -44,6 +45,14 @@ def test_options_work_as_elsewhere(home: Path) -> None:
         zpinch.open_images(home / "a.zpn", split="test")
     with pytest.raises(ZpinchError, match="does not exist"):
         zpinch.open_images(home / "b.zpn")
+
+
+def test_a_damaged_model_is_not_called_missing(home: Path, tmp_path: Path) -> None:
+    shutil.copy(home / "a.zpn", tmp_path)
+    shutil.copytree(home / "model", tmp_path / "model")
+    (tmp_path / "model" / WEIGHTS).write_bytes(b"torn")
+    with pytest.raises(CorruptModel, match=r"its own model, .* which cannot be used: .* damaged"):
+        zpinch.open_images(tmp_path / "a.zpn")
 
 
 def test_it_is_compressed_again(home: Path, tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def check_model(archive: Archive) -> None:
     try:
         _ = archive.model
     except ModelError as error:
-        raise ModelError(
+        raise type(error)(
             f"the images of {archive.path} are decoded by its own model, '{archive.header.model_name}', which cannot "
             f"be used: {error} Here it must lie beside the archive or in $ZPINCH_MODELS."
         ) from error
