@@ -129,6 +129,27 @@ def test_any_codes_make_tables_that_code_them(seed: int, count: int, classes: in
     assert (tables.bits(codes, labels) > 0).all()
 
 
+@pytest.mark.parametrize(("classes", "room"), [(0, 1 << 24), (2, 6 * 100)])
+def test_codes_too_far_apart_for_a_table_go_through_the_escape(
+    classes: int, room: int, monkeypatch: pytest.MonkeyPatch
+):
+    """A few odd images, or many classes, cost bits at the end of a run and not the run."""
+    monkeypatch.setattr("zpinch.training.fit_density.MAX_WEIGHTS", room)
+    codes, labels = drawn(1000, 2, classes=classes)
+    codes[:5, 0] = 9_000
+    codes[5:10, 1] = -70
+    prior = FactorisedPrior(FactorisedPriorConfig(channels=2, labels=classes))
+    fit_density(prior, codes, labels, seed=0)
+    tables = tables_from_codes(prior, codes, labels)
+    assert tables.weights.shape[-1] == min(4096, room // ((classes + 1) * 2))
+    assert (tables.symbols(codes[10:, 0], 0) < tables.escape).all()
+    assert (tables.symbols(codes[:5, 0], 0) == tables.escape).all()
+    assert tables.weights[classes, 0, -1] / SCALE == pytest.approx(6 / 1000, rel=0.1)
+    assert np.isfinite(tables.bits(codes, labels)).all()
+    usual = tables_from_codes(prior, codes[10:], None if labels is None else labels[10:])
+    assert tables.bits(codes[10:]).mean() == pytest.approx(usual.bits(codes[10:]).mean(), rel=0.1)
+
+
 def test_labels_are_coded_by_their_shares():
     codes, _ = drawn(1000, 1)
     labels = np.where(np.arange(1000) < 900, 0, 1)

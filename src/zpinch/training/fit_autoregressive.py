@@ -18,6 +18,7 @@ from zpinch.codec.integer_prior import MAX_ENTRIES, NEIGHBOURS, IntegerPrior
 from zpinch.codec.tables import integer_weights, symbols_of
 from zpinch.model.encoder import Shape
 from zpinch.model.prior.autoregressive import AutoregressivePrior, export
+from zpinch.training.fit_density import span
 from zpinch.training.loop import LABEL_HIDDEN_SHARE
 from zpinch.training.repeatable import step_rng
 
@@ -159,12 +160,9 @@ def follow(average: nn.Module, net: nn.Module, decay: float) -> None:
 def ranges(codes: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
     """The code value of each channel's entry 0, and the entries of every table, the escape symbol included.
 
-    The widest channel decides; one value more at each end, for images to come; the middle of what is still too wide.
+    One value more at each end, for images to come; the middle of what is still too wide.
     """
-    low, high = codes.min((0, 2, 3)).astype(np.int64) - 1, codes.max((0, 2, 3)).astype(np.int64) + 1
-    values = min(MAX_ENTRIES - 1, int((high - low).max()) + 1)
-    middle = np.median(codes.swapaxes(0, 1).reshape(len(low), -1), axis=1).astype(np.int64)
-    first = np.where(high - low < values, low, np.clip(middle - values // 2, low, high - values + 1))
+    first, values = span(codes, margin=1, most=MAX_ENTRIES - 1)
     return first.astype(np.int32), values + 1
 
 

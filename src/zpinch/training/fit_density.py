@@ -2,8 +2,9 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from zpinch.codec.tables import CodeTables, integer_weights
+from zpinch.codec.tables import MAX_ENTRIES, MAX_WEIGHTS, CodeTables, integer_weights
 from zpinch.model.prior.factorised import FactorisedPrior
 from zpinch.training.loop import LABEL_HIDDEN_SHARE
 
@@ -63,15 +64,14 @@ def tables_from_codes(
     copies: how often each image is there, moved a little (all images, then all again); together they count once.
     held_out: images that do not count, though their codes have a place. Each table is a Dirichlet posterior
     mean: `strength` imaginary codes drawn from the density, then the real ones counted. Values never seen keep the
-    density's tail; values outside the range of the training codes (and a margin) go through the escape.
+    density's tail; values outside the range of the training codes (and a margin), or of what tables of so many classes
+    have room for, go through the escape.
     """
-    channels = codes.shape[1]
+    channels, classes = codes.shape[1], prior.config.labels
     flat = codes.transpose(1, 0, 2, 3).reshape(channels, -1)
     positions = flat.shape[1] // len(codes)
-    margin = 4
-    first = flat.min(1).astype(np.int64) - margin
-    size = int((flat.max(1) + margin - first).max()) + 1
-    classes = prior.config.labels
+    room = min(MAX_ENTRIES, MAX_WEIGHTS // ((classes + 1) * channels)) - 1
+    first, size = span(codes, margin=4, most=room)
     owners = np.full(len(codes), classes) if labels is None else labels
     is_counted = np.ones(len(codes), bool)
     if held_out is not None:
@@ -87,11 +87,13 @@ def tables_from_codes(
         offset = int(first[channel]) - low
         smooth = density[:, channel, offset : offset + size]
         for label in range(classes + 1):
-            mine = flat[channel][counted[label]]
-            counts = np.bincount(mine - first[channel], minlength=size) / copies
-            row = counts + strength * smooth[label] / max(smooth[label].sum(), 1e-300)
-            pmf[label, channel, :size] = row / row.sum()
-            pmf[label, channel, size] = 1.0 / (len(mine) / copies + strength)
+            mine = flat[channel][counted[label]] - first[channel]
+            known = mine[(mine >= 0) & (mine < size)]
+            escaped = (len(mine) - len(known)) / copies
+            row = np.bincount(known, minlength=size) / copies
+            row += strength * smooth[label] / max(smooth[label].sum(), 1e-300)
+            pmf[label, channel, :size] = row / (row.sum() + escaped)
+            pmf[label, channel, size] = (1.0 + escaped) / (len(mine) / copies + strength)
     pmf /= pmf.sum(-1, keepdims=True)
     label_weights = None
     if classes:
@@ -100,3 +102,17 @@ def tables_from_codes(
         )
         label_weights = integer_weights(counts / counts.sum())
     return CodeTables(weights=integer_weights(pmf), first=first.astype(np.int32), label_weights=label_weights)
+
+
+def span(codes: NDArray[np.int32], *, margin: int, most: int) -> tuple[NDArray[np.int64], int]:
+    """The code value of each channel's entry 0, (channels,), and how many values every table has: codes (n, channels,
+    h, w).
+
+    The widest channel decides, with a margin at each end for images to come; the middle of what is wider than `most`.
+    """
+    low, high = codes.min((0, 2, 3)).astype(np.int64) - margin, codes.max((0, 2, 3)).astype(np.int64) + margin
+    size = min(most, int((high - low).max()) + 1)
+    if (high - low < size).all():
+        return low, size
+    middle = np.median(codes.swapaxes(0, 1).reshape(len(low), -1), axis=1).astype(np.int64)
+    return np.where(high - low < size, low, np.clip(middle - size // 2, low, high - size + 1)), size
