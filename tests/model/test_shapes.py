@@ -155,6 +155,12 @@ def test_a_latent_that_does_not_fit_is_refused(latent: int):
         design((3, 64, 64), (), recipe="fusion", backbone="conv", latent=latent, has_encoder=True, has_critic=True)
 
 
+@pytest.mark.parametrize("latent", [0, -3, 4097, 10_000])
+def test_a_latent_that_a_generator_alone_cannot_have_is_refused_too(latent: int):
+    with pytest.raises(UsageError, match="--latent must be 1 to 4096"):
+        design((1, 28, 28), (), recipe="gan", backbone="mlp", latent=latent, has_encoder=False, has_critic=True)
+
+
 def test_images_of_another_shape_are_refused_in_words():
     with pytest.raises(ImageError, match=r"8x8 grey.*8x9 grey"):
         built((1, 8, 8), "mlp").encode(np.zeros((2, 1, 9, 8), np.uint8))

@@ -33,7 +33,9 @@ def design(
     is_variational: bool = False,
     realism: float = 0.0,
 ) -> ModelConfig:
-    """The configuration of a new model. Raises UsageError when `latent` does not fit the images' grid."""
+    """The configuration of a new model. Raises UsageError when `latent` is none, or does not fit the images' grid."""
+    if latent is not None and not 1 <= latent <= 4096:
+        raise UsageError(f"--latent must be 1 to 4096, not {latent}.")
     code = code_shape(image, backbone=backbone, latent=latent) if has_encoder else (latent or GAN_LATENT, 1, 1)
     labels = len(class_names)
     if backbone == "conv":
@@ -65,8 +67,6 @@ def design(
 def code_shape(image: Shape, *, backbone: Backbone, latent: int | None) -> Shape:
     """Channels, height and width of the code. latent: how many integers an image becomes, in all."""
     channels, height, width = image
-    if latent is not None and not 1 <= latent <= 4096:
-        raise UsageError(f"--latent must be 1 to 4096, not {latent}.")
     if backbone == "mlp" or max(height, width) <= VECTOR_SIDE:
         return (latent or (32 if channels == 1 else 64), 1, 1)
     h, w = -(-height // 8), -(-width // 8)
