@@ -246,6 +246,7 @@ def test_more_classes_than_archives_have_room_for_are_left_out():
     wide = ImageCollection(drawn.pixels, np.zeros(len(drawn), np.int64), tuple(map(str, range(MOST_CLASSES))))
     with pytest.raises(UsageError, match="smaller --latent"):
         estimate(wide, backbone="mlp", steps=1, latent=512)
+    assert estimate(wide, recipe="gan", backbone="mlp", steps=1, latent=512).config.code == (512, 1, 1)  # has no tables
 
 
 # --- Budgets ------------------------------------------------------------------------------------------------------

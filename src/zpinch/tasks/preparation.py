@@ -98,12 +98,12 @@ def build(
         is_variational=chosen.is_variational,
         realism=chosen.realism,
     )
-    if (config.labels + 1) * config.code[0] * ENTRIES > MAX_WEIGHTS:
+    config = kept = config_from(start.config, config, latent=latent) if start else config
+    if chosen.has_encoder and (config.labels + 1) * config.code[0] * ENTRIES > MAX_WEIGHTS:
         raise UsageError(
             f"{config.labels:,} classes with {config.code[0]:,} channels need larger code tables than archives have "
-            "room for. Take a smaller --latent."
+            "room for. Take a smaller --latent, or no labels."
         )
-    config = kept = config_from(start.config, config, latent=latent) if start else config
     if chosen.has_encoder and config.labels * math.prod(config.code) ** 2 > MOST_COVARIANCES:
         grid = math.prod(config.code[1:])
         most = math.isqrt(MOST_COVARIANCES // config.labels) // grid * grid
