@@ -111,6 +111,11 @@ def test_it_stops_when_quality_stalls(mse: list[float], is_over: bool):
     assert not judge(checks(*mse), (), may_stop_early=False).is_over
 
 
+def test_looks_that_measure_nothing_stop_nothing():
+    """Of a gan of too few images to hold any out there is neither error nor distance."""
+    assert not judge(checks(*[None] * 10), (), may_stop_early=True).is_over
+
+
 @pytest.mark.parametrize(("at_once", "is_over"), [(True, True), (False, False)])
 def test_looks_that_improve_on_other_images_count_together(at_once: bool, is_over: bool):
     """Each is better in one replicate of 25: all in the same one, or each in another."""

@@ -169,7 +169,7 @@ def _has_stalled(history: Sequence[Check]) -> bool:
     Beyond doubt: image by image, on other images of the same kind, it would not be (evaluation/confidence.py).
     """
     complete = [check for check in history if _parts(check) == _parts(history[-1])]
-    if len(complete) <= PATIENCE:
+    if len(complete) <= PATIENCE or not _parts(history[-1]):  # nothing is measured of a gan's few images
         return False
     before = _replicates(min(complete[:-PATIENCE], key=score))
     improved = [_replicates(check) < before + math.log(IMPROVEMENT) for check in complete[-PATIENCE:]]
