@@ -9,6 +9,7 @@ from model_cases import digits, new_model, small_config
 
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference
+from zpinch.images import ImageCollection
 from zpinch.training.measure import Check, Yardstick, critic_wins, measure, squared_distances_to_mean, squared_errors
 from zpinch.training.stopping import alarms, are_met, judge, parse_until
 
@@ -91,6 +92,12 @@ def test_what_is_measured_of_failures(yardstick: Yardstick):
     assert one.fcd > 5 * good.fcd
     assert one.top_class > 0.9 > good.top_class
     assert look(MadeGan(GREY), yardstick).variety == 0
+
+
+def test_a_model_of_images_that_are_all_the_same_is_not_dead():
+    check = look(Made(ONE, rebuilt=ONE), Yardstick(ImageCollection(ONE), None))
+    assert check.variety is None
+    assert heard(check) == []
 
 
 def test_intervals_hold_the_measure_and_are_those_of_other_images(yardstick: Yardstick):

@@ -157,9 +157,9 @@ def measure(
             top_class = float(np.bincount(look.predicted).max() / len(look.predicted))
         if model.critic is not None:
             found["wins"] = Measured.mean(critic_wins(model, held_out.pixels, samples, labels), drawn)
-    if made is not None:
-        own = Measured.mean(squared_distances_to_mean(made), drawn)
-        found["variety"] = own.over(Measured.mean(squared_distances_to_mean(held_out.pixels), drawn)).root()
+    spread = Measured.mean(squared_distances_to_mean(held_out.pixels), drawn)
+    if made is not None and spread.value > 0:  # images that are all the same want a generator that makes one
+        found["variety"] = Measured.mean(squared_distances_to_mean(made), drawn).over(spread).root()
     return Check(
         step,
         seconds,
