@@ -9,13 +9,17 @@ an image. A term of weight zero is never computed.
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from zpinch.model.frozen import Frozen
+
+FINITE = ConfigDict(allow_inf_nan=False)  # a bound alone lets "nan" through
 
 
 class Objective(Frozen):
     """Weights and the few knobs of their terms; `--set objective.contraction=0.1` changes one."""
+
+    model_config = FINITE
 
     distortion: NonNegativeFloat = 1.0
     rate: NonNegativeFloat = 0.0
@@ -37,6 +41,8 @@ class Objective(Frozen):
 
 class Schedule(Frozen):
     """How the steps are taken."""
+
+    model_config = FINITE
 
     batch: PositiveInt = 64
     learning_rate: PositiveFloat = 2e-3  # of Adam
