@@ -1,5 +1,8 @@
 """Minutes become steps, and steps minutes: arithmetic on what a rehearsal measured."""
 
+from collections.abc import Iterator
+from itertools import count
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +28,24 @@ def test_a_stopwatch_is_asked_only_where_the_precision_is_not_given(precision: s
     model = new_model(small_config())
     schedule = Schedule(precision=precision, prior_share=0, exact_share=0, completer_share=0)
     assert rehearse(model, IMAGES, PLAIN, schedule).precision == precision
+
+
+@pytest.mark.parametrize(("every", "most"), [(8, 20), (100_000, 150)])
+def test_a_term_that_is_rare_does_not_make_a_rehearsal_long(
+    every: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+
+    def steps(*_: object) -> Iterator[None]:
+        for step in count():
+            taken.append(step)
+            yield None
+
+    monkeypatch.setattr("zpinch.training.rehearsal.training_steps", steps)
+    rare = PLAIN.model_copy(update={"contraction_every": every})
+    schedule = Schedule(precision="float32", prior_share=0, exact_share=0, completer_share=0)
+    assert rehearse(new_model(small_config()), IMAGES, rare, schedule).quiet_seconds > 0
+    assert 2 * 8 < len(taken) < most
 
 
 def test_time_is_what_steps_take_and_what_any_run_takes() -> None:
