@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from model_cases import blobs, new_model, small_config
 
 from zpinch.training.learner import Plan
 from zpinch.training.recipes import Objective, Schedule
-from zpinch.training.rehearsal import SLOWER, Cost, rehearse, usual
+from zpinch.training.rehearsal import SLOWER, Cost, now, rehearse, usual
 
 IMAGES = blobs(64)
 PLAIN = Objective(adversarial=False)
@@ -46,6 +47,15 @@ def test_a_term_that_is_rare_does_not_make_a_rehearsal_long(
     schedule = Schedule(precision="float32", prior_share=0, exact_share=0, completer_share=0)
     assert rehearse(new_model(small_config()), IMAGES, rare, schedule).quiet_seconds > 0
     assert 2 * 8 < len(taken) < most
+
+
+@pytest.mark.parametrize("kind", ["cuda", "mps"])
+def test_the_clock_waits_for_what_a_device_was_asked(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[str] = []
+    monkeypatch.setattr(f"torch.{kind}.synchronize", lambda *_: waited.append(kind))
+    now(torch.device(kind))
+    now(torch.device("cpu"))
+    assert waited == [kind]
 
 
 def test_time_is_what_steps_take_and_what_any_run_takes() -> None:

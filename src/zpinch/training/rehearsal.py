@@ -194,6 +194,8 @@ def now(device: torch.device) -> float:
     """Seconds on the clock, when all that was asked of the device is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
     return time.perf_counter()
 
 
