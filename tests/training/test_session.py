@@ -181,6 +181,15 @@ def test_a_run_that_is_replanned_early_is_the_run_of_that_plan_from_the_start(tm
     assert load_run(tmp_path)[0].plan().steps == 60
 
 
+@pytest.mark.parametrize(("critic_start", "steps"), [(0.0, [4, 8, 12]), (0.02, []), (0.2, [4]), (1.0, [4, 8, 12])])
+def test_a_run_is_not_replanned_when_its_critic_would_begin_at_another_step(
+    critic_start: float, steps: list[int]
+) -> None:
+    """0.02 of 40 steps is none, and of 50 one. In 4, 8, 12... it looks at itself; rates fall later."""
+    plan = plan_of("fusion", steps=40, critic_start=critic_start)
+    assert [step for step in range(4, 41, 4) if session.may_replan(plan, step)] == steps
+
+
 def test_a_plan_may_end_with_the_steps_that_are_taken() -> None:
     learner = learner_of("fusion", "mlp", PLAN)
     outcome = run(learner, PLAN, IMAGES, YARDSTICK, Silent(), replan=lambda plan, taken, elapsed, pace: taken)

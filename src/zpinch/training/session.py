@@ -126,7 +126,11 @@ def between_looks(plan: Plan) -> int:
 
 def may_replan(plan: Plan, step: int) -> bool:
     """Whether another number of steps, not much smaller, would change nothing of those that are taken."""
-    return step < REPLANNED_SHARE * plan.steps and plan.critic_plays(step) == plan.critic_plays(0)
+    if step >= REPLANNED_SHARE * plan.steps:
+        return False
+    if plan.critic_plays(0):  # with a share of the steps to wait for, it would have waited in more of them
+        return plan.objective.critic_start == 0
+    return not plan.critic_plays(step)
 
 
 def look(learner: Learner, plan: Plan, yardstick: Yardstick, terms: dict[str, float], *, seconds: float) -> Check:
