@@ -94,8 +94,9 @@ def test_only_two_files_are_needed(folder: Path):
     assert load(folder).history == []
 
 
-def test_damaged_metrics_are_left_out(folder: Path):
-    (folder / "metrics.jsonl").write_bytes(b"\xff not json")
+@pytest.mark.parametrize("damage", [b"\xff not json", b"[" * 200_000], ids=["no text", "nested"])
+def test_damaged_metrics_are_left_out(folder: Path, damage: bytes):
+    (folder / "metrics.jsonl").write_bytes(damage)
     assert load(folder).history == []
 
 

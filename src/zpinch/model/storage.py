@@ -245,7 +245,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     """The checks of the training, for curves. They are for people: what cannot be read is left out."""
     try:
         rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return []
     return [row for row in rows if isinstance(row, dict)]
 
