@@ -1,6 +1,7 @@
 """What a person sees of a run: a bar with an ETA, the numbers that matter, and curves where TensorBoard is there."""
 
 import time
+from contextlib import suppress
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -126,12 +127,13 @@ class TensorBoard(Silent):
     def checked(self, check: Check, alarms: tuple[str, ...]) -> None:
         from torch.utils.tensorboard.writer import SummaryWriter  # of the `tensorboard` extra
 
-        self.writer = self.writer or SummaryWriter(str(self.folder))
         curves = {name: value for name, value in check._asdict().items() if isinstance(value, float)}
         curves |= {f"terms/{name}": value for name, value in check.terms.items()}
-        for name, value in curves.items():
-            self.writer.add_scalar(name, value, check.step)
-        self.writer.flush()
+        with suppress(OSError):  # a full disk, or a file of that name, costs the curves and not the run
+            self.writer = self.writer or SummaryWriter(str(self.folder))
+            for name, value in curves.items():
+                self.writer.add_scalar(name, value, check.step)
+            self.writer.flush()
 
 
 class Together(Silent):
