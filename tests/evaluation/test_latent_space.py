@@ -62,7 +62,7 @@ def test_few_points_have_a_map(count: int):
     assert flat_map(np.random.default_rng(0).normal(size=(count, 4)), seed=0).shape == (count, 2)
 
 
-@pytest.mark.parametrize("points", [np.arange(12.0)[:, None], np.ones((12, 3))])
+@pytest.mark.parametrize("points", [np.arange(12.0)[:, None], np.ones((12, 3)), np.full((25, 3), 0.1)])
 def test_points_on_a_line_and_points_that_are_one_have_a_map(points: np.ndarray):
     """A code of one number; an encoder that gives the same for everything."""
     assert np.isfinite(flat_map(points.astype(np.float32), seed=0)).all()

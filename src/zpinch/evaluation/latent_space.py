@@ -52,7 +52,8 @@ def flat_map(points: Floats, *, seed: int) -> NDArray[np.float64]:
     from sklearn.manifold import TSNE
 
     perplexity = min(30.0, (len(points) - 1) / 3)
-    has_plane = points.shape[1] > 1 and points.std(0).any()  # principal components to begin with
+    # Principal components to begin with, where there are any. By the range: equal floats may deviate from their mean.
+    has_plane = points.shape[1] > 1 and np.ptp(points, axis=0).any()
     space = TSNE(init="pca" if has_plane else "random", perplexity=perplexity, random_state=seed)
     placed = space.fit_transform(points).astype(np.float64)
     low, high = placed.min(0), placed.max(0)
