@@ -15,6 +15,7 @@ from zpinch.evaluation.report.exploration import Picture, render_exploration
 from zpinch.evaluation.sensitivity import Kept, contraction_of, directions_holding, kept_under_noise
 from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
+from zpinch.images.naming import counted
 from zpinch.images.writers import atomic
 from zpinch.images.writers.writer import check_ending
 from zpinch.model.model import Model
@@ -141,7 +142,8 @@ def left_out(subject: Subject, missing: list[str]) -> tuple[str, ...]:
         said.append("The Jacobian of images this large has too many numbers: left out are tangents and the spectrum.")
     few = [name for name in missing if name in {"code_map", "extremes", "interpolations", "neighbours"}]
     if subject.has_codes and few:
-        said.append(f"{len(subject.pixels)} images are too few for: {', '.join(few).replace('code_map', 'map')}.")
+        count, names = len(subject.pixels), ", ".join(few).replace("code_map", "map")
+        said.append(f"{counted(count, 'image')} {'is' if count == 1 else 'are'} too few for: {names}.")
     return tuple(said)
 
 
