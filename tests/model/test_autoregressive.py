@@ -115,6 +115,14 @@ def test_too_few_codes_or_steps_make_no_prior():
     assert fit_autoregressive(*chained_codes(100), known_labels=3, steps=0, seed=0) is None
 
 
+def test_a_grid_of_more_channels_than_layers_have_room_for_makes_no_prior():
+    """As of --latent 2400 and images of 48 x 16 pixels: its integers would be refused after the training."""
+    codes = np.zeros((40, 200, 6, 2), np.int32)
+    codes[:20] = 30
+    codes[20:] = -30
+    assert fit_autoregressive(codes, None, known_labels=0, steps=1, seed=0) is None
+
+
 def test_an_image_that_is_held_out_is_so_in_all_its_copies(monkeypatch: pytest.MonkeyPatch):
     learned: list[int] = []
     drawn = _Codes.draw

@@ -6,6 +6,7 @@ Of its averaged weights those stay that code held-out images in the fewest bits;
 import math
 from collections.abc import Callable
 from copy import deepcopy
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -14,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zpinch.codec.integer_prior import MAX_ENTRIES, NEIGHBOURS, IntegerPrior
+from zpinch.codec.integer_prior import MAX_ENTRIES, MAX_WEIGHTS, NEIGHBOURS, IntegerPrior
 from zpinch.codec.tables import integer_weights, symbols_of
 from zpinch.model.encoder import Shape
-from zpinch.model.prior.autoregressive import AutoregressivePrior, export
+from zpinch.model.prior.autoregressive import AutoregressivePrior, export, layer_sizes
 from zpinch.training.fit_density import span
 from zpinch.training.loop import LABEL_HIDDEN_SHARE
 from zpinch.training.repeatable import step_rng
@@ -53,7 +54,7 @@ def fit_autoregressive(
     """Fit by maximum likelihood to finished codes: (n, channels, h, w), labels (n,) or None. The best of `steps` steps.
 
     copies: all images stand there so often, one after the other; an image that is held out is so in all its copies.
-    None when there are too few codes to hold some out, or too many channels.
+    None when there are too few codes to hold some out, or too many channels: in a grid fewer are, as layers are larger.
     """
     code: Shape = (codes.shape[1], codes.shape[2], codes.shape[3])
     images = len(codes) // copies
@@ -61,6 +62,8 @@ def fit_autoregressive(
     if code[0] > MAX_CHANNELS or not held or not steps:
         return None
     first, entries = ranges(codes)
+    if max(a * b for a, b in pairwise(layer_sizes(code, labels=known_labels, entries=entries))) > MAX_WEIGHTS:
+        return None
     symbols = torch.from_numpy(symbols_of(codes, first[:, None, None], entries - 1)).long()
     label = torch.full((len(codes),), known_labels) if labels is None else torch.from_numpy(labels)
     order = torch.randperm(images, generator=torch.Generator().manual_seed(seed))

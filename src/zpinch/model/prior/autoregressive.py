@@ -36,9 +36,7 @@ class AutoregressivePrior(nn.Module):
     def __init__(self, code: Shape, *, labels: int, entries: int) -> None:
         super().__init__()
         self.code, self.labels, self.entries = code, labels, entries
-        channels = code[0]
-        units = min(128, max(8, UNITS // channels))
-        sizes = [inputs(code, entries, labels), *[channels * units] * DEPTH, channels * entries]
+        channels, sizes = code[0], layer_sizes(code, labels=labels, entries=entries)
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         own = torch.arange(channels)
         context = torch.full((sizes[0] - channels * (entries - 1),), -1)  # seen by every channel
@@ -81,6 +79,13 @@ class AutoregressivePrior(nn.Module):
             h = h + (torch.round(h * ONE) / ONE - h).detach()
         h = F.dropout(h, DROPOUT, self.training)
         return F.linear(h, last[0], last[1].bias).unflatten(1, (self.code[0], self.entries))
+
+
+def layer_sizes(code: Shape, *, labels: int, entries: int) -> list[int]:
+    """How many inputs there are, units of each inner layer, and logits."""
+    channels = code[0]
+    units = min(128, max(8, UNITS // channels))
+    return [inputs(code, entries, labels), *[channels * units] * DEPTH, channels * entries]
 
 
 @torch.no_grad()
