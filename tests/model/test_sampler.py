@@ -49,6 +49,17 @@ def test_held_out_bits_choose_the_number_of_components():
     assert [round(float((np.abs(found.mean(1) - c) < 5).mean()), 1) for c in (-12, 0, 12)] == [0.3, 0.3, 0.3]
 
 
+def test_a_class_of_many_images_has_no_more_components_than_all_classes_have_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Each class is stored with as many as the one that has the most."""
+    latent = np.concatenate([gaussian(700, centre=c, seed=i) for i, c in enumerate((-12, 0, 12, 24))])
+    label = np.repeat([1, 2, 0], [1, 1, len(latent) - 2])
+    assert fit_mixture(latent, label, labels=3, candidates=(1, 2, 4)).config.components == 4
+    monkeypatch.setattr("zpinch.training.fit_mixture.MOST_COVARIANCES", 2 * 3 * D**2)
+    assert fit_mixture(latent, label, labels=3, candidates=(1, 2, 4)).config.components == 2
+
+
 def test_each_label_has_its_own_mixture_and_none_means_any():
     latent = np.concatenate([gaussian(600, centre=-5), gaussian(200, centre=5)])
     label = np.repeat([0, 1], [600, 200])

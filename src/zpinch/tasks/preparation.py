@@ -21,6 +21,7 @@ from zpinch.model.model import Model
 from zpinch.tasks.seeds import check_seed
 from zpinch.tasks.settings import check_objective, settled
 from zpinch.tasks.start import check_unchanged, config_from, take_weights
+from zpinch.training.fit_mixture import MOST_COVARIANCES
 from zpinch.training.learner import Plan
 from zpinch.training.measure import held_out_of
 from zpinch.training.processes import ALONE, Processes
@@ -34,7 +35,6 @@ DEFAULT_STEPS = (1_000, 30_000)  # bounds on the steps of those epochs, for smal
 START_SHARE = 0.5  # of the steps, from a trained model
 
 MOST_CLASSES, MOST_NAME_BYTES = 1_024, 32_768  # tables for more, and names of more, do not fit into archives
-MOST_COVARIANCES = 1 << 27  # numbers: 512 MiB in a model's file, and several times that while it is fitted
 ENTRIES = 128  # of a table, at its usual largest
 
 

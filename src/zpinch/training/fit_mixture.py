@@ -19,6 +19,7 @@ FEW_PER_DIMENSION = 4  # images of a class for each dimension, below which its c
 IMAGINARY = 32.0  # images that the covariance of all classes counts for
 REGULAR = 1e-3
 MOST_LATENTS = 60_000
+MOST_COVARIANCES = 1 << 27  # numbers: 512 MiB in a model's file, and several times that while it is fitted
 
 Doubles: TypeAlias = NDArray[np.float64]
 
@@ -45,9 +46,10 @@ def fit_mixture(
     flat = latent[chosen].reshape(len(chosen), -1).astype(np.float64)
     owner = np.zeros(len(chosen), np.int64) if label is None or not labels else label[chosen]
     classes = max(labels, 1)
+    room = max(1, MOST_COVARIANCES // (classes * flat.shape[1] ** 2))  # all classes are stored with as many components
     within = _within(flat, owner)
     classes_of = [flat[owner == c] if (owner == c).any() else flat for c in range(classes)]
-    fits = [_fit_class(own, candidates, within, copies=copies, seed=seed) for own in classes_of]
+    fits = [_fit_class(own, candidates, within, most=room, copies=copies, seed=seed) for own in classes_of]
     most = max(len(f.weight) for f in fits)
     bits = float(np.average([f.held_out_bits for f in fits], weights=np.bincount(owner, minlength=classes) + 1e-9))
     mixture = MixtureSampler(MixtureSamplerConfig(code=code, labels=labels, components=most, held_out_bits=bits))
@@ -86,11 +88,11 @@ def _within(x: Doubles, owner: NDArray[np.int64]) -> Doubles:
     return shrunk + REGULAR * np.eye(x.shape[1])
 
 
-def _fit_class(x: Doubles, candidates: tuple[int, ...], within: Doubles, *, copies: int, seed: int) -> _Fit:
+def _fit_class(x: Doubles, candidates: tuple[int, ...], within: Doubles, *, most: int, copies: int, seed: int) -> _Fit:
     images = len(x) // copies
     held = copies * max(1, images // 10)
     test, train = x[:held], x[held:] if images > 1 else x
-    components = len(train) // (copies * FEW_PER_DIMENSION * x.shape[1])
+    components = min(most, len(train) // (copies * FEW_PER_DIMENSION * x.shape[1]))
     if not components:
         return _fit_few(train, test, within, copies=copies)
     return _fit_many(train, test, candidates, most=components, seed=seed)
