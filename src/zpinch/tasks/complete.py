@@ -137,10 +137,9 @@ def completed(
     found = np.empty((len(pixels), count, *pixels.shape[1:]), np.uint8)
     for start in range(0, len(pixels), AT_ONCE):
         some = slice(start, start + AT_ONCE)
-        x, hole = (
-            model.as_input(torch.from_numpy(pixels[some])),
-            torch.from_numpy(missing[some].copy()).to(model.device),
-        )
+        # Copies where the memory is read-only: PyTorch warns about sharing it.
+        x = model.as_input(torch.from_numpy(np.require(pixels[some], requirements="W")))
+        hole = torch.from_numpy(np.require(missing[some], requirements="W")).to(model.device)
         found[some] = as_pixels(answers_to(model, completer, x, hole, count=count, steps=steps, rng=rng))
     return np.where(missing[:, None, None], found, pixels[:, None])
 

@@ -1,6 +1,7 @@
 """What a check measures on held-out images: one typed row, for stopping.py to decide from and metrics.jsonl to keep."""
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -108,6 +109,9 @@ def split_held_out(images: ImageCollection) -> tuple[ImageCollection, ImageColle
     """A tenth of the images, at most 2,000, never trained on; fewer than 20 images cannot spare any and are both."""
     held = held_out_of(len(images))
     if not held:
+        # Copies where the memory is read-only, as those below are: PyTorch warns about sharing it.
+        labels = None if images.labels is None else np.require(images.labels, requirements="W")
+        images = replace(images, pixels=np.require(images.pixels, requirements="W"), labels=labels)
         return images, images
     order = np.random.default_rng(len(images)).permutation(len(images))
     return images[np.sort(order[held:])], images[order[:held]]
