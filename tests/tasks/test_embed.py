@@ -11,10 +11,9 @@ import torch
 
 import zpinch
 from trained_models import Spots
-from zpinch.errors import CorruptArchive, ImageError, MissingExtra, ModelError, UsageError
+from zpinch.errors import ImageError, MissingExtra, ModelError, UsageError
 from zpinch.images import ImageCollection, save_images
 from zpinch.model.storage import load
-from zpinch.tasks.embed import Embedding, columns_of
 
 
 @pytest.fixture(scope="module")
@@ -114,12 +113,6 @@ def test_bad_input_leaves_nothing_behind(spots: Spots, gan: Path, tmp_path: Path
     assert set(tmp_path.iterdir()) == before
     zpinch.embed(spots.images, spots.model, tmp_path / "there.csv", force=True)
     assert (tmp_path / "there.csv").read_text().startswith("name,label,z_0")
-
-
-def test_labels_beyond_the_class_names_are_damage() -> None:
-    found = Embedding(np.zeros((2, 3), np.float32), ("a", "b"), np.array([0, 1]), ("cat",), is_from_codes=True)
-    with pytest.raises(CorruptArchive, match="class names"):
-        columns_of(found)
 
 
 def test_an_empty_archive_is_refused(spots: Spots, tmp_path: Path):
