@@ -15,6 +15,7 @@ SETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 WORDS = {"", "prior", "format", "method"}  # columns of words; the others are numbers
 HOW = {  # what makes a result that is not there yet
     "quality-mnist": "python bench/quality.py mnist --minutes 15",
+    "quality-mnist-5-minutes": "python bench/quality.py mnist --minutes 5",
     "quality-mnist-30-minutes": "python bench/quality.py mnist --minutes 30",
     "quality-fashion-mnist": "python bench/quality.py fashion-mnist --minutes 15",
     "quality-emoji-10-minutes": "python bench/quality.py emoji --data COLOUR --minutes 10",
