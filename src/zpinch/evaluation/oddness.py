@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 from zpinch.codec.coder import Codes
 from zpinch.evaluation.subset import subset
 from zpinch.images.collection import Pixels
-from zpinch.model.calibration import BITS, CRITIC, ERROR, LOF, SCORES, Calibration, Doubles, Normals, codes_kept
+from zpinch.model.calibration import (
+    BITS,
+    CRITIC,
+    ERROR,
+    LOF,
+    SCORES,
+    Calibration,
+    Doubles,
+    Normals,
+    codes_kept,
+    promised,
+)
 from zpinch.model.config import needed
 from zpinch.model.model import Model
 from zpinch.model.prior.sampler import MixtureSampler
@@ -61,7 +72,7 @@ def most_by_chance(false_alarms: float, normal_images: int, images: int) -> int:
     """
     from scipy.stats import betabinom  # takes as long to import as all the rest
 
-    below = int(false_alarms * (normal_images + 1) * (1 + 1e-12))
+    below = promised(false_alarms, normal_images)
     return int(betabinom.ppf(0.99, images, below, normal_images + 1 - below))
 
 

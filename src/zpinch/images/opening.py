@@ -90,6 +90,8 @@ def splits_of(source: Source) -> tuple[str, ...]:
     if str(source) in builtin.NAMES:
         return SPLITS
     path = existing(source)
+    if path.suffix.lower() == ".parquet" and not path.is_dir():  # has none, and a shelf of it is columns to read
+        return ()
     shelf = shelf_of(path, shown_source(source), split="all", skip_bad=True, own_labels=False)
     return table_splits(path) if shelf is None else shelf.splits
 

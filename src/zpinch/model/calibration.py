@@ -155,7 +155,7 @@ class Calibration:
 
     def threshold(self, false_alarms: float) -> float:
         """The oddness above which p <= false_alarms. Raises ValueError where that cannot be promised."""
-        allowed = int(false_alarms * (len(self.held_out) + 1) * (1 + 1e-12))
+        allowed = promised(false_alarms, len(self.held_out))
         if not allowed:
             raise ValueError(f"false alarms of {false_alarms:g} cannot be promised from {len(self.held_out)} images")
         return float(np.sort(self.oddness(self.held_out))[-allowed])
@@ -205,6 +205,11 @@ def nearest(a: NDArray[np.integer], b: NDArray[np.integer], *, but_itself: bool 
         which[few] = np.argpartition(squared, count - 1, axis=1)[:, :count]
         apart[few] = np.sqrt(np.take_along_axis(squared, which[few], axis=1) + a.shape[1] / 6)
     return Nearest(which, apart)
+
+
+def promised(false_alarms: float, normal_images: int) -> int:
+    """How many of the p-values that there can be, multiples of 1 / (normal images + 1), are at most so large."""
+    return int(false_alarms * (normal_images + 1) * (1 + 1e-12))
 
 
 def conformal(values: Doubles, normal: Doubles) -> Doubles:

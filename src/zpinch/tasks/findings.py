@@ -109,7 +109,7 @@ def page_of(
             f"{len(directions.values)} images, and a band that holds eight of ten. Contraction pushes the curve down, "
             "what must stay distinguishable holds it up. Beside it, what noise on the pixels does to codes."
         )
-    looked_at = f"{len(source):,} of {source.source}, fingerprint {source.fingerprint()}"
+    (_, looked_at), *others = provenance(model, source, source.fingerprint(), seed=subject.seed)
     return ExplorationData(
         title=f"What {model.name} has learned",
         verdict=verdict,
@@ -120,5 +120,5 @@ def page_of(
         spectrum_sentence=sentence,
         kept=found.kept,
         notes=found.left_out,
-        provenance=(("images", looked_at), *provenance(model, seed=subject.seed)),
+        provenance=(("images", looked_at), *others),
     )

@@ -54,10 +54,7 @@ def report_of(
         curves=curves(model),
         kept_step=model.facts.get("steps"),
         notes=(*losses(result), *result.notes),
-        provenance=(
-            ("test images", f"{len(test):,} of {test.source}, fingerprint {fingerprint}"),
-            *provenance(model, seed=seed),
-        ),
+        provenance=provenance(model, test, fingerprint, seed=seed),
     )
 
 
@@ -217,12 +214,13 @@ def curves(model: Model) -> tuple[Curve, ...]:
     return tuple(found)
 
 
-def provenance(model: Model, *, seed: int) -> tuple[tuple[str, str], ...]:
+def provenance(model: Model, test: ImageCollection, fingerprint: str, *, seed: int) -> tuple[tuple[str, str], ...]:
     trained = tuple(
         (f"model: {name}", f"{value:.5g}" if isinstance(value, float) else str(value))
         for name, value in model.facts.items()
     )
     return (
+        ("test images", f"{len(test):,} of {test.source}, fingerprint {fingerprint}"),
         *((f"identity of the {part}", identity) for part, identity in identities(model).items()),
         ("seed", str(seed)),
         ("machine", f"{platform.machine()}, {platform.system()}, {torch.get_num_threads()} threads"),

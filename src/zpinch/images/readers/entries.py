@@ -36,10 +36,10 @@ class Entries(NamedTuple):
 
 def without_samples(entries: Entries) -> Entries:
     """The entries but for the sheets of samples of the models among them."""
+    if not any(name.endswith(CONFIG) for name in entries.names):  # before a path is made of each
+        return entries
     paths = [PurePosixPath(_shown(name)) for name in entries.names]
     configs = [at for at, path in enumerate(paths) if path.name == CONFIG and not is_hidden(path.parts)]
-    if not configs:
-        return entries
     with entries.unlock() as read:
         models = {paths[at].parent for at in configs if _is_model(entries, read, at)}
     sheets = {folder / SAMPLES for folder in models}
@@ -68,8 +68,9 @@ def read_entries(entries: Entries, stem: str, source: str, *, skip_bad: bool) ->
 
 
 def entries_shelf(entries: Entries, layout: Layout, source: str, split: str) -> Shelf:
+    names = [_shown(name) for name in entries.names]
     first_at: dict[str, int] = {}
-    for position, name in enumerate(map(_shown, entries.names)):
+    for position, name in enumerate(names):
         first_at.setdefault(name, position)
 
     @contextmanager
@@ -77,7 +78,7 @@ def entries_shelf(entries: Entries, layout: Layout, source: str, split: str) -> 
         with entries.unlock() as read:
 
             def open_place(place: Place) -> BinaryIO:
-                if first_at[_shown(entries.names[place.position])] != place.position:
+                if first_at[names[place.position]] != place.position:
                     raise CorruptImage(f"{place.name} stands twice in {source}: the first one counts")
                 return _opened(entries, read, place.position)
 
