@@ -34,7 +34,7 @@ from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import Progress, training_steps
 from zpinch.training.measure import split_held_out
 from zpinch.training.progress import Silent
-from zpinch.training.recipes import BRIEF, RECIPES, settings_for
+from zpinch.training.recipes import RECIPES, settings_for
 
 # And what a model is of that another starts from: images of another kind, or of the same kind but for their classes.
 SETS = {"mnist": "fashion-mnist", "fashion-mnist": "mnist", "mnist-5-9": "mnist-0-4"}
@@ -80,7 +80,7 @@ def zpinch_made(
     settings: tuple[str, ...] = (),
 ) -> Made:
     settings = (*ALWAYS, *settings)
-    settings = (*narrow_if_brief(seconds, images, seed, start, settings), *settings)
+    settings = (*adapted(seconds, images, seed, start, settings), *settings)
     steps, began = steps_in(seconds, images, seed, start, settings), Began()
     model = zpinch.train(images, steps=steps, settings=settings, seed=seed, start=start, listener=began)
     used = time.process_time() - began.at
@@ -122,13 +122,13 @@ def steps_in(
     return max(LEAST_STEPS, int(max(left / (step + schedule.prior_share * prior), (left - most) / step)))
 
 
-def narrow_if_brief(
+def adapted(
     seconds: float, images: ImageCollection, seed: int, start: Path | None = None, settings: tuple[str, ...] = ALWAYS
 ) -> tuple[str, ...]:
-    """As `--minutes` does: where they are few steps, nets that take more of them."""
-    is_brief = steps_in(seconds, images, seed, start, settings) < BRIEF
+    """As `--minutes` does: what learns more where they are few steps."""
+    steps = steps_in(seconds, images, seed, start, settings)
     few = len(split_held_out(images)[0])
-    return settings_for(few, RECIPES["fusion"], is_conv=True, is_new=not start, is_brief=is_brief)
+    return settings_for(few, RECIPES["fusion"], is_conv=True, is_new=not start, steps=steps)
 
 
 def pca_made(images: ImageCollection, test: ImageCollection, seconds: float, seed: int) -> Made:
@@ -154,7 +154,7 @@ MAKERS: dict[str, Callable[..., Made]] = {METHODS[0]: pca_made, METHODS[1]: rae_
 def model_of(name: str, images: ImageCollection, folder: Path, seconds: float, seed: int) -> Path:
     """A model of a whole set to start from, trained where there is none yet."""
     if not (folder / name / "config.json").exists():
-        settings = (*narrow_if_brief(START_SHARE * seconds, images[:5_000], seed), *ALWAYS)
+        settings = (*adapted(START_SHARE * seconds, images[:5_000], seed), *ALWAYS)
         steps = steps_in(START_SHARE * seconds, images[:5_000], seed, settings=settings)
         print(f"a model of {name} to start from: {steps} steps", flush=True)
         command = f"bench/small.py --seconds {seconds:g}"

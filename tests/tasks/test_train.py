@@ -598,5 +598,5 @@ def test_a_brief_run_learns_in_narrow_nets_and_goes_on_in_them(tmp_path: Path):
     watch = Watches()
     model = train(images, minutes=0.002, settings=settings, out=tmp_path / "m", listener=watch)
     assert (model.config.generator.width, model.config.encoder.width, model.config.critic.width) == (16, 16, 16)
-    assert watch.phases.count("rehearsing narrower nets, which learn more in so short a time") == 1
+    assert watch.phases.count("rehearsing again, by what learns more in so short a time") == 1
     assert train(images, minutes=0.002, settings=settings, start=model).config == model.config

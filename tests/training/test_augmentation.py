@@ -11,7 +11,7 @@ from zpinch.tasks.preparation import build
 from zpinch.training import loop
 from zpinch.training.augmentation import disturbed, shifted
 from zpinch.training.processes import Noise
-from zpinch.training.recipes import FEW, RECIPES, VERY_FEW, Recipe, settings_for
+from zpinch.training.recipes import BRIEF, FEW, RECIPES, VERY_BRIEF, VERY_FEW, Recipe, settings_for
 
 
 def draws(seed: int, *, offsets: tuple[int, ...] = (), uniforms: int = 0, count: int) -> list[np.ndarray]:
@@ -122,12 +122,24 @@ def test_a_person_has_the_last_word():
 
 
 def test_brief_runs_have_narrow_nets_and_no_longer_a_completer():
-    settings = settings_for(10**6, RECIPES["fusion"], is_conv=True, is_new=True, is_brief=True)
+    settings = settings_for(10**6, RECIPES["fusion"], is_conv=True, is_new=True, steps=BRIEF - 1)
     assert {"encoder.width=16", "critic.deep_width=48", "schedule.completer_share=0.3"} <= set(settings)
+    assert settings_for(10**6, RECIPES["fusion"], is_conv=True, is_new=True, steps=BRIEF) == ()
     for recipe, is_new in (("gan", True), ("fusion", False)):
-        assert settings_for(10**6, RECIPES[recipe], is_conv=True, is_new=is_new, is_brief=True) == ()
+        assert settings_for(10**6, RECIPES[recipe], is_conv=True, is_new=is_new, steps=BRIEF - 1) == ()
     assert settings_for(10**6, RECIPES["fusion"], is_conv=False, is_new=True) == ("schedule.completer_share=0.3",)
     few = {"is_conv": True, "is_new": True}
-    assert settings_for(500, RECIPES["fusion"], **few, is_brief=True) == settings_for(500, RECIPES["fusion"], **few)
+    assert settings_for(500, RECIPES["fusion"], **few, steps=500) == settings_for(500, RECIPES["fusion"], **few)
     # The completer sees fewer of few images in a step.
-    assert "schedule.completer_share=0.3" not in settings_for(3_000, RECIPES["fusion"], **few, is_brief=True)
+    assert "schedule.completer_share=0.3" not in settings_for(3_000, RECIPES["fusion"], **few, steps=500)
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_very_brief_runs_leave_less_to_the_prior(recipe: Recipe, is_new: bool):
+    def share(steps: float) -> bool:
+        found = settings_for(10**6, recipe, is_conv=True, is_new=is_new, steps=steps)
+        return "schedule.prior_share=0.3" in found
+
+    assert not share(VERY_BRIEF)
+    assert share(VERY_BRIEF - 1) == recipe.has_encoder  # a gan has no prior to fit

@@ -25,7 +25,7 @@ from zpinch.training.fit_mixture import MOST_COVARIANCES
 from zpinch.training.learner import Plan
 from zpinch.training.measure import held_out_of
 from zpinch.training.processes import ALONE, Processes
-from zpinch.training.recipes import BRIEF, RECIPES, Objective, Recipe, Schedule, settings_for
+from zpinch.training.recipes import RECIPES, Objective, Recipe, Schedule, settings_for
 from zpinch.training.rehearsal import Cost, rehearse
 from zpinch.training.stopping import Condition
 
@@ -76,12 +76,12 @@ def build(
     seed: int,
     device: str,
     start: Model | None = None,
-    is_brief: bool = False,
+    affordable: float = math.inf,
 ) -> Built:
     """A new model for these images and what it will be trained by.
 
-    Its generator begins at their mean colour; with `start`, all begins where that model ended. is_brief: there is time
-    for few steps.
+    Its generator begins at their mean colour; with `start`, all begins where that model ended. affordable: steps that
+    there is time for otherwise.
     """
     check_seed(seed)
     if not len(training):
@@ -112,7 +112,7 @@ def build(
             f"model may take, to draw new images by class. Take a --latent of {most} or less, or no labels."
         )
     adapted = settings_for(
-        len(training), chosen, is_conv=config.backbone == "conv", is_new=start is None, is_brief=is_brief
+        len(training), chosen, is_conv=config.backbone == "conv", is_new=start is None, steps=affordable
     )
     config, objective, schedule = settled(config, chosen.objective, chosen.schedule, (*adapted, *settings))
     check_objective(objective, chosen)
@@ -205,12 +205,12 @@ def rehearsed(
     seed: int,
     processes: Processes = ALONE,
     origin: str = "",
-    narrowing: Callable[[], None] = lambda: None,
+    adapting: Callable[[], None] = lambda: None,
 ) -> tuple[Model, Plan, Cost]:
-    """What was built and its plan; or, where the minutes are so few steps of its nets that narrower ones of a new model
-    would learn more in them, those.
+    """What was built and its plan; or, where the minutes are so few steps of it that others would be more use, as
+    narrower nets and a briefer fit of the prior allow, that.
 
-    rebuilt: `build` of the same, which takes `is_brief`. narrowing: told before it is done.
+    rebuilt: `build` of the same, which takes `affordable`. adapting: told before it is done.
     """
 
     def planned(model: Model, objective: Objective, schedule: Schedule) -> tuple[Model, Plan, Cost]:
@@ -222,10 +222,10 @@ def rehearsed(
     model, plan, cost = planned(*built)
     is_conv = model.config.backbone == "conv"
     kind = partial(settings_for, len(training), RECIPES[model.config.recipe], is_conv=is_conv, is_new=not origin)
-    if budget.minutes is None or plan.steps >= BRIEF or kind(is_brief=True) == kind():
+    if budget.minutes is None or kind(steps=plan.steps) == kind():
         return model, plan, cost
-    narrowing()
-    return planned(*rebuilt(is_brief=True))
+    adapting()
+    return planned(*rebuilt(affordable=plan.steps))
 
 
 def pick_device(name: str) -> torch.device:

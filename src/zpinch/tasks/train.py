@@ -160,7 +160,7 @@ def train(
             seed=seed,
             processes=processes,
             origin=origin_of(begun) if begun else "",
-            narrowing=lambda: listener.entered("rehearsing narrower nets, which learn more in so short a time"),
+            adapting=lambda: listener.entered("rehearsing again, by what learns more in so short a time"),
         )
         learner, past = Learner(model, plan, processes), None
         replan = None if minutes is None else partial(cost.steps_again, minutes)

@@ -26,6 +26,7 @@ from zpinch.training.repeatable import step_rng
 MAX_CHANNELS = 256  # of a code; more are coded by the factorised tables alone
 BATCH = 512  # positions in a step
 LEARNING_RATE = 6e-3
+WARM_UP, WARM_UP_SHARE = 50, 0.2  # steps until then, and at most that share of all
 WEIGHT_DECAY = 0.01
 AVERAGE = 0.99  # decay of the averaged weights that are kept
 HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 2000  # images by which the best state is chosen
@@ -100,9 +101,10 @@ def learnt(
         net.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=WEIGHT_DECAY, fused=True
     )
     every = -(-steps // CHECKS)
+    warm_up = min(WARM_UP, WARM_UP_SHARE * steps)
     for step in range(1, steps + 1):
         for group in optimiser.param_groups:
-            group["lr"] = LEARNING_RATE * min(1.0, step / 50, 1 - (step - 1) / steps)
+            group["lr"] = LEARNING_RATE * min(1.0, step / warm_up, 1 - (step - 1) / steps)
         loss = nats(net, training.draw(BATCH, seed=seed, step=step, hidden_share=LABEL_HIDDEN_SHARE))
         optimiser.zero_grad()
         loss.backward()

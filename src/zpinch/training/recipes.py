@@ -7,6 +7,7 @@ pixel from the posterior to N(0, I). F: error of what the critic sees, a feature
 an image. A term of weight zero is never computed.
 """
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -121,23 +122,27 @@ VERY_FEW = 1_000
 MANY = 4_096  # from which on the completer sees the most in a step
 NARROW = ("width=16", "deep_width=48")  # half of the defaults
 BRIEF = 1_000  # steps: where minutes are fewer, narrow nets learn more in them, as they take three times as many
+VERY_BRIEF = 100  # steps: where minutes are fewer, fitting the prior must not take half of them
 
 
 def settings_for(
-    images: int, recipe: Recipe, *, is_conv: bool, is_new: bool, is_brief: bool = False
+    images: int, recipe: Recipe, *, is_conv: bool, is_new: bool, steps: float = math.inf
 ) -> tuple[str, ...]:
-    """What else so few images, or a run so brief, call for, as `--set` takes it; nothing where there are enough.
+    """What else so few images, or a run so brief, call for, as `--set` takes it; nothing where there is enough of both.
 
-    is_new: the nets are. Chosen on MNIST and Fashion-MNIST: docs/science.md has the figures, and of which images.
+    is_new: the nets are. steps: that there is time for, by what so many images call for in any time. Chosen on MNIST
+    and Fashion-MNIST: docs/science.md has the figures, and of which images.
     """
     found: list[str] = []
-    is_brief = is_brief and recipe.has_encoder and is_conv and is_new
+    is_brief = steps < BRIEF and recipe.has_encoder and is_conv and is_new
     if images < FEW and recipe.has_encoder:
         found.append("schedule.shift=0.07")
     if images < VERY_FEW and is_conv:
         found.append("schedule.batch=32")
     if images >= MANY and recipe.has_encoder and (is_brief or not is_conv):
         found.append("schedule.completer_share=0.3")  # beside a step of nets so small, one of the completer is long
+    if steps < VERY_BRIEF and recipe.has_encoder:
+        found.append("schedule.prior_share=0.3")  # likewise
     if (images < VERY_FEW or is_brief) and is_conv and is_new:
         parts = {"encoder": recipe.has_encoder, "generator": True, "critic": recipe.has_critic}
         found += [f"{part}.{width}" for part, is_there in parts.items() if is_there for width in NARROW]
