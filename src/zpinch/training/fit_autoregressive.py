@@ -31,7 +31,8 @@ WEIGHT_DECAY = 0.01
 AVERAGE = 0.99  # decay of the averaged weights that are kept
 HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 2000  # images by which the best state is chosen
 CHECKS, PATIENCE = 12, 3
-CHECKED = 4096  # held-out positions a check looks at
+CHECKED = 4096  # held-out positions a check looks at, which takes as long as three steps
+LEAST_BETWEEN = 10  # steps from one check to the next
 CPU = torch.device("cpu")
 
 
@@ -100,7 +101,7 @@ def learnt(
     optimiser = torch.optim.AdamW(
         net.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=WEIGHT_DECAY, fused=True
     )
-    every = -(-steps // CHECKS)
+    every = max(LEAST_BETWEEN, -(-steps // CHECKS))
     warm_up = min(WARM_UP, WARM_UP_SHARE * steps)
     for step in range(1, steps + 1):
         for group in optimiser.param_groups:
