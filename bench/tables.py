@@ -257,6 +257,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "embed": tasks_tables.embed,
     "detect": tasks_tables.detect,
     "detect_promise": tasks_tables.detect_promise,
+    "explore_map": tasks_tables.explore_map,
+    "explore_tangents": tasks_tables.explore_tangents,
     "small": learning_tables.small,
     "learn": learning_tables.learn,
     "soonest": learning_tables.soonest,

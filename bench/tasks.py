@@ -5,6 +5,7 @@
     python bench/tasks.py augment --data PATH/TO/MNIST
     python bench/tasks.py embed --data PATH/TO/MNIST --minutes 15
     python bench/tasks.py detect --data PATH/TO/MNIST --minutes 15
+    python bench/tasks.py explore --data PATH/TO/MNIST --minutes 15
 
 `all` is one after the other, hours of it. The tables of docs/ follow. Models that are there already (`--model`, or
 runs/tasks-... of an earlier call) are not trained again.
@@ -18,12 +19,14 @@ import tasks_augment
 import tasks_complete
 import tasks_detect
 import tasks_embed
+import tasks_explore
 
 VERBS: dict[str, Callable[[list[str]], None]] = {
     "complete": tasks_complete.main,
     "augment": tasks_augment.main,
     "detect": tasks_detect.main,
     "embed": tasks_embed.main,
+    "explore": tasks_explore.main,
 }
 
 

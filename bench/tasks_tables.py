@@ -1,7 +1,9 @@
 """The tables of bench/tasks.py, one or two a verb."""
 
 from collections.abc import Sequence
+from typing import Any
 
+from learning_tables import spread
 from markdown_table import NONE, at, foot, result, shown, table
 
 PROTOCOLS = {"own": "model of the same images", "unlabelled": "model of all images, without labels"}
@@ -84,3 +86,38 @@ def detect_promise() -> str:
     for name, place in hidden.items():
         rows.append([f"ten odd among 10,000, {name}: in the first ten; worst rank", *map(shown, place.values())])
     return table(["", "", ""], rows) + foot(["tasks-detect-one-class", "tasks-detect-all"])
+
+
+def explore_map() -> str:
+    """Neighbours on the map of codes and on others, means and deviations over seeds: bench/tasks.py explore."""
+    found = at(result("tasks-explore"), "maps") or []
+    rows: list[Sequence[str]] = []
+    for name in dict.fromkeys(row["name"] for row in found):
+        seeds = [row for row in found if row["name"] == name]
+        measures = [
+            spread([row[where][what] for row in seeds], spec)
+            for where in ("free", "on_grid")
+            for what, spec in (("trustworthiness", ".3f"), ("same_class", ".1%"))
+        ]
+        rows.append([name, *measures, spread([row["seconds"] for row in seeds], ".1f")])
+    heads = ["", "trustworthiness", "same class", "on a grid, trustworthiness", "on a grid, same class", "seconds"]
+    return table(heads, rows or [[NONE] * len(heads)]) + foot(["tasks-explore"])
+
+
+def explore_tangents() -> str:
+    """What share of small changes lies in the span of a few directions: bench/tasks.py explore."""
+    found = at(result("tasks-explore"), "tangents") or []
+    rows = [
+        [row["name"], *(within(share, ".1%") for share in row["all"].values())]
+        + [shown(share[0], ".1%") for share in row["changes"].values()]
+        for row in found
+    ]
+    counts, changes = (list(found[0][key]) if found else [] for key in ("all", "changes"))
+    heads = ["", *(f"all, {count} directions" for count in counts or (6, 12, 24)), *(f"{each}, 12" for each in changes)]
+    return table(heads, rows or [[NONE] * len(heads)]) + foot(["tasks-explore"])
+
+
+def within(found: Any, spec: str) -> str:
+    """A value and its interval."""
+    value, low, high = found
+    return f"{value:{spec}} ({low:{spec}} to {high:{spec}})"

@@ -1,4 +1,6 @@
-"""The benches of tasks: votes against scikit-learn's, baselines that do what they say, cases of few labels."""
+"""The benches of tasks: votes against scikit-learn's, baselines that do what they say, cases of few labels, changes
+that are the ones named, and spans that hold what they should.
+"""
 
 import numpy as np
 import pytest
@@ -115,3 +117,66 @@ def test_cases_have_so_many_images_of_each_class_and_one_rare() -> None:
     first, second = (tasks_augment.chosen(train, "10", seed=seed) for seed in (0, 1))
     assert first.fingerprint() == tasks_augment.chosen(train, "10", seed=0).fingerprint()
     assert len(first) == len(second) == 100
+
+
+def test_maps_keep_their_order_on_a_grid_of_one_image_a_cell() -> None:
+    import tasks_explore
+
+    rng = np.random.default_rng(5)
+    places = tasks_explore.squared(rng.normal(size=(tasks_explore.SIDE**2, 2)))
+    cells = tasks_explore.gridded(places)
+    assert len(np.unique(cells, axis=0)) == len(places)
+    for axis in range(2):
+        assert np.corrcoef(places[:, axis], cells[:, axis])[0, 1] > 0.9
+
+
+def test_a_map_of_two_clouds_is_judged_by_their_pixels_and_by_their_classes() -> None:
+    import tasks_explore
+
+    rng = np.random.default_rng(6)
+    is_right = np.arange(200) % 2
+    pixels = rng.normal(size=(200, 2)) + 9 * is_right[:, None]
+    assert tasks_explore.judged(pixels, pixels, is_right) == {"trustworthiness": 1, "same_class": 1}
+    mixed = tasks_explore.judged(rng.normal(size=(200, 2)), pixels, is_right)
+    assert mixed["trustworthiness"] < 0.6
+    assert mixed["same_class"] == pytest.approx(0.5, abs=0.1)
+
+
+def test_small_changes_are_the_ones_that_are_named() -> None:
+    import tasks_explore
+
+    y, x = np.mgrid[:28, :28] - 13.5
+    blob = np.exp(-(((x - 3) / 4) ** 2) - (y / 2) ** 2)  # to the right of the middle
+
+    def moments(image: np.ndarray) -> tuple[float, float, float, float]:
+        return tuple(float((image * weight).sum() / image.sum()) for weight in (x, y, (x - 3) ** 2, y**2))
+
+    before = moments(blob)
+    after = {name: moments(change(blob)) for name, change in tasks_explore.CHANGES.items()}
+    assert after["half a pixel to the right"][0] == pytest.approx(before[0] + 0.5, abs=0.02)
+    assert after["half a pixel down"][1] == pytest.approx(before[1] + 0.5, abs=0.02)
+    assert abs(after["5 degrees"][1]) == pytest.approx(3 * np.sin(np.radians(5)), abs=0.02)
+    assert after["5 % larger"][3] == pytest.approx(1.05**2 * before[3], rel=0.01)
+    assert after["thicker"][3] > 1.02 * before[3]
+
+
+def test_a_change_is_explained_as_far_as_least_squares_reaches() -> None:
+    import tasks_explore
+
+    rng = np.random.default_rng(7)
+    change = rng.normal(size=(3, 20))
+    span = np.linalg.qr(rng.normal(size=(3, 20, 6)))[0]
+    for n, found in enumerate(tasks_explore.explained(change, span.swapaxes(1, 2))):
+        left = np.linalg.lstsq(span[n], change[n])[1][0]
+        assert found == pytest.approx(1 - left / np.square(change[n]).sum())
+
+
+def test_neighbours_of_an_image_span_the_plane_that_all_lie_on() -> None:
+    import tasks_explore
+
+    rng = np.random.default_rng(8)
+    plane = rng.uniform(0, 60, (2, 1, 6, 6))
+    images = np.rint(90 + np.einsum("na,achw->nchw", rng.uniform(-1, 1, (400, 2)), plane)).astype(np.uint8)
+    spans = tasks_explore.around(images[:5], images[5:], 30)[:, :2]
+    for direction in plane.reshape(2, -1):
+        assert tasks_explore.explained(np.tile(direction, (5, 1)), spans).min() > 0.99
