@@ -36,6 +36,7 @@ HOW = {  # what makes a result that is not there yet
     "tasks-detect-one-class": "python bench/tasks.py detect --only one-class --data mnist",
     "tasks-detect-all": "python bench/tasks.py detect --only all --data mnist",
     "tasks-explore": "python bench/tasks.py explore --data mnist",
+    "tasks-export": "python bench/tasks.py export --data mnist",
     "fusing-mnist": "python bench/fusing.py --data mnist",
     "fusing-fashion-mnist": "python bench/fusing.py --data fashion-mnist",
     "small": "python bench/small.py",

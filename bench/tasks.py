@@ -6,6 +6,7 @@
     python bench/tasks.py embed --data PATH/TO/MNIST --minutes 15
     python bench/tasks.py detect --data PATH/TO/MNIST --minutes 15
     python bench/tasks.py explore --data PATH/TO/MNIST --minutes 15
+    python bench/tasks.py export --data PATH/TO/MNIST --minutes 15
 
 `all` is one after the other, hours of it. The tables of docs/ follow. Models that are there already (`--model`, or
 runs/tasks-... of an earlier call) are not trained again.
@@ -20,6 +21,7 @@ import tasks_complete
 import tasks_detect
 import tasks_embed
 import tasks_explore
+import tasks_export
 
 VERBS: dict[str, Callable[[list[str]], None]] = {
     "complete": tasks_complete.main,
@@ -27,6 +29,7 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
     "detect": tasks_detect.main,
     "embed": tasks_embed.main,
     "explore": tasks_explore.main,
+    "export": tasks_export.main,
 }
 
 

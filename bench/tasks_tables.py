@@ -117,6 +117,38 @@ def explore_tangents() -> str:
     return table(heads, rows or [[NONE] * len(heads)]) + foot(["tasks-explore"])
 
 
+def export_speed() -> str:
+    """Images a second in onnxruntime beside PyTorch: bench/tasks.py export."""
+    found = at(result("tasks-export"), "speeds") or []
+    cells: dict[tuple[str, int], list[str]] = {}
+    for row in found:
+        speeds = [shown(row["images_per_second"][side], ",.0f") for side in ("onnxruntime", "PyTorch")]
+        line = cells.setdefault((row["part"], row["batch"]), [])
+        line += [*speeds, within(row["times_as_many"], ".2f")]
+    rows = [[part, str(batch), *line] for (part, batch), line in cells.items()]
+    threads = list(dict.fromkeys(row["threads"] for row in found)) or [1, 2]
+    columns = ("onnxruntime, images/s", "PyTorch", "times as many")
+    heads = ["", "batch", *(f"{count} thread{'s' * (count > 1)}: {name}" for count in threads for name in columns)]
+    return table(heads, rows or [[NONE] * len(heads)]) + foot(["tasks-export"])
+
+
+def export_files() -> str:
+    """Size, start and exactness of the files: bench/tasks.py export."""
+    sides = ("onnxruntime", "PyTorch")
+    rows = [
+        [
+            row["part"],
+            *(shown(row[key] / 1000, ",.0f", " kB") for key in ("bytes", "weights_bytes")),
+            *(shown(row["seconds"][side], ".2f", " s") for side in sides),
+            within(row["sooner"], ".1f"),
+            shown(row["difference"], ".1e"),
+        ]
+        for row in at(result("tasks-export"), "files") or []
+    ]
+    heads = ["", "file", "its weights", *(f"first image, {side}" for side in sides), "times as soon", "difference"]
+    return table(heads, rows or [[NONE] * len(heads)]) + foot(["tasks-export"])
+
+
 def within(found: Any, spec: str) -> str:
     """A value and its interval."""
     value, low, high = found

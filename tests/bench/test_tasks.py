@@ -2,6 +2,8 @@
 that are the ones named, and spans that hold what they should.
 """
 
+import time
+
 import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
@@ -180,3 +182,13 @@ def test_neighbours_of_an_image_span_the_plane_that_all_lie_on() -> None:
     spans = tasks_explore.around(images[:5], images[5:], 30)[:, :2]
     for direction in plane.reshape(2, -1):
         assert tasks_explore.explained(np.tile(direction, (5, 1)), spans).min() > 0.99
+
+
+def test_ratios_are_of_rounds_and_differences_relative_beyond_one() -> None:
+    import tasks_export
+
+    slowed = np.array([1, 1, 5, 1, 1])  # a busy round
+    assert tasks_export.ratio_of(30 / slowed, 10 / slowed) == pytest.approx((3, 3, 3))
+    assert tasks_export.ratio_of([1, 2, 3], [1, 1, 1]) == pytest.approx((2, 1.2, 2.8))
+    assert tasks_export.difference(np.array([0.5, 110]), np.array([0.4, 100])) == pytest.approx(0.1)
+    assert 1 < tasks_export.calls_per_second(lambda: time.sleep(0.01)) <= 100
