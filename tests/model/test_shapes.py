@@ -10,6 +10,7 @@ from model_cases import new_model, small_config
 from zpinch.errors import ImageError, UsageError
 from zpinch.model.blocks import pad_to_multiple
 from zpinch.model.design import code_shape, design
+from zpinch.model.prior.sampler import GaussianSampler, GaussianSamplerConfig
 
 SIZES = [(8, 8), (8, 13), (28, 28), (31, 17), (40, 40), (41, 40), (64, 64), (65, 90), (128, 128)]
 SHAPES = [(channels, *size) for size in SIZES for channels in (1, 3)]
@@ -65,6 +66,21 @@ def test_pixels_become_numbers_from_zero_to_one():
     np.testing.assert_allclose(
         model.as_input(pixels).numpy(), np.arange(0, 256, 4).reshape(1, 1, 8, 8) / 255, rtol=1e-6
     )
+
+
+def test_arrays_may_be_read_only_or_run_backwards():
+    """As those mapped from a file, and what [::-1] gives; PyTorch warns of the ones and refuses the others."""
+    model, rng = built((1, 8, 8), "mlp"), np.random.default_rng(0)
+    model.sampler = GaussianSampler(GaussianSamplerConfig(code=model.config.code, labels=3))
+    for asked, given in (
+        (lambda pixels: model.as_input(pixels).numpy(), rng.integers(0, 256, (4, 1, 8, 8), np.uint8)),
+        (model.decode, rng.integers(-9, 9, (4, *model.config.code), np.int32)),
+        (lambda label: model.sample(label, seed=0), np.array([0, 1, 2, 3])),
+    ):
+        there, back = given.copy(), given[::-1].copy()
+        there.flags.writeable = False
+        np.testing.assert_array_equal(asked(there), asked(given))
+        np.testing.assert_array_equal(asked(there[::-1]), asked(back))
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 8), (13, 6)])

@@ -115,9 +115,7 @@ def odd_pixels(residual: Doubles, squared: Doubles) -> Doubles:
 def logits(model: Model, pixels: Pixels) -> NDArray[np.float32]:
     """What the critic says of images of no label, (n,)."""
     none = torch.full((len(pixels),), model.config.labels, device=model.device)
-    # A copy where the memory is read-only: PyTorch warns about sharing it.
-    x = model.as_input(torch.from_numpy(np.require(pixels, requirements="W")))
-    return needed(model.critic, "critic")(x, none).float().cpu().numpy()
+    return needed(model.critic, "critic")(model.as_input(pixels), none).float().cpu().numpy()
 
 
 def calibrate(model: Model, density: MixtureSampler, seen: Pixels, unseen: Pixels) -> Calibration:

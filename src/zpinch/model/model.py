@@ -181,7 +181,7 @@ class Model(nn.Module):
             batch = pixels[start : start + ENCODE_BATCH]
             padded = np.zeros((ENCODE_BATCH, *self.config.image), np.uint8)
             padded[: len(batch)] = batch
-            z[start : start + len(batch)] = encoder(self.as_input(torch.from_numpy(padded))).float().cpu()[: len(batch)]
+            z[start : start + len(batch)] = encoder(self.as_input(padded)).float().cpu()[: len(batch)]
         return z
 
     def encode(self, pixels: NDArray[np.uint8], quality: int = DEFAULT_QUALITY) -> NDArray[np.int32]:
@@ -194,7 +194,7 @@ class Model(nn.Module):
         self, codes: NDArray[np.int32], realism: float | None = None, quality: int = DEFAULT_QUALITY
     ) -> NDArray[np.uint8]:
         """Images of codes: (n, *code) int32 -> (n, channels, height, width) uint8. quality: that of the codes."""
-        return self.generate_from(dequantise(torch.from_numpy(codes), self.config.step_of(quality)), realism, quality)
+        return self.generate_from(dequantise(as_tensor(codes), self.config.step_of(quality)), realism, quality)
 
     @torch.inference_mode()
     def generate_from(
@@ -217,10 +217,11 @@ class Model(nn.Module):
     ) -> NDArray[np.uint8]:
         """New images for labels (n,), where `config.labels` means any class."""
         rng = torch.Generator().manual_seed(seed)
-        return self.generate_from(self.draw(torch.from_numpy(label), rng, temperature=temperature), realism)
+        return self.generate_from(self.draw(as_tensor(label), rng, temperature=temperature), realism)
 
-    def as_input(self, pixels: Tensor) -> Tensor:
+    def as_input(self, pixels: Tensor | NDArray[np.uint8]) -> Tensor:
         """uint8 (n, channels, height, width) -> float in [0, 1] on the model's device, channels last."""
+        pixels = pixels if isinstance(pixels, Tensor) else as_tensor(pixels)
         return pixels.to(self.device).to(memory_format=torch.channels_last).float().div_(255)
 
     def check_shape(self, found: tuple[int, ...]) -> None:
@@ -242,6 +243,11 @@ def check_encodes(recipe: str, has_encoder: bool, verb: str) -> None:
             f"a model of the recipe '{recipe}' has no encoder and cannot {verb}. "
             "Train one that has: --recipe fusion, autoencoder, contractive, vae or vae-gan."
         )
+
+
+def as_tensor(array: NDArray[Any]) -> Tensor:
+    """Of the same memory; a copy where that is read-only or runs backwards, which PyTorch warns of or refuses."""
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
 
 def as_pixels(x: Tensor) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ from zpinch.images.writers.atomic import new_file
 from zpinch.images.writers.sheet import check_picture
 from zpinch.model.completer import Completer
 from zpinch.model.config import needed
-from zpinch.model.model import Model, as_pixels
+from zpinch.model.model import Model, as_pixels, as_tensor
 from zpinch.model.storage import loaded
 from zpinch.tasks.completing import answers as answers_to
 from zpinch.tasks.masking import Bools, Mask, masks_of
@@ -137,9 +137,7 @@ def completed(
     found = np.empty((len(pixels), count, *pixels.shape[1:]), np.uint8)
     for start in range(0, len(pixels), AT_ONCE):
         some = slice(start, start + AT_ONCE)
-        # Copies where the memory is read-only: PyTorch warns about sharing it.
-        x = model.as_input(torch.from_numpy(np.require(pixels[some], requirements="W")))
-        hole = torch.from_numpy(np.require(missing[some], requirements="W")).to(model.device)
+        x, hole = model.as_input(pixels[some]), as_tensor(missing[some]).to(model.device)
         found[some] = as_pixels(answers_to(model, completer, x, hole, count=count, steps=steps, rng=rng))
     return np.where(missing[:, None, None], found, pixels[:, None])
 

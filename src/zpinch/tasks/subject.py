@@ -81,4 +81,4 @@ class Subject:
         return self.model.generate_from(torch.from_numpy(z.astype(np.float32)), REALISM)
 
     def input(self, pixels: Pixels) -> Tensor:
-        return self.model.as_input(torch.from_numpy(pixels))
+        return self.model.as_input(pixels)

@@ -44,7 +44,6 @@ def fit_completer(
     pixels: all of them, (m, channels, height, width) uint8; which: (n,), those whose z is in latents, (n, *code), and
     whose class in labels, (n,) or None.
     """
-    images, rows = torch.from_numpy(pixels), torch.from_numpy(which)
     label = None if labels is None else torch.from_numpy(labels)
     completer = new_completer(model, latents, label, seed=seed).to(model.device)
     owners = completer.classes.to(model.device)
@@ -55,7 +54,7 @@ def fit_completer(
             group["lr"] = RATE * min(1.0, (step + 1) / WARM_UP_STEPS, 1.5 * (1 - step / steps))
         rng = step_rng(seed, step)
         chosen = torch.randint(len(latents), (batch,), generator=rng)
-        x, z = model.as_input(images[rows[chosen]]), latents[chosen].to(model.device)
+        x, z = model.as_input(pixels[which[chosen.numpy()]]), latents[chosen].to(model.device)
         missing = random_masks(batch, *model.config.image[1:], rng=rng).to(model.device)
         guess = completer(x, missing)
         density = log_density(guess, noisy(z, model.config.step, torch.rand(z.shape, generator=rng)))

@@ -22,7 +22,7 @@ from zpinch.losses import zero_centred_penalty
 from zpinch.model.bottleneck import noisy, reparametrised
 from zpinch.model.config import needed
 from zpinch.model.encoder import Posterior
-from zpinch.model.model import Model
+from zpinch.model.model import Model, as_tensor
 from zpinch.training.augmentation import disturbed, shifted
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.objective import ERRORS, GAMES, contraction, divergence, judge, perceived_error, rate
@@ -42,19 +42,18 @@ class Progress(NamedTuple):
 
 def training_steps(learner: Learner, images: ImageCollection, plan: Plan) -> Iterator[Progress]:
     """Take the steps that are left of `plan`, yielding after each."""
-    pixels = torch.from_numpy(images.pixels)
     none = learner.live.config.labels
     labels = (
         torch.full((len(images),), none)
         if images.labels is None or not learner.live.draws_classes
-        else torch.from_numpy(images.labels)
+        else as_tensor(images.labels)
     )
     while learner.step < plan.steps:
         rng = step_rng(plan.seed, learner.step)
         chosen = batch_order(len(images), plan.schedule.batch, step=learner.step, seed=plan.seed)
         hidden = torch.rand(len(chosen), generator=rng) < LABEL_HIDDEN_SHARE
         label = torch.where(hidden, none, labels[chosen])
-        x = learner.live.as_input(pixels[learner.processes.share(chosen)])
+        x = learner.live.as_input(images.pixels[learner.processes.share(chosen).numpy()])
         if learner.live.encoder and plan.critic_plays(learner.step):
             learner.keep_sampler_fresh(images, plan)
         noise = Noise(rng, label, learner.processes)

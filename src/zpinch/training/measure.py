@@ -1,7 +1,6 @@
 """What a check measures on held-out images: one typed row, for stopping.py to decide from and metrics.jsonl to keep."""
 
 import math
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +24,7 @@ from zpinch.evaluation.fidelity import (
 from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
 from zpinch.model.config import needed
-from zpinch.model.model import DECODE_BATCH, Model
+from zpinch.model.model import DECODE_BATCH, Model, as_tensor
 from zpinch.training.processes import ALONE, Processes
 
 FEWEST = 5  # images that can be compared as a set
@@ -109,9 +108,6 @@ def split_held_out(images: ImageCollection) -> tuple[ImageCollection, ImageColle
     """A tenth of the images, at most 2,000, never trained on; fewer than 20 images cannot spare any and are both."""
     held = held_out_of(len(images))
     if not held:
-        # Copies where the memory is read-only, as those below are: PyTorch warns about sharing it.
-        labels = None if images.labels is None else np.require(images.labels, requirements="W")
-        images = replace(images, pixels=np.require(images.pixels, requirements="W"), labels=labels)
         return images, images
     order = np.random.default_rng(len(images)).permutation(len(images))
     return images[np.sort(order[held:])], images[order[:held]]
@@ -241,8 +237,8 @@ def critic_wins(
     critic, sure = needed(model.critic, "critic"), list[Tensor]()
     for start in range(0, len(real), DECODE_BATCH):
         part = slice(start, start + DECODE_BATCH)
-        y = torch.from_numpy(label[part]).to(model.device)
-        logits = [critic(model.as_input(torch.from_numpy(images[part])), y) for images in (real, fake)]
+        y = as_tensor(label[part]).to(model.device)
+        logits = [critic(model.as_input(images[part]), y) for images in (real, fake)]
         sure.append(torch.sigmoid(logits[0] - logits[1]))
     return torch.cat(sure).cpu().double().numpy()  # Apple's GPU has no float64
 
@@ -282,4 +278,4 @@ def density_bits(model: Model, codes: np.ndarray, images: ImageCollection) -> ND
     none = model.config.labels
     label = np.full(len(codes), none) if images.labels is None or not none else images.labels
     y = torch.from_numpy(codes).to(model.device).float()
-    return needed(model.prior, "prior").bits(y, torch.from_numpy(label).to(model.device)).cpu().double().numpy()
+    return needed(model.prior, "prior").bits(y, as_tensor(label).to(model.device)).cpu().double().numpy()
