@@ -15,6 +15,7 @@ import torch
 from zpinch.codec.tables import MAX_WEIGHTS
 from zpinch.errors import ImageError, UsageError
 from zpinch.images import ImageCollection
+from zpinch.images.colour import with_channels
 from zpinch.model.config import needed
 from zpinch.model.design import Backbone, design
 from zpinch.model.model import Model
@@ -38,8 +39,11 @@ MOST_CLASSES, MOST_NAME_BYTES = 1_024, 32_768  # tables for more, and names of m
 ENTRIES = 128  # of a table, at its usual largest
 
 
-def learnable(images: ImageCollection) -> ImageCollection:
-    """The images, without labels where archives have no room for their classes."""
+def learnable(images: ImageCollection, start: Model | None = None) -> ImageCollection:
+    """The images as a run takes them: without labels where archives have no room for their classes, and grey ones in
+    three equal channels where it begins or goes on with a model of colours.
+    """
+    images = with_channels(images, start.config.image[0]) if start else images
     return replace(images, labels=None, class_names=()) if without_room(images.class_names) else images
 
 

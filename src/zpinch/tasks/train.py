@@ -15,7 +15,6 @@ import torch
 from zpinch.errors import QualityError, UsageError
 from zpinch.images import ImageCollection
 from zpinch.images.collection import described
-from zpinch.images.colour import with_channels
 from zpinch.images.layout import listed
 from zpinch.images.naming import counted, readable
 from zpinch.images.writers.writer import check_ending
@@ -128,14 +127,14 @@ def train(
     folder = Path(out) if out is not None else None
     budget = Budget(minutes, epochs, steps)
     conditions = check_asked(recipe, budget, until, folder, resume=resume, force=force)
-    images = learnable(images if isinstance(images, ImageCollection) else open_images(images))
+    images = images if isinstance(images, ImageCollection) else open_images(images)
     # What a person got wrong is found first: measuring real against real takes a while.
     if resume and start is not None:
         raise UsageError("--from begins a run and --resume goes on with one, from wherever it began: leave --from out.")
     begun = None if start is None else loaded(start)
     if folder and resume:
         stored, learner, past = taken_up(folder, processes.device or pick_device(device), processes)
-        images, plan = with_channels(images, stored.model.image[0]), stored.plan()  # it may have begun --from colours
+        images, plan = learnable(images, learner.live), stored.plan()
         training, held_out = split_held_out(images)
         check_same_images(folder, stored, training)
         given = {"recipe": recipe, "backbone": backbone, "latent": latent, "steps": steps, "seed": seed or None}
@@ -143,7 +142,7 @@ def train(
         check_until(conditions, learner.live, plan.objective, images=len(images))
         yardstick = measured(training, held_out, processes, listener)
     else:
-        images = with_channels(images, begun.config.image[0]) if begun else images
+        images = learnable(images, begun)
         training, held_out = split_held_out(images)
         make = partial(build, training, recipe, backbone, latent, settings, seed=seed, device=device, start=begun)
         built = make()
@@ -301,8 +300,7 @@ def estimate(
     budget = Budget(minutes, epochs, steps)
     check_budget(budget)
     begun = None if start is None else loaded(start)
-    known = learnable(images)
-    training, _ = split_held_out(with_channels(known, begun.config.image[0]) if begun else known)
+    training, _ = split_held_out(learnable(images, begun))
     make = partial(build, training, recipe, backbone, latent, settings, seed=seed, device=device, start=begun)
     origin = origin_of(begun) if begun else ""
     model, plan, cost = rehearsed(make(), make, training, budget, seed=seed, origin=origin)
