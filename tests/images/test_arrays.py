@@ -136,7 +136,8 @@ def test_the_splits_of_an_npz_share_classes_by_name(
 def test_classes_are_the_numbers_that_occur(tmp_path: Path, kind: type[np.generic]) -> None:
     labels = np.array([26, 3, 1, 3, 100], kind)
     np.savez(tmp_path / "one.npz", images=GREY, labels=labels)
-    for images in (open_images(GREY, labels=labels), open_images(tmp_path / "one.npz")):
+    given = (labels, labels.tolist(), tuple(labels))
+    for images in (*(open_images(GREY, labels=one) for one in given), open_images(tmp_path / "one.npz")):
         assert images.labels is not None
         assert (images.labels.tolist(), images.class_names) == ([2, 1, 0, 1, 3], ("1", "3", "26", "100"))
     np.savez(tmp_path / "two.npz", x_train=GREY, y_train=labels, x_test=GREY[:2], y_test=np.array([100, 7], kind))
@@ -167,6 +168,21 @@ def test_labels_that_do_not_fit(labels: np.ndarray, tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=GREY, labels=labels)
     with pytest.raises(ImageError, match="labels"):
         open_images(tmp_path / "a.npz")
+
+
+def test_lists_are_labels_and_no_images() -> None:
+    words = ["eel", "dog", "eel", "ant", "dog"]
+    for labels in (words, np.array(words, object)):  # pandas holds words as objects
+        images = open_images(GREY, labels=labels)
+        assert images.labels is not None
+        assert [images.class_names[label] for label in images.labels] == words
+    for wrong in ([1, 2], [[1], [2, 3]], [None, *words[1:]], [0.5] * 5, 3):
+        with pytest.raises(ImageError, match="labels"):
+            open_images(GREY, labels=wrong)
+    for source in (list(GREY), [[0, 1]], None):
+        for asked in (open_images, splits_of):
+            with pytest.raises(UsageError, match=r"not from a (list|NoneType)\. Of a list of arrays numpy\.stack"):
+                asked(source)  # type: ignore[arg-type]
 
 
 def test_pickles_are_never_loaded(tmp_path: Path) -> None:

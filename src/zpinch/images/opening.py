@@ -23,6 +23,7 @@ from zpinch.images.readers import arrays, encoded, folder, idx, npz, parquet, pa
 from zpinch.images.readers.labels import to_labels
 
 Source: TypeAlias = "str | Path | npt.NDArray[Any]"
+LabelSource: TypeAlias = "str | Path | npt.ArrayLike"  # lists too, as NumPy takes them
 Size: TypeAlias = "int | tuple[int, int]"
 
 KINDS = (
@@ -40,7 +41,7 @@ def open_stream(
     source: Source,
     *,
     split: str = "train",
-    labels: Source | None = None,
+    labels: LabelSource | None = None,
     size: Size | None = None,
     skip_bad: bool = False,
 ) -> ImageStream:
@@ -76,7 +77,7 @@ def open_alpha(source: Source, *, split: str = "all", size: Size | None = None, 
 
 
 def open_table(
-    table: arrays.Table, shown: str, *, split: str, labels: Source | None = None, size: Size | None = None
+    table: arrays.Table, shown: str, *, split: str, labels: LabelSource | None = None, size: Size | None = None
 ) -> ImageStream:
     """Rows without splits as a stream; arguments as in `open_stream`."""
     check_split(split, (), shown)
@@ -142,16 +143,25 @@ def table_splits(path: Path) -> tuple[str, ...]:
 
 
 def existing(source: str | Path) -> Path:
-    path = Path(source)
+    shown, path = shown_source(source), Path(source)
     if not path.exists():
-        raise ImageError(f"{shown_source(source)} does not exist. Images come from {KINDS}.")
+        raise ImageError(f"{shown} does not exist. Images come from {KINDS}.")
     if not path.is_dir() and not path.is_file():
-        raise ImageError(f"{shown_source(source)} is neither a file nor a folder")
+        raise ImageError(f"{shown} is neither a file nor a folder")
     return path
 
 
 def shown_source(source: Source) -> str:
-    return "the array" if isinstance(source, np.ndarray) else readable(os.fspath(source))
+    """Raises UsageError for what is no source, which NumPy's users may pass: a list of arrays, a tensor."""
+    if isinstance(source, np.ndarray):
+        return "the array"
+    try:
+        return readable(os.fspath(source))
+    except TypeError as error:
+        raise UsageError(
+            f"images come from an array, a path or a name, not from a {type(source).__name__}. Of a list of arrays "
+            "numpy.stack makes one; of a tensor, tensor.numpy()."
+        ) from error
 
 
 def _stream_table(table: arrays.Table, shown: str, options: Options) -> ImageStream:
@@ -176,13 +186,13 @@ def _relabel(shelf: encoded.Shelf, options: Options) -> encoded.Shelf:
     return replace(shelf, places=places, class_names=class_names)
 
 
-def _read_options(labels: Source | None, size: Size | None) -> Options:
+def _read_options(labels: LabelSource | None, size: Size | None) -> Options:
     return Options(None if labels is None else _read_labels(labels), _read_size(size))
 
 
-def _read_labels(labels: Source) -> tuple[Labels, tuple[str, ...]]:
-    if isinstance(labels, np.ndarray):
-        return to_labels(labels, "the labels")
+def _read_labels(labels: LabelSource) -> tuple[Labels, tuple[str, ...]]:
+    if not isinstance(labels, str | os.PathLike):
+        return to_labels(_array(labels), "the labels")
     path = existing(labels)
     try:
         rows = npz.npy_rows(path) if path.suffix.lower() == ".npy" else idx.idx_rows(path)
@@ -194,6 +204,16 @@ def _read_labels(labels: Source) -> tuple[Labels, tuple[str, ...]]:
             "write them into a metadata.csv beside the images."
         ) from error
     return to_labels(rows.all(), path.name)
+
+
+def _array(labels: npt.ArrayLike) -> npt.NDArray[Any]:
+    """What NumPy makes of labels, and words of those that pandas holds as objects."""
+    try:
+        found = np.asarray(labels)
+    except ValueError as error:  # rows of several lengths
+        raise ImageError(f"the labels make no array: {error}. Give one whole number or word an image.") from error
+    is_words = found.dtype == object and all(isinstance(label, str) for label in found.flat)
+    return found.astype(str) if is_words else found
 
 
 def _read_size(size: Size | None) -> tuple[int, int] | None:

@@ -51,7 +51,7 @@ def masks_of(mask: Mask, count: int, sides: tuple[int, int], *, seed: int) -> It
     if isinstance(mask, str) and mask.partition(":")[0] == "random":
         share = share_of(mask)
         return (scattered(share, sides, n, np.random.default_rng((seed, i))) for i, n in enumerate(sizes))
-    found = mask if isinstance(mask, np.ndarray) else named(mask, sides)
+    found = named(mask, sides) if isinstance(mask, str | Path) else np.asarray(mask)
     if found.dtype != np.bool_ or found.ndim not in (2, 3):
         raise ImageError(
             f"a mask is a bool array (height, width) or (n, height, width), not {found.dtype} {found.shape}"

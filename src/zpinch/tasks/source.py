@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from zpinch.errors import CorruptArchive, ImageError, ModelError, ZpinchError
 from zpinch.images.checking import CheckReport, report_on
 from zpinch.images.collection import ImageCollection, ImageStream, Pixels
 from zpinch.images.colour import Images, with_channels
-from zpinch.images.opening import Size, Source, existing, open_table, shown_source
+from zpinch.images.opening import LabelSource, Size, Source, existing, open_table, shown_source
 from zpinch.images.readers.arrays import Rows, Table
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def open_images(
     source: Source,
     *,
     split: str = "train",
-    labels: Source | None = None,
+    labels: LabelSource | None = None,
     size: Size | None = None,
     skip_bad: bool = False,
 ) -> ImageCollection:
@@ -39,7 +39,7 @@ def open_images(
 
     source: a path, a built-in name, a NumPy array, or an archive (.zpn) whose model lies beside it or in $ZPINCH_MODELS
     split: "train", "test" or "all"; a source without splits gives everything for "train" and "all"
-    labels: an IDX or .npy file, or an array: one label an image in the source's order, instead of the source's own
+    labels: an IDX or .npy file, an array or a list: one label an image in the source's order, instead of its own
     size: side, or (height, width), to which every image is stretched
     skip_bad: leave images out that cannot be used, and say so in `notes`, instead of raising
 
@@ -53,12 +53,12 @@ def open_stream(
     source: Source,
     *,
     split: str = "train",
-    labels: Source | None = None,
+    labels: LabelSource | None = None,
     size: Size | None = None,
     skip_bad: bool = False,
 ) -> ImageStream:
     """The same, read batch by batch; arguments as in `open_images`."""
-    if isinstance(source, np.ndarray) or not is_archive(source):
+    if not is_archive(source):
         return images.open_stream(source, split=split, labels=labels, size=size, skip_bad=skip_bad)
     table = archive_table(existing(source), own_labels=labels is None)
     return open_table(table, shown_source(source), split=split, labels=labels, size=size)
@@ -95,8 +95,8 @@ def fitted(images: Images, model: Model) -> Images:
     return images
 
 
-def is_archive(source: Source) -> bool:
-    return not isinstance(source, np.ndarray) and Path(source).suffix.lower() == ".zpn"
+def is_archive(source: Source) -> TypeGuard[str | Path]:
+    return isinstance(source, str | Path) and Path(source).suffix.lower() == ".zpn"
 
 
 def archive_table(path: Path, *, own_labels: bool) -> Table:
