@@ -11,7 +11,7 @@ from PIL import Image
 
 import zpinch
 from trained_models import Spots
-from zpinch.errors import ImageError, ModelError, UsageError
+from zpinch.errors import ImageError, LimitError, ModelError, UsageError
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.storage import identities, load
@@ -277,6 +277,7 @@ def test_bad_input_leaves_nothing_behind(
         (rare, gan, {}, ModelError, "no encoder.*--recipe fusion"),
         (rare, model, {"per_class": 3}, UsageError, "nothing to add"),
         (rare, model, {"per_class": 0}, UsageError, "at least 1"),
+        (rare, model, {"per_class": 10**400}, LimitError, "made takes .* MiB, more than half"),
         (rare, model, {"kinds": "all"}, UsageError, "samples, mixes or both"),
         (rare, model, {"out": tmp_path / "there.npz"}, UsageError, "--force"),
         (rare, model, {"out": tmp_path / "sheet.png"}, UsageError, "--picture"),

@@ -24,7 +24,7 @@ def is_too_much(n_bytes: int) -> bool:
 def require_memory(n_bytes: int, source: str) -> None:
     if is_too_much(n_bytes):
         raise LimitError(
-            f"{source} takes {n_bytes / 2**20:,.0f} MiB, more than half of the {free_memory_bytes() / 2**20:,.0f} MiB "
+            f"{source} takes {n_bytes // 2**20:,} MiB, more than half of the {free_memory_bytes() / 2**20:,.0f} MiB "
             "of free memory. Take fewer images, or smaller ones (--size)."
         )
 

@@ -114,7 +114,7 @@ def augment(
 
     Raises ImageError when there are no images, no labels, a class with one image, or images of another shape than
     the model's; ModelError when the model has no encoder (recipe gan); UsageError when no class needs new images or
-    `out` is taken.
+    `out` is taken; LimitError for more than memory holds.
     """
     check_seed(seed)
     check_asked(per_class, kinds, out, picture, prove=prove, test=test, repeats=repeats, force=force)
@@ -191,6 +191,8 @@ def check_images(real: ImageCollection, model: Model, per_class: int) -> None:
             f"every class of {real.source} has {held.min():,} images or more: there is nothing to add for --per-class "
             f"{per_class:,}. Ask for more."
         )
+    images = sum(max(count, per_class) for count in held.tolist())
+    require_memory(images * math.prod(real.shape), "what is real and what is made")
 
 
 def put_together(
@@ -208,7 +210,6 @@ def put_together(
     order = np.argsort(made.labels, kind="stable")
     made, kinds = made[order], np.array(origin)[order]
     names = real.names or tuple(f"{i:06d}" for i in range(len(real)))
-    require_memory((len(real) + len(made.pixels)) * math.prod(real.shape), "what is real and what was made")
     images = ImageCollection(
         np.concatenate([real.pixels, made.pixels]),
         np.concatenate([real.labels, made.labels]),
