@@ -1,5 +1,6 @@
 """Training as a person asks for it: settings, budgets, conditions, Ctrl-C and going on afterwards."""
 
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from zpinch.images import ImageCollection, save_images
 from zpinch.model.model import Model
 from zpinch.model.storage import load
 from zpinch.tasks.cost import TRAINING_EXACT_BITS
-from zpinch.tasks.preparation import MOST_CLASSES, Budget, build, learnable, make_plan
+from zpinch.tasks.preparation import MOST, MOST_CLASSES, Budget, build, learnable, make_plan
 from zpinch.tasks.prospects import prospects
 from zpinch.tasks.settings import apply_setting
 from zpinch.tasks.train import estimate, train
@@ -279,10 +280,31 @@ def test_a_budget_becomes_steps(budget: dict[str, float], steps: float):
     assert plan.steps == int(steps)
 
 
-@pytest.mark.parametrize("budget", [{"steps": 1, "epochs": 1}, {"steps": 0}, {"minutes": -1}, {"epochs": 0}])
-def test_budgets_that_make_no_sense_are_refused(budget: dict[str, float]):
-    with pytest.raises(UsageError, match="--minutes"):
-        train(IMAGES, backbone="mlp", **budget)
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        ({"steps": 1, "epochs": 1}, "give one of them"),
+        ({"steps": 0}, "--steps must be above 0 and at most 1,000,000,000, not 0"),
+        ({"steps": 10**400}, "--steps must be above 0 and at most"),
+        ({"minutes": -1}, "--minutes must be above 0 and at most 527,040, not -1"),
+        ({"minutes": 1e308}, "not 1e"),
+        ({"minutes": float("nan")}, "not nan"),
+        ({"epochs": 0}, "--epochs must be above 0"),
+        ({"epochs": 1e300}, "--epochs must be above 0 and at most 1,000,000, not 1e"),
+    ],
+)
+def test_budgets_that_make_no_sense_are_refused(budget: dict[str, float], said: str):
+    for asked in (train, estimate):
+        with pytest.raises(UsageError, match=said):
+            asked(IMAGES, backbone="mlp", **budget)
+
+
+@pytest.mark.parametrize(("name", "most"), MOST.items())
+def test_the_largest_budgets_can_be_planned(name: str, most: float):
+    found = estimate(IMAGES, backbone="mlp", **{name: most})
+    assert found.plan.steps >= 10**6
+    assert math.isfinite(found.minutes)
+    assert found.lines()
 
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:9"])

@@ -29,7 +29,7 @@ from zpinch.tasks.rows import BATCH, Batch, Data, Rows, image_rows
 from zpinch.tasks.seeds import check_seed
 
 ANSWERS = (1, 100)
-STEPS = 8
+STEPS, MOST_STEPS = 8, 10_000
 AT_ONCE = 64  # images, with several ideas of each
 SHOWN = 12  # images in the picture
 UNKNOWN = 128  # the grey of missing pixels in it
@@ -53,8 +53,8 @@ def complete(
     data: a source as `open_images` takes it (all of its splits), an array, or what `open_images` gave. mask:
     "half", "center", "lines", "random:0.5", "alpha" (of image files: pixels that are not opaque), the path of an
     image whose white pixels are missing, or a bool array (height, width) or (n, height, width). answers: 1 to 100;
-    the first is the one with the least error to expect, the others are draws. steps: of refinement, at least 0,
-    which is fast. out: as `save_images` takes it. picture: a .png of the first images, each over its answers and
+    the first is the one with the least error to expect, the others are draws. steps: of refinement, 0, which is
+    fast, to 10,000. out: as `save_images` takes it. picture: a .png of the first images, each over its answers and
     over what it was. The same seed gives the same images on one machine.
 
     Raises ModelError when the model has no encoder (recipe gan) or no completer, ImageError when there are no
@@ -66,8 +66,8 @@ def complete(
     check_seed(seed)
     if not ANSWERS[0] <= answers <= ANSWERS[1]:
         raise UsageError(f"--answers must be {ANSWERS[0]} to {ANSWERS[1]}, not {answers}.")
-    if steps < 0:
-        raise UsageError(f"--steps must be at least 0, not {steps}.")
+    if not 0 <= steps <= MOST_STEPS:
+        raise UsageError(f"--steps must be 0 to {MOST_STEPS:,}, not {steps}.")
     if picture is not None:
         check_picture(Path(picture), beside=out, force=force)
     model = loaded(model)

@@ -67,6 +67,9 @@ class Budget(NamedTuple):
     steps: int | None = None
 
 
+MOST = {"minutes": 366 * 24 * 60, "epochs": 10**6, "steps": 10**9}  # a year; far beyond it no float counts the steps
+
+
 Built: TypeAlias = tuple[Model, Objective, Schedule]
 
 
@@ -147,8 +150,10 @@ def check_budget(budget: Budget) -> None:
     """Refuse what says nothing of how long to train. Raises UsageError."""
     if sum(value is not None for value in budget) > 1:
         raise UsageError("--minutes, --epochs and --steps each say how long to train: give one of them.")
-    if any(value is not None and not 0 < value < math.inf for value in budget):
-        raise UsageError("--minutes, --epochs and --steps must be above 0, and finite.")
+    for name, most in MOST.items():
+        value = getattr(budget, name)
+        if value is not None and not 0 < value <= most:
+            raise UsageError(f"--{name} must be above 0 and at most {most:,}, not {value}.")
 
 
 def check_until(until: Sequence[Condition], model: Model, objective: Objective, *, images: int) -> None:
