@@ -9,12 +9,14 @@ import pytest
 
 import zpinch
 from zpinch.errors import ImageError, UsageError
+from zpinch.evaluation.report import render
 from zpinch.images import ImageCollection, save_images
 from zpinch.images.collection import joint_fingerprint
 from zpinch.model.storage import load
 from zpinch.tasks.compress import compress
 from zpinch.tasks.evaluate import both_splits, decoder_bytes, evaluate
 from zpinch.tasks.figures import Evaluation
+from zpinch.tasks.report import report_of
 from zpinch.tasks.tradeoffs import known_labels
 
 pytestmark = pytest.mark.usefixtures("classifiers_are_quick")
@@ -259,6 +261,20 @@ def test_images_of_another_size_are_refused_first(trained: Path, tmp_path: Path)
     with pytest.raises(ImageError, match="28x28 grey"):
         evaluate((small, small), trained, tmp_path / "report.html")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("written", ["3", [3], 10**400, float("nan"), -float("inf")])
+def test_what_was_written_into_facts_and_metrics_is_no_curve(gan: Path, held_digits: ImageCollection, written: object):
+    """They are for people, and anybody can write into them: a page ended in a TypeError after all was measured."""
+    model, nothing = load(gan), Evaluation(60, 1.0, 1.0, 1.0, None, None, (), (), 0, None)
+    model.facts["steps"] = written
+    model.history = [{"step": 1, "fcd": written}, {"step": written, "fcd": 9.0}, *({"step": 5, "fcd": 4.0},) * 2]
+    data = report_of(model, held_digits, "", None, nothing, seed=0, command="")
+    assert data.kept_step is None
+    assert [(curve.steps, curve.values) for curve in data.curves] == [((5, 5), (4.0, 4.0))]
+    assert "NaN" not in render(data)
+    model.facts["steps"] = 5
+    assert report_of(model, held_digits, "", None, nothing, seed=0, command="").kept_step == 5
 
 
 def test_the_public_name_is_this_function():

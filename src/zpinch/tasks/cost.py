@@ -12,6 +12,7 @@ from zpinch.codec import exact
 from zpinch.codec.container import Block
 from zpinch.model.bottleneck import DEFAULT_QUALITY
 from zpinch.model.model import Model
+from zpinch.tasks.plain_data import is_figure
 
 TOO_MANY = 2.0  # times the bits of training
 NAMED = 5
@@ -86,5 +87,5 @@ def watch_pixels(model: Model, max_error: int) -> CostWatch:
 
 
 def usual_of(model: Model, fact: str) -> float | None:
-    known = model.facts.get(fact)  # an older model has none, and anybody can write into one
-    return float(known) if isinstance(known, float | int) and known > 0 else None
+    known = model.facts.get(fact)  # an older model has none
+    return float(known) if is_figure(known) and known > 0 else None

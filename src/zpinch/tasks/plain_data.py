@@ -1,7 +1,7 @@
-"""Results as JSON has them."""
+"""Results as JSON has them, and numbers as JSON may have them."""
 
 import math
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -18,3 +18,10 @@ def plain(value: Any) -> Any:
         return [plain(v) for v in value]
     value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def is_figure(value: object) -> TypeGuard[int | float]:
+    """Whether this is a number to count or draw with. A model's facts and metrics are for people: anybody can write
+    words into them, or numbers that no float holds.
+    """
+    return isinstance(value, int | float) and (value == 0 or 1e-30 < abs(value) < 1e30)

@@ -14,6 +14,7 @@ from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.storage import identities
 from zpinch.tasks.figures import Evaluation, RoundTrip
+from zpinch.tasks.plain_data import is_figure
 
 PAIRS = 24
 SAMPLES_A_CLASS = 12
@@ -52,7 +53,7 @@ def report_of(
         sizes=sizes,
         comparisons=tuple(verb.comparison for verb in result.verbs.values()),
         curves=curves(model),
-        kept_step=model.facts.get("steps"),
+        kept_step=int(kept) if is_figure(kept := model.facts.get("steps")) else None,
         notes=(*losses(result), *result.notes),
         provenance=provenance(model, test, fingerprint, seed=seed),
     )
@@ -204,9 +205,9 @@ def curves(model: Model) -> tuple[Curve, ...]:
     found: list[Curve] = []
     for key, (name, unit, floor) in named.items():
         points = [
-            (row["step"], row[key])
+            (int(step), value)
             for row in model.history
-            if isinstance(row.get(key), int | float) and isinstance(row.get("step"), int)
+            if is_figure(step := row.get("step")) and is_figure(value := row.get(key))
         ]
         if len(points) > 1:
             steps, values = zip(*points, strict=True)
