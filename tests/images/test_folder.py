@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,6 +67,24 @@ def test_splits_share_their_classes(tmp_path: Path, picture: Picture) -> None:
     assert test.labels.tolist() == [1]
     assert test.notes == ("Classes of training images only: a.", "2 files lay beside train/ and test/: ignored.")
     assert open_images(tmp_path, split="all").names == ("train/a/1.png", "train/b/1.png", "test/b/1.png")
+
+
+def test_a_class_is_one_however_its_accents_are_written(tmp_path: Path, picture: Picture) -> None:
+    """As on Linux, and as in what macOS packed."""
+    nfc, nfd = (unicodedata.normalize(form, "zéro") for form in ("NFC", "NFD"))
+    for name in (f"train/{nfd}/1.png", f"train/{nfc}/2.png", "train/un/1.png", f"test/{nfd}/3.png", "test/un/2.png"):
+        picture(tmp_path / "set" / name)
+    train, test = (open_images(tmp_path / "set", split=split) for split in ("train", "test"))
+    assert train.class_names == test.class_names == ("un", nfc)
+    assert sorted(train.labels) == [0, 1, 1]  # type: ignore[arg-type]
+    assert f"{nfd}/1.png" in train.names  # type: ignore[operator]
+    save_images(train, tmp_path / "again")
+    assert open_images(tmp_path / "again").fingerprint() == train.fingerprint()
+    assert {path.name for path in (tmp_path / "again").iterdir()} == {"un", nfc, nfd}
+    words = open_images(np.zeros((3, 8, 8), np.uint8), labels=[nfd, "un", nfc])
+    assert (words.class_names, words.labels.tolist()) == (("un", nfc), [1, 0, 1])  # type: ignore[union-attr]
+    np.savez(tmp_path / "a.npz", images=np.zeros((2, 8, 8), np.uint8), labels=[0, 1], class_names=[nfd, "un"])
+    assert open_images(tmp_path / "a.npz").class_names == (nfc, "un")
 
 
 @pytest.mark.parametrize(("train", "test"), [("Train", "Test"), ("Training", "Testing"), ("TRAINING", "test")])

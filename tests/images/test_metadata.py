@@ -2,6 +2,7 @@
 
 import csv
 import json
+import unicodedata
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,16 @@ def test_words_and_numbers(three: Path) -> None:
     assert labels(three) == {"a.png": "3", "sub/b.png": "0"}
     assert open_images(three).class_names == ("0", "3")
     assert "1 file not listed in the metadata file: ignored." in open_images(three).notes
+
+
+@pytest.mark.parametrize(("there", "listed"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_a_file_is_found_however_its_accents_are_written(
+    tmp_path: Path, picture: Picture, there: str, listed: str
+) -> None:
+    picture(tmp_path / unicodedata.normalize(there, "é.png"))
+    text = unicodedata.normalize(listed, "file_name,label\né.png,zéro\n")
+    (tmp_path / "metadata.csv").write_text(text, encoding="utf-8")
+    assert labels(tmp_path) == {unicodedata.normalize(there, "é.png"): unicodedata.normalize("NFC", "zéro")}
 
 
 @pytest.mark.parametrize(("below", "test"), [(True, "test"), (False, "test"), (True, "Testing")])

@@ -2,6 +2,7 @@
 
 import fnmatch
 import io
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,15 @@ def test_part_of_an_archive_is_decompressed(spots: Spots, tmp_path: Path, piped:
         with pytest.raises(UsageError, match=words):
             decompress(source(), tmp_path / "nothing", model=spots.model, **options)
     assert {path.name for path in tmp_path.iterdir()} == {"r.npz", "cats"}
+
+
+@pytest.mark.parametrize(("stored", "typed"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_names_fit_however_their_accents_are_written(spots: Spots, tmp_path: Path, stored: str, typed: str):
+    names = tuple(unicodedata.normalize(stored, f"zéro/{i}.png") for i in range(3))
+    compress(ImageCollection(spots.images.pixels[:3], names=names), spots.model, tmp_path / "a.zpn")
+    pattern = unicodedata.normalize(typed, "zéro/[12].png")
+    assert decompress(tmp_path / "a.zpn", tmp_path / "out", model=spots.model, names=pattern).images == 2
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {unicodedata.normalize(stored, "zéro")}
 
 
 def test_images_without_names_keep_their_numbers(spots: Spots, tmp_path: Path):

@@ -6,7 +6,7 @@
 - Inside a split (or the whole): images in folders are labelled with the first folder of their path; images that lie
   loose are unlabelled. Both at once is an error, or the loose ones are left out with --skip-bad.
 - Classes are the folders that hold at least one image in any split, in order; a single one in test/ that is none of
-  train/ holds images without labels.
+  train/ holds images without labels. Two that differ only in how accents are written (NFC, NFD) are one class.
 
 Hidden files (a leading dot, __MACOSX) and files without an image's ending are ignored, and counted.
 Labels that a metadata file gives (readers/metadata.py) come before folders; images that it does not list are left out.
@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from zpinch.errors import ImageError, UsageError, ZpinchError
 from zpinch.images.decoding import SUFFIXES
-from zpinch.images.naming import counted
+from zpinch.images.naming import composed, counted
 
 SPLITS = ("train", "test")
 _SPLIT_OF = {"train": "train", "training": "train", "test": "test", "testing": "test"}
@@ -127,7 +127,9 @@ def read_layout(names: Sequence[str], source: str, *, skip_bad: bool, labelled: 
     refusals: list[ZpinchError] = []
     for split, group in groups.items():
         groups[split] = _without_loose(group, source, ignored, refusals, skip_bad=skip_bad)
-    classes = {split: in_order(parts[0] for _, parts in group if len(parts) > 1) for split, group in groups.items()}
+    classes = {
+        split: in_order(composed(parts[0]) for _, parts in group if len(parts) > 1) for split, group in groups.items()
+    }
     if any(classes.values()) and any(len(parts) == 1 for group in groups.values() for _, parts in group):
         raise ImageError(f"{source}: one of train/ and test/ has class folders, the other has loose images")
     class_names, notes = (
@@ -135,7 +137,7 @@ def read_layout(names: Sequence[str], source: str, *, skip_bad: bool, labelled: 
     )
     index = {name: i for i, name in enumerate(class_names)}
     places = {
-        split: [Place(at, "/".join(parts), index.get(parts[0], -1)) for at, parts in group]
+        split: [Place(at, "/".join(parts), index.get(composed(parts[0]), -1)) for at, parts in group]
         for split, group in groups.items()
     }
     return Layout(places, class_names, (*notes, *_told(ignored)), refusals=tuple(refusals))

@@ -1,8 +1,8 @@
 """Names of images and classes are untrusted: what is shown, and what may become a path below OUT.
 
 `readable` makes any name printable and valid UTF-8. `safe_name` maps any string to a relative path that every system
-accepts and that cannot leave the folder it is joined to. `NameBook` hands each out only once. `counted` names a number
-of things.
+accepts and that cannot leave the folder it is joined to. `NameBook` hands each out only once. `composed` is the form
+in which names are compared, and which classes have. `counted` names a number of things.
 """
 
 from __future__ import annotations
@@ -29,6 +29,15 @@ def readable(name: str) -> str:
     if can_be_shown(name):
         return name
     return "".join(_printable(char) for char in name)
+
+
+def composed(name: str) -> str:
+    """`name` with é as one character (NFC), as keyboards and Linux write it; macOS and its .zip files write two.
+
+    >>> composed("cafe\\u0301") == "caf\\u00e9"
+    True
+    """
+    return unicodedata.normalize("NFC", name)
 
 
 def counted(n: int, noun: str) -> str:

@@ -1,7 +1,6 @@
 """New images: prior -> codes -> generator."""
 
 import math
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from zpinch.errors import UsageError
 from zpinch.images import ImageCollection, save_images
 from zpinch.images.memory import require_memory
+from zpinch.images.naming import composed
 from zpinch.images.writers.sheet import check_sheet
 from zpinch.images.writers.writer import check_output
 from zpinch.model.model import Model
@@ -84,6 +84,6 @@ def generate(
 
 
 def spelt_as(label: str, classes: Sequence[str]) -> str:
-    """The label as a class spells it: é is one character on some keyboards, and two in folders that macOS named."""
-    alike = [name for name in classes if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", label)]
+    """The label as a class spells it."""
+    alike = [name for name in classes if composed(name) == composed(label)]
     return alike[0] if len(alike) == 1 else label

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from zpinch.codec.container import ArchiveReader, Block
 from zpinch.errors import UsageError
+from zpinch.images.naming import composed
 
 
 class Piece(NamedTuple):
@@ -65,8 +66,8 @@ class Selection(NamedTuple):
         stop = images if self.stop is None else min(self.stop - first, images)
         which = np.arange(max(self.start - first, 0), stop)
         if which.size and self.pattern is not None:
-            fits, stored = re.compile(fnmatch.translate(self.pattern)).match, names() or ()
-            which = np.array([i for i in which.tolist() if fits(stored[i])], np.intp)
+            fits, stored = re.compile(fnmatch.translate(composed(self.pattern))).match, names() or ()
+            which = np.array([i for i in which.tolist() if fits(composed(stored[i]))], np.intp)
         if which.size:
             yield Piece(first, block(), which)
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from zpinch.errors import CorruptImage, ImageError, LimitError
 from zpinch.images.collection import Labels, relabelled
 from zpinch.images.layout import are_numbers, in_order
-from zpinch.images.naming import readable
+from zpinch.images.naming import composed, readable
 
 MAX_CLASSES = 1 << 16
 LABEL_NAMES = ("label", "labels", "class", "target")  # what a column of labels is called, in any case
@@ -70,7 +70,8 @@ def to_labels(given: npt.NDArray[Any], where: str) -> tuple[Labels, tuple[str, .
 
 
 def sorted_classes(index: Labels, names: list[str], where: str) -> tuple[Labels, tuple[str, ...]]:
-    """Labels that point into `names` made to point into these in order, where each stands once."""
+    """Labels that point into `names` made to point into these in order, where each stands once, composed."""
+    names = list(map(composed, names))
     class_names = in_order(names)
     if are_numbers(class_names) and class_names[0].startswith("-"):
         raise ImageError(
@@ -87,4 +88,4 @@ def as_positions(
     numbers = np.array([int(name) for name in class_names])
     if numbers.max() >= len(told):
         raise ImageError(f"{where} has labels up to {numbers.max()} but {len(told)} class names")
-    return numbers[labels], told
+    return numbers[labels], tuple(map(composed, told))

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from zpinch.errors import CorruptImage, ImageError
 from zpinch.images.layout import SPLITS, Labelled, Problem, set_aside, split_folders
-from zpinch.images.naming import leaves, readable
+from zpinch.images.naming import composed, leaves, readable
 from zpinch.images.readers.labels import WordList, is_label_name
 from zpinch.images.readers.lines import MAX_LINE_BYTES, text_lines
 
@@ -42,6 +42,7 @@ def read_metadata(names: Sequence[str], source: str, open_file: Opener, *, skip_
     names: relative POSIX paths of all files; open_file: opens one by its position
     """
     position = {name: at for at, name in enumerate(names)}
+    spelt = {composed(name): name for name in names}  # in the file and in the folder, é may be another sequence
     splits = split_folders({name.split("/")[0] for name in names if "/" in name})
     folders = ("", *(f"{splits[split]}/" for split in SPLITS if split in splits))
     found = [(folder, [kind for kind in KINDS if folder + kind in position]) for folder in folders]
@@ -62,6 +63,7 @@ def read_metadata(names: Sequence[str], source: str, open_file: Opener, *, skip_
                 where = f"{shown}, line {entry.line:,}"
                 try:
                     name = _within(folder, entry, where)
+                    name = name if name in position else spelt.get(composed(name), name)
                     if name in seen:
                         raise CorruptImage(f"{where}: {name} is listed twice: the first one counts")
                     if name not in position:

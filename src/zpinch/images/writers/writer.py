@@ -17,7 +17,7 @@ from zpinch.errors import ImageError, UsageError, require_extra
 from zpinch.images.collection import ImageCollection, Labels, Pixels, Shape
 from zpinch.images.decoding import SUFFIXES
 from zpinch.images.layout import SPLITS
-from zpinch.images.naming import NameBook, safe_name
+from zpinch.images.naming import NameBook, composed, safe_name
 from zpinch.images.writers import atomic
 from zpinch.images.writers.columns import NO_COLUMNS, Columns
 from zpinch.images.writers.files import FolderSink, ZipSink
@@ -201,4 +201,4 @@ def _is_in(name: str, folder: str) -> bool:
     first, *rest = name.split("/")
     if first in SPLITS and rest[1:]:
         first, *rest = rest
-    return first == folder and bool(rest)
+    return composed(first) == composed(folder) and bool(rest)
