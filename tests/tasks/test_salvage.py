@@ -1,5 +1,8 @@
 """Salvage against what was put in: every whole block comes back as it was, and what is missing is named."""
 
+import errno
+import io
+import os
 from itertools import combinations
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from zpinch import open_images
 from zpinch.codec.container import ArchiveReader
 from zpinch.errors import CorruptArchive, UsageError
 from zpinch.tasks.decompress import Decompressed, decompress
+from zpinch.tasks.decompress import test_archive as check_archive
 from zpinch.tasks.salvage import Gap
 
 
@@ -71,6 +75,41 @@ def test_without_a_footer(spots: Spots, tmp_path: Path):
     made = salvage(spots, hit(data, starts[1] + 30, starts[2] + 30)[:-5], tmp_path)
     assert [(gap.block, gap.block_stop) for gap in made.lost.gaps] == [(1, 3)]
     assert made.lost.lines()[0].startswith("lost: blocks 1 to 2, images ")
+
+
+class FailingDisk(io.BytesIO):
+    """A file of which some bytes cannot be read, as on a disk with bad sectors."""
+
+    def __init__(self, data: bytes, bad: range) -> None:
+        super().__init__(data)
+        self.bad = bad
+
+    def read(self, size: int | None = -1) -> bytes:
+        start, stop = self.tell(), len(self.getbuffer()) if size is None or size < 0 else self.tell() + size
+        if start < self.bad.stop and self.bad.start < stop:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read(size)
+
+
+def test_what_lies_behind_a_bad_sector_is_saved(spots: Spots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("zpinch.codec.source.SECTOR", 16)
+    data, starts = spots.path.read_bytes(), offsets(spots)
+    for bad, lost, expected in (
+        (range(starts[1] + 40, starts[1] + 80), {1}, 32),
+        (range(starts[1] + 60, starts[3] + 3), {1, 2, 3}, 32),
+        (range(len(data) - 40, len(data) - 30), set(), None),
+    ):
+        made = decompress(FailingDisk(data, bad), tmp_path / "a.npz", model=spots.model, salvage=True, force=True)
+        missing = [i for start, stop in images_of(*lost) for i in range(start, stop)]
+        assert made.images == 32 - len(missing)
+        assert made.lost is not None
+        assert [n for gap in made.lost.gaps for n in range(gap.image, gap.image_stop)] == missing
+        assert made.lost.expected == expected
+        assert "ddrescue" in made.lost.lines()[-1]
+        with pytest.raises(CorruptArchive, match=r"cannot be read: .*ddrescue.*--salvage"):
+            check_archive(FailingDisk(data, bad), model=spots.model)
+    with pytest.raises(CorruptArchive, match="cannot be read"):  # not even which archive it is
+        decompress(FailingDisk(data, range(9, 10)), tmp_path / "b.npz", model=spots.model, salvage=True)
 
 
 def test_copies_and_strangers_are_left_out(spots: Spots, tmp_path: Path):

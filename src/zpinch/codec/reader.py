@@ -25,7 +25,7 @@ from zpinch.codec.footer import Footer, IndexEntry, find_footer, read_footer
 from zpinch.codec.header import read_header
 from zpinch.codec.layout import BLOCK_SYNC, BLOCKS, CRC, FOOTER_SYNC
 from zpinch.codec.names import unpack_names
-from zpinch.codec.source import ByteSource
+from zpinch.codec.source import SECTOR, ByteSource
 from zpinch.errors import CorruptArchive, UsageError, WrongModel
 
 STRANGER = "is another block than the footer's index says"
@@ -95,6 +95,11 @@ class ArchiveReader:
         return self._source.position
 
     @property
+    def unreadable(self) -> int:
+        """Bytes that the disk did not give to salvage(), at most."""
+        return SECTOR * len(self._source.unreadable)
+
+    @property
     def footer(self) -> Footer:
         if self._footer is None:
             if not self._source.is_seekable:
@@ -156,7 +161,8 @@ class ArchiveReader:
     def salvage(self) -> Iterator[Salvaged]:
         """Every whole block of a damaged file that seeks, in the order of the file. What is missing is skipped.
 
-        A number comes once; while the footer can be read, only as the block that it lists.
+        A number comes once; while the footer can be read, only as the block that it lists. It goes on behind what the
+        disk does not give.
         """
         coder, source, position = self._needed_coder(), self._source, self._blocks_start
         if not self.is_seekable:

@@ -10,6 +10,7 @@ from zpinch.errors import CorruptArchive, UsageError
 
 PIECE = 1 << 20
 NEAR = 1 << 8  # where a word is sought first
+SECTOR = 1 << 12  # what a disk gives or does not
 
 
 class ByteSource:
@@ -22,6 +23,7 @@ class ByteSource:
             self.name = "standard input"
         self.position = 0
         self.advice = "Get a fresh copy."  # what a person can do about damage
+        self.unreadable: set[int] = set()  # where sectors begin that find() went on behind
         self._file = file
         self._origin = file.tell() if file.seekable() else None
 
@@ -54,7 +56,7 @@ class ByteSource:
         """`count` bytes, or what is left before the end."""
         pieces: list[bytes] = []
         missing = count
-        while missing and (piece := self._file.read(min(missing, PIECE))):
+        while missing and (piece := self._read(min(missing, PIECE))):
             pieces.append(piece)
             self.position += len(piece)
             missing -= len(piece)
@@ -63,11 +65,12 @@ class ByteSource:
     def find(self, word: bytes, position: int) -> int | None:
         """Where `word` next stands at or after `position`, in a file that seeks.
 
-        Reads little more than lies before it: of words by the million each would take a PIECE.
+        Reads little more than lies before it: of words by the million each would take a PIECE. What a disk does not
+        give counts as zeros.
         """
         self.seek(position)
         kept, size = b"", NEAR
-        while piece := self._file.read(size):
+        while piece := self._read_around(position, size):
             kept += piece
             position += len(piece)
             size = min(2 * size, PIECE)
@@ -78,7 +81,30 @@ class ByteSource:
 
     def is_at_end(self) -> bool:
         """Whether nothing follows; what follows is not given back."""
-        return not self._file.read(1)
+        return not self._read(1)
+
+    def _read(self, count: int) -> bytes:
+        try:
+            return self._file.read(count)
+        except OSError as error:
+            raise CorruptArchive(
+                f"{self.name}: what follows byte {self.position:,} cannot be read: {error.strerror or error}. Copy it "
+                f"to another disk, with ddrescue if nothing else does it. {self.advice}"
+            ) from error
+
+    def _read_around(self, position: int, count: int) -> bytes:
+        """`count` bytes from where the file stands, or the sector there, as zeros where it cannot be read."""
+        try:
+            return self._file.read(count)
+        except OSError:
+            count = SECTOR - position % SECTOR
+            self.seek(position)
+        try:
+            return self._file.read(count)
+        except OSError:
+            self.unreadable.add(position)
+            self.seek(position + count)
+            return bytes(count)
 
     def damage(self, what: str, offset: int, reason: str) -> CorruptArchive:
         return CorruptArchive(

@@ -33,6 +33,7 @@ class Lost(NamedTuple):
     images: int  # in the gaps
     expected: int | None  # images the archive held, as its footer says; None when the footer is lost too
     strangers: int = 0  # whole blocks that the footer does not list, left out: another archive's, joined to this one
+    unreadable: int = 0  # bytes that the disk did not give, at most
 
     def lines(self) -> tuple[str, ...]:
         told = [f"lost: {gap}" for gap in self.gaps]
@@ -42,6 +43,11 @@ class Lost(NamedTuple):
             told.append(
                 f"left out: {counted(self.strangers, 'block')} of another archive of this model, which the footer at "
                 "the end does not list. Two archives were joined: cut them apart"
+            )
+        if self.unreadable:
+            told.append(
+                f"up to {self.unreadable:,} bytes cannot be read from this disk: ddrescue may copy more of them. "
+                "Salvage the copy"
             )
         return tuple(told)
 
@@ -81,7 +87,8 @@ class Rescue:
         if self._footer and not gaps and not strangers:
             return None
         images = sum(gap.image_stop - gap.image for gap in gaps)
-        return Lost(tuple(gaps), images, self._footer.count if self._footer else None, strangers)
+        expected = self._footer.count if self._footer else None
+        return Lost(tuple(gaps), images, expected, strangers, self._reader.unreadable)
 
 
 def readable_footer(reader: ArchiveReader) -> Footer | None:
