@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeVar
 
-from numpy.lib.stride_tricks import as_strided
+import numpy as np
 
 from zpinch.images.collection import ImageCollection, ImageStream
 from zpinch.images.naming import counted
@@ -28,11 +28,9 @@ def with_channels(images: Images, channels: int) -> Images:
             return (with_channels(batch, channels) for batch in images.batches(size))
 
         return replace(images, shape=(3, height, width), notes=_told(images.notes, images.count), read=read)
-    # One plane that is seen three times, for pixels that are mapped from a file may not fit into memory even once; and
-    # not by broadcast_to, which gives what cannot be written to: PyTorch warns of such.
+    # One plane that is seen three times: pixels that are mapped from a file may not fit into memory even once.
     count, _, height, width = images.pixels.shape
-    along = images.pixels.strides
-    pixels = as_strided(images.pixels, (count, channels, height, width), (along[0], 0, *along[2:]))
+    pixels = np.broadcast_to(images.pixels, (count, channels, height, width))
     return replace(images, pixels=pixels, notes=_told(images.notes, len(images)))
 
 
