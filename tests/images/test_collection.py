@@ -23,6 +23,18 @@ def test_a_collection_knows_its_shape_and_is_cut_like_an_array(collection: Image
     assert len(collection[np.zeros(12, bool)]) == 0
 
 
+def test_lists_make_a_collection_too(collection: ImageCollection) -> None:
+    assert collection.labels is not None
+    made = ImageCollection(
+        list(collection.pixels),  # type: ignore[arg-type]
+        collection.labels.tolist(),
+        list(collection.class_names),  # type: ignore[arg-type]
+        list("abcdefghijkl"),  # type: ignore[arg-type]
+    )
+    assert made.fingerprint() == collection.fingerprint()
+    assert (made.class_names, made.names) == (collection.class_names, tuple("abcdefghijkl"))
+
+
 def test_a_number_gives_the_pixels_of_that_image(collection: ImageCollection) -> None:
     for number in (3, -1, np.int64(5)):
         np.testing.assert_array_equal(collection[number], collection.pixels[number])

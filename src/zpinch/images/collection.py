@@ -47,6 +47,9 @@ class ImageCollection:
     losses: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name, kind in {"pixels": np.asarray, "labels": np.asarray, "class_names": tuple, "names": tuple}.items():
+            if (given := getattr(self, name)) is not None:  # lists do as well
+                object.__setattr__(self, name, kind(given))
         pixels, labels, n = self.pixels, self.labels, len(self.pixels)
         if pixels.ndim != 4 or pixels.dtype != np.uint8 or pixels.shape[1] not in (1, 3):
             raise ImageError(
