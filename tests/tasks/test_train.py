@@ -1,5 +1,6 @@
 """Training as a person asks for it: settings, budgets, conditions, Ctrl-C and going on afterwards."""
 
+import json
 import math
 import shutil
 from dataclasses import replace
@@ -117,6 +118,16 @@ def test_small_sets_train_from_end_to_end(images: ImageCollection):
     model = quick(images, recipe="fusion", steps=4)
     assert model.decode(model.encode(images.pixels)).shape == images.pixels.shape
     assert model.sample(np.zeros(2, np.int64), seed=0).shape == (2, *images.shape)
+
+
+def test_figures_of_images_that_are_all_the_same_are_json(tmp_path: Path):
+    """Any distance is infinitely far where real images are none apart, and JSON knows no infinity."""
+    images = replace(IMAGES, pixels=IMAGES.pixels[:1].repeat(40, 0))
+    model = quick(images, recipe="fusion", out=tmp_path / "m")
+    lines = (tmp_path / "m" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line, parse_constant=pytest.fail) for line in lines] == model.history
+    assert any(row["rfcd"] is None for row in model.history)
+    assert load(tmp_path / "m").facts == model.facts
 
 
 def test_no_images_and_no_recipe_are_refused_first():

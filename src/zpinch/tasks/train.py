@@ -23,6 +23,7 @@ from zpinch.model.design import Backbone
 from zpinch.model.model import Model
 from zpinch.model.storage import CONFIG, check_strangers, loaded
 from zpinch.tasks.cost import TRAINING_EXACT_BITS
+from zpinch.tasks.plain_data import is_figure, plain
 from zpinch.tasks.preparation import (
     Budget,
     build,
@@ -168,7 +169,7 @@ def train(
     )
     model = outcome.model.to("cpu")
     model.facts = facts_of(outcome, images, training, plan, command)
-    model.history = [check._replace(replicates=[])._asdict() for check in outcome.history]
+    model.history = [plain(check._replace(replicates=[])) for check in outcome.history]
     if not processes.is_first:  # the first one finishes and keeps it
         return model
     if folder:
@@ -336,7 +337,8 @@ def facts_of(
             "recall": samples.recall_ratio,
             "nearest": samples.nearest_ratio,
         }
-    measured = {called(name, kept): value for name, value in values.items() if kept and value is not None}
+    # Of images that are all the same some are infinite, which JSON has no word for.
+    measured = {called(name, kept): value for name, value in values.items() if kept and is_figure(value)}
     return {
         "command": command,
         "data": images.source,
