@@ -1,6 +1,8 @@
 """A whole evaluation on a small model: figures that agree with the model itself, and a page to look at."""
 
 import html
+import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -261,6 +263,20 @@ def test_images_of_another_size_are_refused_first(trained: Path, tmp_path: Path)
     with pytest.raises(ImageError, match="28x28 grey"):
         evaluate((small, small), trained, tmp_path / "report.html")
     assert not list(tmp_path.iterdir())
+
+
+def test_images_that_are_all_the_same_are_evaluated_in_words(
+    trained: Path, held_digits: ImageCollection, tmp_path: Path
+):
+    labels = np.arange(30) % 2
+    same = ImageCollection(held_digits.pixels[:1].repeat(30, 0), labels.astype(np.int64), ("0", "1"))
+    found = evaluate((same[:18], same[18:]), trained, tmp_path / "page.html")
+    json.dumps(found.as_dict(), allow_nan=False)
+    said = "\n".join(found.lines()) + (tmp_path / "page.html").read_text("utf-8")
+    assert not re.search(r"\bnan\b", said)
+    assert "no distance apart" in said
+    assert found.generation is None
+    assert found.completion is not None
 
 
 @pytest.mark.parametrize("written", ["3", [3], 10**400, float("nan"), -float("inf")])

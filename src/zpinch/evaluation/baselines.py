@@ -85,13 +85,19 @@ def pca_reconstruction(train: Pixels, test: Pixels, components: int) -> Pixels:
     """
     some = train[subset(len(train), min(PCA_IMAGES, PCA_VALUES // train[0].size))]
     rows = some.reshape(len(some), -1).astype(np.float32)
-    pca = PCA(min(components, *rows.shape), random_state=0).fit(rows)
+    pca = fit_pca(rows, components)
     found = np.empty_like(test)
     for start in range(0, len(test), AT_ONCE):
         part = test[start : start + AT_ONCE]
         restored = pca.inverse_transform(pca.transform(part.reshape(len(part), -1).astype(np.float32)))
         found[start : start + AT_ONCE] = np.asarray(restored).round().clip(0, 255).reshape(part.shape)
     return found
+
+
+def fit_pca(rows: npt.NDArray[np.float32], components: int) -> PCA:
+    """PCA of rows (n, values) with so many components, or as many as there are."""
+    with np.errstate(invalid="ignore"):  # shares of no variance at all, where all rows are the same
+        return PCA(min(components, *rows.shape), random_state=0).fit(rows)
 
 
 def pca_score(reference: Reference, test: Pixels, components: int) -> ReconstructionScore:

@@ -47,6 +47,7 @@ from zpinch.tasks.tradeoffs import known_labels, tradeoffs
 
 FEWEST = 5  # images of a split
 MASSES = 320_000  # integers of codes whose mass under the mixture is estimated: 10,000 images of 32 take half a minute
+ALIKE = "The images are all the same, no distance apart: what differs from them is infinitely far in multiples of that."
 SEEN = (
     "The model was trained on the test images of {}: the figures do not say how good it is on images that it has not "
     "seen. {}, or evaluate on others."
@@ -95,7 +96,7 @@ def evaluate(
     fingerprint = test.fingerprint()
     result = result._replace(
         warnings=seen_images(model, splits, fingerprint),
-        notes=tuple(dict.fromkeys((*training.notes, *test.notes, *splits.notes))),
+        notes=(*dict.fromkeys((*training.notes, *test.notes, *splits.notes)), *(() if result.floor else (ALIKE,))),
     )
     if out is not None:
         phase("writing the report")

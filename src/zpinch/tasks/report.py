@@ -1,6 +1,7 @@
 """An evaluation as a page: which figures, in which words, and where we lose said first."""
 
 import datetime
+import math
 import platform
 from importlib.metadata import version
 
@@ -68,7 +69,7 @@ def verdict(result: Evaluation) -> str:
             f"An image takes {ours:.0f} bits ({ours / 8:.1f} bytes; PNG {png.bytes_per_image:.0f}) "
             f"at a mean squared error of {result.archive.reconstruction.mse:.4f}"
         )
-    if result.samples is not None:
+    if result.samples is not None and math.isfinite(result.samples.fcd_ratio):
         said.append(
             f"samples stand {result.samples.fcd_ratio:.1f} times as far from the test images as real training images do"
         )

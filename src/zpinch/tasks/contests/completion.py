@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
+from zpinch.evaluation.baselines import fit_pca
 from zpinch.evaluation.report import Comparison
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
@@ -86,7 +87,7 @@ def by_pca(training: Rows, images: Rows, hole: Bools) -> Rows:
     order = np.random.default_rng(0).permutation(len(training))
     held, kept = training[order[: len(training) // 5]], training[order[len(training) // 5 :]]
     choices = [count for count in COMPONENTS if count < min(kept.shape)] or [1]
-    pca = PCA(choices[-1], random_state=0).fit(kept)
+    pca = fit_pca(kept, choices[-1])
 
     def error(count: int) -> float:
         return float(np.square(expected(pca, count, held, hole) - held)[:, hole].mean())
@@ -97,7 +98,8 @@ def by_pca(training: Rows, images: Rows, hole: Bools) -> Rows:
 def expected(pca: PCA, count: int, images: Rows, hole: Bools) -> Rows:
     """E[missing | known] with `count` components: images (n, values), hole (values,)."""
     mean, variance = np.asarray(pca.mean_), np.asarray(pca.explained_variance_)
-    whole = variance.sum() / max(float(np.sum(pca.explained_variance_ratio_)), 1e-12)
+    share = np.nan_to_num(pca.explained_variance_ratio_)  # NaN of images that are all the same
+    whole = variance.sum() / max(float(np.sum(share)), 1e-12)
     noise = max(float(whole - variance[:count].sum()) / (len(mean) - count), 1e-6)
     base = np.asarray(pca.components_)[:count].T * np.sqrt((variance[:count] - noise).clip(min=0))
     seen = base[~hole]

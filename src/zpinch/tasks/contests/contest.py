@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import t
 from sklearn.decomposition import PCA
 
+from zpinch.evaluation.baselines import fit_pca
 from zpinch.evaluation.report import Table
 from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
@@ -116,5 +117,4 @@ def flat(pixels: Pixels) -> Rows:
 
 
 def pca_of(pixels: Pixels, components: int) -> PCA:
-    rows = flat(pixels)
-    return PCA(min(components, *rows.shape), random_state=0).fit(rows)
+    return fit_pca(flat(pixels), components)

@@ -54,7 +54,7 @@ class Generation(NamedTuple):
 
 def generation(training: ImageCollection, reference: Reference, made: Pixels | None, *, seed: int) -> Generation | None:
     """How far samples lie from the test images: the model's, and as many of a mixture of principal components."""
-    if made is None or len(made) < 2 * PARTS or len(training) < 2 * FEWEST:
+    if made is None or len(made) < 2 * PARTS or len(training) < 2 * FEWEST or not reference.floor:
         return None
     seen = some(training, MIXED).pixels
     pca, drawn = mixture_samples(seen, len(made), seed=seed)
@@ -82,4 +82,4 @@ def in_parts(reference: Reference, pixels: Pixels) -> Doubles:
     """The Frechet distance of every fifth of them to the test images, in multiples of the floor, (PARTS,)."""
     features = reference.extractor.features(pixels)
     found = [frechet_distance(moments(features[i::PARTS]), reference.test_moments) for i in range(PARTS)]
-    return np.array(found) / max(reference.floor, 1e-12)
+    return np.array(found) / reference.floor
