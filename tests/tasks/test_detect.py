@@ -96,6 +96,12 @@ def test_as_many_are_no_more_than_chance_as_normal_images_give():
     assert found > 25 + 4 * np.sqrt(25)  # far more than a threshold that is known would let through
 
 
+def test_what_would_be_odd_by_chance_is_what_is_promised(model: Model, held_digits: ImageCollection):
+    """Of 24 normal images p-values are multiples of 1/25: at 0.1 it is two of these."""
+    first = zpinch.detect(held_digits, model, false_alarms=0.1).lines()[0]
+    assert f"of as many normal ones, about {60 * 2 / 25:.1f} would be" in first
+
+
 def test_odd_images_come_first(model: Model, normal: ImageCollection, odd: np.ndarray):
     pixels = np.concatenate([normal.pixels[160:400], odd])
     found = zpinch.detect(ImageCollection(pixels), model, false_alarms=0.02, normal=normal[:160])

@@ -17,7 +17,7 @@ from zpinch.images.collection import Pixels
 from zpinch.images.naming import counted, readable
 from zpinch.images.writers.atomic import new_file
 from zpinch.images.writers.sheet import check_picture
-from zpinch.model.calibration import SCORES, Calibration
+from zpinch.model.calibration import SCORES, Calibration, promised
 from zpinch.model.config import needed
 from zpinch.model.model import Model
 from zpinch.tasks.columns import check_columns, write_columns
@@ -63,7 +63,8 @@ class Detection(NamedTuple):
     def lines(self) -> tuple[str, ...]:
         """The same in a few lines, for a terminal."""
         count, odd = len(self.names), int(self.is_odd.sum())
-        usual, most = self.false_alarms * count, most_by_chance(self.false_alarms, self.normal_images, count)
+        usual = count * promised(self.false_alarms, self.normal_images) / (self.normal_images + 1)
+        most = most_by_chance(self.false_alarms, self.normal_images, count)
         return (
             f"{odd:,} of {counted(count, 'image')} {'is' if odd == 1 else 'are'} odd; of as many normal ones, about "
             f"{usual:,.1f} would be",
