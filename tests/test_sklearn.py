@@ -142,11 +142,16 @@ def test_shapes_of_rows():
         ImageEmbedder(found.model_).fit(rgb)  # as a line of 240 pixels
 
 
-def test_few_images_cannot_promise_few_false_alarms(rows: np.ndarray):
-    with pytest.raises(zpinch.ZpinchError, match="cannot be promised"):
+def test_few_images_cannot_promise_few_false_alarms(rows: np.ndarray, monkeypatch: pytest.MonkeyPatch):
+    """Nor can anything promise a share that is none. It is refused before a model is trained."""
+    monkeypatch.setattr("zpinch.sklearn.train", None)
+    with pytest.raises(zpinch.ZpinchError, match=r"0\.01 cannot be promised from 6 normal images"):
         ImageDetector(**FAST).fit(rows)
     with pytest.raises(ValueError, match="a minimum of 20"):
         ImageDetector(**FAST).fit(rows[:19])
+    for share in (0, 1, 1.5, float("nan")):
+        with pytest.raises(UsageError, match="above 0 and below 1"):
+            ImageDetector(false_alarms=share, **FAST).fit(rows)
 
 
 @pytest.mark.parametrize("estimator", [ImageEmbedder, ImageDetector])

@@ -27,12 +27,12 @@ from zpinch.images.collection import Pixels, Shape
 from zpinch.model.design import Backbone
 from zpinch.model.model import Model, check_encodes
 from zpinch.model.storage import loaded
-from zpinch.tasks.detect import FEWEST, calibration_for, check_promise, detect
+from zpinch.tasks.detect import FEWEST, calibration_for, check_promise, check_share, detect
 from zpinch.tasks.embed import embed
 from zpinch.tasks.generate import generate
 from zpinch.tasks.progress import unheard
 from zpinch.tasks.train import train
-from zpinch.training.measure import squared_errors
+from zpinch.training.measure import held_out_of, squared_errors
 from zpinch.training.progress import Silent
 from zpinch.training.recipes import RECIPES
 
@@ -92,8 +92,9 @@ class ImageEstimator(BaseEstimator):
         if self.model is not None:
             self.model_ = loaded(self.model)
         else:
-            if verb and self.recipe in RECIPES:  # before, not after the training
+            if verb and self.recipe in RECIPES:
                 check_encodes(self.recipe, RECIPES[self.recipe].has_encoder, verb)
+            self._check_held_out(held_out_of(len(rows)))
             self.model_ = train(
                 images,
                 recipe=self.recipe,
@@ -108,6 +109,9 @@ class ImageEstimator(BaseEstimator):
         if verb:
             self.model_.check_encodes(verb)
         self.model_.check_shape(self.image_shape_)
+
+    def _check_held_out(self, count: int) -> None:
+        """Refuse, before a model is trained, what so many held-out images are too few for."""
 
     def _range(self, rows: NDArray[Any]) -> tuple[float, float]:
         """Black and white, in the numbers of X."""
@@ -211,11 +215,15 @@ class ImageDetector(OutlierMixin, ImageEstimator):
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:  # noqa: N803
         """Raises UsageError when so few false alarms cannot be promised from the images that are held out."""
+        check_share(self.false_alarms)
         self._fit(X, verb="detect", fewest=FEWEST if self.model is None else 1)
         calibration = calibration_for(self.model_, None)
-        check_promise(calibration, self.false_alarms)
+        check_promise(len(calibration.held_out), self.false_alarms)
         self.offset_ = -calibration.threshold(self.false_alarms)
         return self
+
+    def _check_held_out(self, count: int) -> None:
+        check_promise(count, self.false_alarms)
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
         """(n,): the lower, the odder."""

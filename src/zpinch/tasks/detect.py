@@ -100,15 +100,14 @@ def detect(
     model's.
     """
     progress = progress or unasked()
-    if not 0 < false_alarms < 1:
-        raise UsageError(f"--false-alarms is a share of the normal images, above 0 and below 1, not {false_alarms:g}.")
+    check_share(false_alarms)
     if out is not None:
         check_columns(Path(out), force=force)
     if picture is not None:
         check_picture(Path(picture), beside=out, force=force)
     with open_rows(data, model, "detect") as rows:
         calibration = calibration_for(rows.model, normal)
-        check_promise(calibration, false_alarms)
+        check_promise(len(calibration.held_out), false_alarms)
         check_codes(rows, picture)
         found, oddest = looked_at(rows, calibration, false_alarms, progress)
         if picture is not None:
@@ -177,12 +176,17 @@ def calibration_for(model: Model, normal: ImageCollection | str | Path | None) -
     return calibrate(model, density, seen, unseen)
 
 
-def check_promise(calibration: Calibration, false_alarms: float) -> None:
-    if calibration.smallest > false_alarms:
-        count = len(calibration.held_out)
+def check_share(false_alarms: float) -> None:
+    if not 0 < false_alarms < 1:
+        raise UsageError(f"--false-alarms is a share of the normal images, above 0 and below 1, not {false_alarms:g}.")
+
+
+def check_promise(count: int, false_alarms: float) -> None:
+    """Refuse what so many normal images cannot promise. Raises UsageError."""
+    if not promised(false_alarms, count):
         raise UsageError(
             f"--false-alarms {false_alarms:g} cannot be promised from {count:,} normal images, only "
-            f"{calibration.smallest:.2g} and more. Pass --normal with at least {2 * int(np.ceil(1 / false_alarms)):,}."
+            f"{1 / (count + 1):.2g} and more. Pass --normal with at least {2 * int(np.ceil(1 / false_alarms)):,}."
         )
 
 
