@@ -24,6 +24,8 @@ def test_a_dry_run_writes_nothing(zpinch: Zpinch, data: Path):
     found = zpinch("train", data, "-o", "m", "--backbone", "mlp", "--steps", "7", "--dry-run")
     assert found.code == 0
     assert "would train 7 steps" in found.out
+    assert_fails(zpinch("train", data, "-o", "m", "--steps", "7", "--dry-run", "--until", "fdc<8"), 1, '"fdc<8"')
+    assert_fails(zpinch("train", data, "-o", "m", "--dry-run", "--resume"), 1, "leave one out")
     assert names_here() == before
 
 

@@ -65,6 +65,7 @@ def train(
     With none of --minutes, --epochs, --steps it stops by itself, when held-out quality no longer improves. Ctrl-C
     leaves a usable model, and --resume goes on. It says first what so many images can support.
     """
+    from zpinch.errors import UsageError
     from zpinch.model.storage import load
     from zpinch.tasks.preparation import Budget
     from zpinch.tasks.prospects import prospects
@@ -74,8 +75,10 @@ def train(
     from zpinch.training.progress import ProgressLine, Together, tensorboard_listeners
 
     console = common.console()
-    if not dry_run:
-        check_asked(recipe, Budget(minutes, epochs, steps), until, out, resume=resume, force=common.force)
+    if dry_run and resume:
+        raise UsageError("--dry-run tells what a new run would be, and --resume goes on with one: leave one out.")
+    place = None if dry_run else out
+    check_asked(recipe, Budget(minutes, epochs, steps), until, place, resume=resume, force=common.force)
     chosen: dict[str, Any] = {
         "recipe": recipe,
         "backbone": backbone,
