@@ -28,6 +28,8 @@ def test_explore_refuses_what_does_not_fit(zpinch: Zpinch, model: Path, data: Pa
     assert_fails(zpinch("explore", data, "-m", model, "-o", "new", "--size", "9", "--quiet"), 1, "28x28", "--size 28")
     assert_fails(zpinch("explore", "nowhere", "-m", model, "-o", "new"), 1, "nowhere")
     assert_fails(zpinch("explore", data, "-m", "nowhere", "-o", "new"), 3, "nowhere")
+    for option in (("--size", 28), ("--split", "test"), ("--skip-bad",)):
+        assert_fails(zpinch("explore", "-m", model, "-o", "new", *option), 1, "give DATA")
     assert names_here() == before
 
 

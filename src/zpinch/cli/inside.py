@@ -60,11 +60,14 @@ def explore(
 
     DATA: images to look at, the test split where there is one; without it samples of the model stand in for images.
     """
+    from zpinch.errors import UsageError
     from zpinch.tasks.explore import explore as explore_model
     from zpinch.tasks.source import open_images, tested_split
 
     console = common.console()
     images = None
+    if data is None and reading != READING:
+        raise UsageError("--split, --labels, --size and --skip-bad say how DATA is read: give DATA, or leave them out.")
     if data is not None:
         images = open_images(data, **reading.options(tested_split(data)))
         tell(console, images.notes)
