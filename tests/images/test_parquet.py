@@ -14,7 +14,7 @@ from PIL import Image
 
 from zpinch import open_images
 from zpinch.errors import CorruptImage, ImageError, LimitError, MissingExtra, ZpinchError
-from zpinch.images import ImageCollection, check_source, open_stream, save_images
+from zpinch.images import ImageCollection, check_source, open_alpha, open_stream, save_images
 from zpinch.images.readers import packed, parquet_pixels
 from zpinch.images.readers.parquet_pages import check_pages
 
@@ -158,6 +158,14 @@ def test_bad_rows(path: Path, columns: dict[str, Any], message: str) -> None:
         assert open_images(path, labels=np.arange(5)).class_names == tuple("01234")
     else:
         assert open_images(path, skip_bad=True, labels=np.arange(5)).labels.tolist() == [0, 1, 3, 4]  # type: ignore[union-attr]
+
+
+def test_transparency_is_of_the_images_that_are_read(path: Path) -> None:
+    """One is left out for its label: a mask of it would belong to no image."""
+    save(path, image=PNGS, label=changed(LABELS, None))
+    assert open_alpha(path, skip_bad=True).count == open_stream(path, skip_bad=True).count == 4
+    given = np.arange(5)
+    assert open_alpha(path, labels=given).count == open_stream(path, labels=given).count == 5
 
 
 @pytest.mark.parametrize(

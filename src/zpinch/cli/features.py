@@ -135,7 +135,7 @@ def complete(
         made = complete_images(
             source,
             model,
-            open_alpha(data, **{k: v for k, v in options.items() if k != "labels"}) if mask == "alpha" else mask,
+            open_alpha(data, **options) if mask == "alpha" else mask,
             out,
             answers=answers,
             steps=steps,

@@ -61,8 +61,17 @@ def open_stream(
     return _stream_table(table, shown, options)
 
 
-def open_alpha(source: Source, *, split: str = "all", size: Size | None = None, skip_bad: bool = False) -> ImageStream:
+def open_alpha(
+    source: Source,
+    *,
+    split: str = "all",
+    labels: Source | None = None,
+    size: Size | None = None,
+    skip_bad: bool = False,
+) -> ImageStream:
     """How opaque each pixel of these images is, 0 to 255, as grey images in the same order.
+
+    Arguments as in `open_stream`: what leaves an image out there, as a label that is missing, does here.
 
     Raises UsageError for a source of anything but image files.
     """
@@ -70,7 +79,7 @@ def open_alpha(source: Source, *, split: str = "all", size: Size | None = None, 
     if isinstance(source, np.ndarray) or str(source) in builtin.NAMES:
         shelf = None
     else:
-        shelf = shelf_of(existing(source), shown, split=split, skip_bad=skip_bad, own_labels=False)
+        shelf = shelf_of(existing(source), shown, split=split, skip_bad=skip_bad, own_labels=labels is None)
     if shelf is None:
         raise UsageError(f"{shown} has no transparent pixels: those are in image files, such as a folder of PNG.")
     return encoded.stream_shelf(shelf, size=_read_size(size), skip_bad=skip_bad, of_alpha=True)
