@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -119,6 +120,9 @@ def test_an_archive_of_codes_is_judged_by_bits_and_lof(model: Model, held_digits
     assert "codes alone" in found.notes[0]
     with (tmp_path / "odd.csv").open() as file:
         assert {(row["error"], row["critic"]) for row in csv.DictReader(file)} == {("", "")}
+    zpinch.detect(tmp_path / "a.zpn", model, tmp_path / "odd.parquet", false_alarms=0.1)
+    table = pq.read_table(tmp_path / "odd.parquet")
+    assert [table[name].null_count for name in ("bits", "error", "critic", "lof")] == [0, 60, 60, 0]
     zpinch.compress(held_digits, model, tmp_path / "fine.zpn", quality=5)
     with pytest.raises(UsageError, match="--quality 3"):
         zpinch.detect(tmp_path / "fine.zpn", model, false_alarms=0.1)

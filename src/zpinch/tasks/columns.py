@@ -54,7 +54,9 @@ def write_npz(path: Path, columns: Columns) -> None:
 
 
 def write_parquet(path: Path, columns: Columns) -> None:
-    table = require_extra("pyarrow", "parquet").table(flattened(columns))
+    arrow = require_extra("pyarrow", "parquet")
+    # from_pandas: what is not a number is null, which an average passes over.
+    table = arrow.table({name: arrow.array(column, from_pandas=True) for name, column in flattened(columns).items()})
     require_extra("pyarrow.parquet", "parquet").write_table(table, os.fspath(path))
 
 
