@@ -1,6 +1,7 @@
 """The scores against what they are by definition, the promise on images nobody has seen, and what is refused."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -172,12 +173,19 @@ def test_a_recipe_without_critic_is_judged_by_the_other_scores(unlabelled: Path,
 
 
 def test_bad_input_leaves_nothing_behind(
-    model: Model, spots: Spots, gan: Path, held_digits: ImageCollection, normal: ImageCollection, tmp_path: Path
+    model: Model,
+    spots: Spots,
+    gan: Path,
+    train_digits: ImageCollection,
+    held_digits: ImageCollection,
+    normal: ImageCollection,
+    tmp_path: Path,
 ):
     (tmp_path / "there.csv").write_text("mine")
     (tmp_path / "there.png").write_text("mine")
     before = set(tmp_path.iterdir())
     few = {"false_alarms": 0.1}
+    seen = replace(train_digits, source="seen")
     for data, by, how, kind, words in (
         (held_digits, model, {}, UsageError, "0.01 cannot be promised from 24 .*--normal with at least 200"),
         (held_digits, model, {"false_alarms": 0.0}, UsageError, "above 0 and below 1"),
@@ -189,6 +197,7 @@ def test_bad_input_leaves_nothing_behind(
         (held_digits, None, few, UsageError, "pass -m"),
         (held_digits, model, {**few, "normal": spots.images}, ImageError, "28x28 grey"),
         (held_digits, model, {**few, "normal": normal[:19]}, ImageError, "at least 20"),
+        (held_digits, model, {**few, "normal": seen}, UsageError, "trained on the images of seen.*Pass --normal"),
         (held_digits, model, {**few, "out": tmp_path / "there.csv"}, UsageError, "--force"),
         (held_digits, model, {**few, "out": tmp_path / "x.xls"}, UsageError, ".csv"),
         (held_digits, model, {**few, "picture": tmp_path / "there.png"}, UsageError, "--force"),

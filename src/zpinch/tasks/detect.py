@@ -22,6 +22,7 @@ from zpinch.model.config import needed
 from zpinch.model.model import Model
 from zpinch.tasks.columns import check_columns, write_columns
 from zpinch.tasks.progress import Report, unasked
+from zpinch.tasks.proof import was_trained_on
 from zpinch.tasks.rows import Batch, Data, Rows, open_rows
 from zpinch.tasks.source import fitted, open_images
 from zpinch.training.fit_mixture import CANDIDATES, fit_mixture
@@ -95,9 +96,9 @@ def detect(
     on, instead of those held out from its training. picture: a .png of the oddest images, each over its
     reconstruction and over a map of its odd pixels.
 
-    Raises UsageError when so few false alarms cannot be promised, ModelError when the model has no encoder (recipe
-    gan) or no normal images to compare with, ImageError when there are no images or of another shape than the
-    model's.
+    Raises UsageError when so few false alarms cannot be promised, or `normal` is what the model was trained on,
+    ModelError when the model has no encoder (recipe gan) or no normal images to compare with, ImageError when there
+    are no images or of another shape than the model's.
     """
     progress = progress or unasked()
     check_share(false_alarms)
@@ -169,6 +170,11 @@ def calibration_for(model: Model, normal: ImageCollection | str | Path | None) -
     images = fitted(normal if isinstance(normal, ImageCollection) else open_images(normal, split="all"), model)
     if len(images) < FEWEST:
         raise ImageError(f"{images.source} has {counted(len(images), 'image')}; --normal needs at least {FEWEST}.")
+    if was_trained_on(model, images.fingerprint()):
+        raise UsageError(
+            f"the model was trained on the images of {images.source}: it takes them for more normal than new ones, and "
+            "more of these than promised would be odd. Pass --normal with others, or leave it out."
+        )
     order = np.random.default_rng(0).permutation(len(images))
     seen, unseen = (images.pixels[np.sort(half)] for half in np.array_split(order, 2))
     codes = model.encode(seen).astype(np.float32) * np.float32(model.config.step)
