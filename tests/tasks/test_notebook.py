@@ -42,6 +42,11 @@ def test_the_first_images_are_drawn_row_by_row() -> None:
     assert (sheet[57 : 57 + 56 : 2, 57 : 57 + 56 : 2] == pixels[21].transpose(1, 2, 0)).all()
 
 
+def test_rows_of_numbers_make_no_picture_of_a_million_pixels() -> None:
+    """Rows that scikit-learn has, and no square holds, are images of a single line."""
+    assert picture_in(as_html("rows", np.zeros((3, 1, 1, 1000), np.uint8))).size == (3 * 1001 - 1, 1)
+
+
 def test_words_are_words_whatever_they_hold() -> None:
     assert as_html("<script>&") == "<p>&lt;script&gt;&amp;</p>"
     assert as_html("none", np.empty((0, 1, 8, 8), np.uint8)) == "<p>none</p>"

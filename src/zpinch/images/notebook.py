@@ -11,14 +11,14 @@ from zpinch.images.decoding import encoded
 from zpinch.images.writers.sheet import contact_sheet
 
 SHOWN, COLUMNS = 40, 20  # images of a sheet, in a row
-SIDE = 56  # pixels of the screen that an image is to be about so high
+SIDE = 56  # pixels of the screen that the longer side of an image is to be about
 
 
 def as_html(words: str, pixels: Pixels | None = None) -> str:
     """words: plain text; pixels: (n, channels, height, width) uint8, of which the first SHOWN are drawn."""
     if pixels is None or not len(pixels):
         return f"<p>{escape(words)}</p>"
-    scale = max(1, round(SIDE / pixels.shape[2]))
+    scale = max(1, round(SIDE / max(pixels.shape[2:])))
     sheet = contact_sheet(pixels[:SHOWN], columns=COLUMNS, scale=scale)
     return f'<p>{escape(words)}</p><img alt="{escape(words)}" src="{png_uri(sheet)}">'
 
