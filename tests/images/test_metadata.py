@@ -7,13 +7,14 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from zpinch import open_images
 from zpinch.errors import CorruptImage, ImageError
-from zpinch.images import check_source, splits_of
+from zpinch.images import ImageCollection, check_source, save_images, splits_of
 from zpinch.images.readers.lines import MAX_LINE_BYTES
 from zpinch.images.readers.metadata import read_metadata
 
@@ -102,7 +103,7 @@ def test_without_labels_folders_decide(three: Path) -> None:
         ("c.png", "has 1 fields, the first line 2"),
         ("c.png,x,y", "has 3 fields"),
         ("c.png,", "its label is empty"),
-        ("c.png," + "x" * 201, "a label of 201 characters"),
+        ("c.png," + "x" * 256, "a label of 256 characters"),
         (",x", "has no file_name"),
         ("\udcff.png,x", "%FF.png is not there"),
         ("c\0.png,x", "c%00.png is not there"),
@@ -174,6 +175,13 @@ def test_a_list_of_nothing_is_given_up(three: Path) -> None:
     (three / "metadata.csv").write_text("file_name,label\n" + "\n".join(f"{i}.png,x" for i in range(10_001)))
     with pytest.raises(ImageError, match="more than 10,000 images cannot be used"):
         open_images(three, skip_bad=True)
+
+
+def test_a_class_of_the_longest_name_of_a_folder_comes_back(tmp_path: Path) -> None:
+    names = ("x" * 255, "y")
+    images = ImageCollection(np.zeros((2, 1, 8, 8), np.uint8), np.arange(2), names)
+    save_images(images, tmp_path / "out", columns={"origin": np.array(["real", "real"])})
+    assert open_images(tmp_path / "out").class_names == names
 
 
 @given(table=st.dictionaries(st.from_regex(r"[a-z\"', ]{1,8}", fullmatch=True), st.text("ab,\"' é\n", min_size=1)))

@@ -15,7 +15,7 @@ from zpinch.images.naming import composed, readable
 
 MAX_CLASSES = 1 << 16
 LABEL_NAMES = ("label", "labels", "class", "target")  # what a column of labels is called, in any case
-_MAX_LABEL_LENGTH = 200
+_MAX_LABEL_LENGTH = 255  # what a folder of a class may be called
 
 
 def is_label_name(name: str) -> bool:
