@@ -136,8 +136,11 @@ def test_shapes_of_rows():
     rgb = np.random.default_rng(0).integers(0, 256, (30, 3 * 8 * 10), dtype=np.uint8)
     found = ImageEmbedder(image_shape=(3, 8, 10), **FAST).fit(rgb)
     assert found.model_.config.image == (3, 8, 10)
-    with pytest.raises(ValueError, match="image_shape"):
-        ImageEmbedder(image_shape=(1, 8, 8), **FAST).fit(rgb)
+    for wrong in ((1, 8, 8), (3, -8, -10)):
+        with pytest.raises(ValueError, match="image_shape"):
+            ImageEmbedder(image_shape=wrong, **FAST).fit(rgb)
+    with pytest.raises(ValueError, match=r"10,304 pixels a row.*say image_shape"):
+        ImageEmbedder(**FAST).fit(np.zeros((20, 112 * 92), np.uint8))
     with pytest.raises(zpinch.ZpinchError, match="10x8 RGB"):
         ImageEmbedder(found.model_).fit(rgb)  # as a line of 240 pixels
 

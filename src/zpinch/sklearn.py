@@ -40,6 +40,7 @@ __all__ = ["ImageDetector", "ImageEmbedder", "ImageSampler"]
 
 NOISE = 0.1  # of pixels in [0, 1], around what codes decode to
 SMALLEST = 8  # side of a square that rows are taken for without being told
+LONGEST = 8192  # pixels of a line: no side of an image is longer (model/frozen.py)
 
 
 class ImageEstimator(BaseEstimator):
@@ -130,9 +131,15 @@ class ImageEstimator(BaseEstimator):
     def _shape(self, pixels: int) -> Shape:
         if self.image_shape is None:
             side = isqrt(pixels)
-            return (1, side, side) if side >= SMALLEST and side * side == pixels else (1, 1, pixels)
+            if side >= SMALLEST and side * side == pixels:
+                return (1, side, side)
+            if pixels > LONGEST:
+                raise ValueError(
+                    f"X has {pixels:,} pixels a row, which make no square and are too many for a line: say image_shape"
+                )
+            return (1, 1, pixels)
         shape = tuple(self.image_shape)
-        if len(shape) != 3 or int(np.prod(shape)) != pixels:
+        if len(shape) != 3 or min(shape) < 1 or int(np.prod(shape)) != pixels:
             raise ValueError(f"image_shape {shape} is not (channels, height, width) of the {pixels} pixels of a row")
         return shape
 
