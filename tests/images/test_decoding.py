@@ -12,7 +12,7 @@ from PIL import Image
 
 from zpinch import open_images
 from zpinch.errors import CorruptImage, ImageError, LimitError
-from zpinch.images import decoding
+from zpinch.images import decoding, open_alpha
 
 RAMP = (np.arange(64, dtype=np.uint8) * 4).reshape(8, 8)
 
@@ -87,6 +87,46 @@ def test_alpha_is_drawn_over_white(tmp_path: Path) -> None:
     pixels, _ = only(saved(Image.fromarray(np.dstack([RAMP, RAMP, RAMP, alpha])), tmp_path / "rgb.png"))
     assert pixels.shape == (3, 8, 8)
     assert abs(pixels - over).max() <= 1
+
+
+def png(bits: int, kind: int, rows: bytes, transparent: tuple[int, ...] = ()) -> bytes:
+    """A PNG of 8x8 as Pillow writes none. kind: 0 grey, 2 RGB, 4 grey with alpha; rows: eight of a filter byte each."""
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", 8, 8, bits, kind, 0, 0, 0),
+        b"tRNS": struct.pack(f">{len(transparent)}H", *transparent),
+        b"IDAT": zlib.compress(rows),
+        b"IEND": b"",
+    }
+    parts = [(name, data) for name, data in chunks.items() if data or name == b"IEND"]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
+    )
+
+
+def rows_of(samples: np.ndarray) -> bytes:
+    return b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+
+
+def test_transparency_of_other_than_eight_bits_is_drawn_over_white_too(tmp_path: Path) -> None:
+    deep = np.arange(64).reshape(8, 8) * 1021
+    nibbles = np.arange(64).reshape(8, 8) % 16
+    packed = b"".join(b"\0" + bytes(16 * a + b for a, b in row.reshape(4, 2).tolist()) for row in nibbles)
+    colours = np.dstack([deep, deep[::-1], deep])
+    opacity = np.where(deep > 40_000, 0, 65_535)
+    files = {
+        "deep": (png(16, 0, rows_of(deep), (5 * 1021,)), deep >> 8, deep == 5 * 1021),
+        "few": (png(4, 0, packed, (3,)), nibbles * 17, nibbles == 3),
+        "pair": (png(16, 4, rows_of(np.dstack([deep, opacity]).reshape(8, 16))), deep >> 8, opacity == 0),
+        "rgb": (png(16, 2, rows_of(colours.reshape(8, 24)), tuple(colours[2, 4])), colours >> 8, (deep == deep[2, 4])),
+    }
+    for name, (data, shown, is_clear) in files.items():
+        (tmp_path / f"{name}.png").write_bytes(data)
+        wanted = np.where(is_clear if shown.ndim == 2 else is_clear[..., None], 255, shown)
+        pixels, notes = only(tmp_path / f"{name}.png")
+        np.testing.assert_array_equal(pixels, wanted[None] if wanted.ndim == 2 else wanted.transpose(2, 0, 1), name)
+        assert "1 image had an alpha channel: drawn over white." in notes
+        alpha = open_alpha(tmp_path / f"{name}.png").collect().pixels
+        np.testing.assert_array_equal(alpha[0, 0] == 0, is_clear, name)
 
 
 @pytest.mark.parametrize("is_grey", [True, False])

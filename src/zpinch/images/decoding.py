@@ -39,6 +39,7 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 _GREY = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
 _ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
+_FEW_BITS = {"L;2": 85, "L;4": 17}  # from samples of so few bits to 255
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -97,8 +98,12 @@ def decode_alpha(file: BinaryIO, name: str, *, channels: int, size: tuple[int, i
     with _opened(file, name) as image:
         turn = _turn(image)
         image.load()
-        is_opaque = image.mode.startswith("I") or not _has_alpha(image)
-        alpha = Image.new("L", image.size, 255) if is_opaque else image.convert("RGBA").getchannel("A")
+        if not _has_alpha(image):
+            alpha = Image.new("L", image.size, 255)
+        elif image.mode.startswith("I"):
+            alpha = Image.fromarray(np.where(np.asarray(image) == image.info["transparency"], 0, 255).astype(np.uint8))
+        else:
+            alpha = image.convert("RGBA").getchannel("A")
         return _upright(alpha, turn, size)
 
 
@@ -149,6 +154,7 @@ def _opened(file: BinaryIO, name: str) -> Generator[Image.Image]:
                     raise LimitError(
                         f"{name} claims to be {width}x{height}, more than is decoded from so few bytes ({length:,})"
                     )
+                _scale_transparency(image)
                 yield image
         except (ImageError, LimitError):
             raise
@@ -179,7 +185,23 @@ def _turn(image: Image.Image) -> int:
     return _orientation(image)
 
 
+def _raw_mode(image: Image.Image) -> str:
+    """How samples lie in the file, in Pillow's words; "" where it does not say, and once they are decoded."""
+    return next((tile[3] for tile in getattr(image, "tile", ()) if isinstance(tile[3], str)), "")
+
+
+def _scale_transparency(image: Image.Image) -> None:
+    """A transparent level of a PNG to the 8 bits that Pillow decodes: it leaves it as the file has it."""
+    level, mode = image.info.get("transparency"), _raw_mode(image)
+    if isinstance(level, int) and mode in _FEW_BITS:
+        image.info["transparency"] = level * _FEW_BITS[mode]
+    elif isinstance(level, tuple) and mode == "RGB;16B":
+        image.info["transparency"] = tuple(sample >> 8 for sample in level)
+
+
 def _has_colour(image: Image.Image) -> bool:
+    if _raw_mode(image) == "LA;16B":  # grey, which Pillow decodes as colours
+        return False
     if image.mode in ("P", "PA"):
         entries = np.asarray(image.getpalette("RGB") or [0, 0, 0], np.uint8).reshape(-1, 3)
         return bool((entries != entries[:, :1]).any())
@@ -227,7 +249,8 @@ def _eight_bits(image: Image.Image, name: str) -> Image.Image:
         samples = np.asarray(image).astype(np.int64)
         if samples.min() < 0 or samples.max() > 0xFFFF:
             raise ImageError(f"{name} holds 32-bit samples. Save it with 8 or 16 bits a sample.")
-        return Image.fromarray((samples >> 8).astype(np.uint8))
+        levels = np.where(samples == image.info.get("transparency", -1), 255, samples >> 8)
+        return Image.fromarray(levels.astype(np.uint8))
     if _has_alpha(image):
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
