@@ -14,6 +14,7 @@ from PIL import Image
 
 import zpinch
 from trained_models import Spots
+from zpinch.images import ImageCollection
 from zpinch.images.notebook import SHOWN, as_html
 from zpinch.training.progress import NotebookProgress
 
@@ -62,6 +63,12 @@ def test_an_archive_shows_its_images_or_says_why_not(spots: Spots, tmp_path: Pat
 
 def test_a_model_says_in_a_line_what_it_is(trained: Path) -> None:
     assert re.fullmatch(r"<Model .*: fusion for 28x28 grey images as .*, trained on .*>", repr(zpinch.load(trained)))
+
+
+def test_what_was_found_of_many_images_is_said_in_a_line(trained: Path, held_digits: ImageCollection) -> None:
+    assert repr(zpinch.embed(held_digits, trained)) == "<Embedding: 60 images, 16 features each>"
+    found = repr(zpinch.detect(held_digits, trained, false_alarms=0.1))
+    assert re.fullmatch(r"<Detection: \d+ of 60 images odd, at 0\.1 of false alarms>", found)
 
 
 def test_a_notebook_shows_images_models_archives_and_how_far_a_run_is(tmp_path: Path) -> None:

@@ -45,6 +45,10 @@ class Detection(NamedTuple):
     normal_images: int  # that the promise rests on
     notes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        odd = f"{int(self.is_odd.sum()):,} of {counted(len(self.names), 'image')} odd"
+        return f"<Detection: {odd}, at {self.false_alarms:g} of false alarms>"
+
     @property
     def order(self) -> NDArray[np.intp]:
         """Their positions, the oddest first."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zpinch.images.collection import Labels
+from zpinch.images.naming import counted
 from zpinch.model.model import Model
 from zpinch.tasks.columns import check_columns, write_columns
 from zpinch.tasks.progress import Report, unasked
@@ -29,6 +30,10 @@ class Embedding(NamedTuple):
     class_names: tuple[str, ...]
     is_from_codes: bool  # of an archive, so rounded to its step
     notes: tuple[str, ...] = ()  # on how the images were read, and what does better
+
+    def __repr__(self) -> str:
+        images, dimensions = self.features.shape
+        return f"<Embedding: {counted(images, 'image')}, {counted(dimensions, 'feature')} each>"
 
 
 def embed(
