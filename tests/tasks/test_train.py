@@ -484,12 +484,13 @@ def test_a_run_goes_on_as_it_was_planned(tmp_path: Path):
 
 
 def test_a_run_that_was_killed_is_not_begun_anew_unasked(tmp_path: Path):
-    """Its hours are in resume/, and there is no model yet that --force would be asked for."""
+    """Its hours are in resume/, and where it was killed there is no model yet that --force would be asked for."""
     quick(steps=10, out=tmp_path / "m", listener=StopsAt(5))
-    (tmp_path / "m" / "config.json").unlink()
     look = (tmp_path / "m" / "resume" / "look.safetensors").read_bytes()
-    with pytest.raises(UsageError, match="--resume goes on with it, --force begins anew"):
-        quick(steps=10, out=tmp_path / "m")
+    for _ in ("interrupted", "killed"):
+        with pytest.raises(UsageError, match="--resume goes on with it, --force begins anew"):
+            quick(steps=10, out=tmp_path / "m")
+        (tmp_path / "m" / "config.json").unlink(missing_ok=True)
     assert (tmp_path / "m" / "resume" / "look.safetensors").read_bytes() == look
     assert quick(steps=3, out=tmp_path / "m", force=True).facts["steps"] == 3
 

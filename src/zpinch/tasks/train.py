@@ -201,10 +201,10 @@ def check_place(folder: Path | None, *, resume: bool, force: bool) -> None:
         if resume:
             raise UsageError("--resume needs the model's folder: -o MODEL.")
         return
-    if (folder / CONFIG).exists() and not (force or resume):
-        raise UsageError(f"{folder} already holds a model. Choose another name, or pass --force to replace it.")
     if (folder / RUN / LOOK).exists() and not (force or resume):
         raise UsageError(f"{folder} holds a run that has not ended. --resume goes on with it, --force begins anew.")
+    if (folder / CONFIG).exists() and not (force or resume):
+        raise UsageError(f"{folder} already holds a model. Choose another name, or pass --force to replace it.")
     check_strangers(folder, force=force or resume)
     if (folder / RUN).exists() and not (folder / RUN).is_dir():
         raise UsageError(f"{folder / RUN} is a file, where a run is kept in a folder of that name. Choose another -o.")
