@@ -160,6 +160,17 @@ def test_the_page_is_complete_and_fetches_nothing(evaluated: Evaluated, trained:
     assert not [s for s in sources if not s.startswith(("data:", "#"))]
 
 
+@pytest.mark.parametrize("steps", ["many", [60], None])
+def test_what_a_strangers_model_says_of_its_steps_is_drawn_where_it_is_a_number(
+    evaluated: Evaluated, trained: Path, held_digits: ImageCollection, steps: object
+):
+    model = load(trained)
+    model.facts["steps"] = steps
+    page = render(report_of(model, held_digits, "", None, evaluated.result, seed=0, command=""))
+    assert "<h2>Training</h2>" in page
+    assert "the one that was kept" not in page
+
+
 def test_a_gan_is_judged_by_its_samples_alone(
     gan: Path, train_digits: ImageCollection, held_digits: ImageCollection, tmp_path: Path
 ):
