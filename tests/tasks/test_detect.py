@@ -18,6 +18,7 @@ from zpinch.evaluation.oddness import most_by_chance, odd_pixels
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.storage import load
+from zpinch.tasks.detect import FEWEST, check_promise
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +148,14 @@ def test_the_table_and_the_picture(model: Model, normal: ImageCollection, odd: n
         assert sheet.size == (20 * 57 - 1, 3 * 57 - 1)
         shown = np.asarray(sheet)[:56:2, :56:2]
     np.testing.assert_array_equal(shown, images.pixels[found.order[0], 0])  # the oddest stands first
+
+
+@pytest.mark.parametrize(("held_out", "share", "least"), [(5, 0.15, 20), (99, 0.009, 224)])
+def test_as_many_normal_images_as_the_error_asks_for_will_do(held_out: int, share: float, least: int):
+    with pytest.raises(UsageError, match=rf"{share} cannot be promised .* --normal with at least {least}\."):
+        check_promise(held_out, share)
+    check_promise(least // 2, share)
+    assert least >= FEWEST
 
 
 def test_images_may_run_backwards(model: Model, held_digits: ImageCollection):

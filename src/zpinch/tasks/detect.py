@@ -4,6 +4,7 @@ The model was shown normal images only, and no odd one sets the threshold (model
 that the model wrote the codes are judged, by two of the four scores.
 """
 
+from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -196,7 +197,7 @@ def check_promise(count: int, false_alarms: float) -> None:
     if not promised(false_alarms, count):
         raise UsageError(
             f"--false-alarms {false_alarms:g} cannot be promised from {count:,} normal images, only "
-            f"{1 / (count + 1):.2g} and more. Pass --normal with at least {2 * int(np.ceil(1 / false_alarms)):,}."
+            f"{1 / (count + 1):.2g} and more. Pass --normal with at least {max(FEWEST, 2 * ceil(1 / false_alarms)):,}."
         )
 
 
