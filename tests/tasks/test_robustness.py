@@ -73,6 +73,11 @@ def test_what_is_no_seed_is_refused_by_every_verb_alike(spots: Spots, tmp_path: 
             verb(*given, seed=seed, **options)
 
 
+def test_seeds_and_numbers_of_numpys_are_as_good_as_pythons(spots: Spots):
+    one, same = (zpinch.generate(spots.model, kind(3), seed=kind(2)).pixels for kind in (int, np.int64))
+    np.testing.assert_array_equal(one, same)
+
+
 # --- Objectives that run away -------------------------------------------------------------------------------------
 
 

@@ -332,6 +332,12 @@ def test_any_seed_is_a_seed_or_refused_before_training():
         assert not watch.steps
 
 
+def test_numpys_whole_numbers_are_whole_numbers(tmp_path: Path):
+    one, same = (quick(steps=k(3), latent=k(5), seed=k(7), out=tmp_path / k.__name__) for k in (int, np.int64))
+    assert same_weights(one, same)
+    assert load(tmp_path / "int64").facts["seed"] == 7
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_an_estimate_counts_the_parameters(recipe: str):
     found = estimate(IMAGES, recipe=recipe, backbone="mlp", steps=10)

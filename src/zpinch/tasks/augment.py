@@ -25,7 +25,7 @@ from zpinch.tasks.filling import Counts, Kinds, filled
 from zpinch.tasks.mixing import NONE, Made, Mixer
 from zpinch.tasks.progress import Phase, unasked_phase
 from zpinch.tasks.proof import Proof, prove_worth, test_images
-from zpinch.tasks.seeds import check_seed
+from zpinch.tasks.seeds import checked_seed
 from zpinch.tasks.sieve import Sieve
 from zpinch.tasks.source import open_images
 
@@ -116,7 +116,7 @@ def augment(
     the model's; ModelError when the model has no encoder (recipe gan); UsageError when no class needs new images or
     `out` is taken; LimitError for more than memory holds.
     """
-    check_seed(seed)
+    seed = checked_seed(seed)
     check_asked(per_class, kinds, out, picture, prove=prove, test=test, repeats=repeats, force=force)
     model = loaded(model)
     phase = phase or unasked_phase()

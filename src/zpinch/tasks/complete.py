@@ -26,7 +26,7 @@ from zpinch.tasks.completing import answers as answers_to
 from zpinch.tasks.masking import Bools, Mask, masks_of
 from zpinch.tasks.progress import Report, unasked
 from zpinch.tasks.rows import BATCH, Batch, Data, Rows, image_rows
-from zpinch.tasks.seeds import check_seed
+from zpinch.tasks.seeds import checked_seed
 
 ANSWERS = (1, 100)
 STEPS, MOST_STEPS = 8, 10_000
@@ -63,7 +63,7 @@ def complete(
     holds.
     """
     progress = progress or unasked()
-    check_seed(seed)
+    seed = checked_seed(seed)
     if not ANSWERS[0] <= answers <= ANSWERS[1]:
         raise UsageError(f"--answers must be {ANSWERS[0]} to {ANSWERS[1]}, not {answers}.")
     if not 0 <= steps <= MOST_STEPS:

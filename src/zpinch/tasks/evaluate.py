@@ -41,7 +41,7 @@ from zpinch.tasks.preparation import learnable
 from zpinch.tasks.progress import Phase, unasked_phase, unheard
 from zpinch.tasks.proof import was_trained_on
 from zpinch.tasks.report import report_of
-from zpinch.tasks.seeds import check_seed
+from zpinch.tasks.seeds import checked_seed
 from zpinch.tasks.source import fitted, open_images, splits_of
 from zpinch.tasks.tradeoffs import known_labels, tradeoffs
 
@@ -80,7 +80,7 @@ def evaluate(
     if out is not None:
         check_ending(out, "the report is a page", ".html")
         check_free(out, is_folder=False, force=force)
-    check_seed(seed)
+    seed = checked_seed(seed)
     phase = phase or unasked_phase()
     phase("reading images")
     splits = both_splits(data, channels=model.config.image[0], size=size, skip_bad=skip_bad)

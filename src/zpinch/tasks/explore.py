@@ -24,7 +24,7 @@ from zpinch.tasks.findings import IN_USE_BITS, Explored, Shown, page_of
 from zpinch.tasks.gallery import PICTURES, agreement
 from zpinch.tasks.generate import generate
 from zpinch.tasks.progress import Report, unasked, unheard
-from zpinch.tasks.seeds import check_seed
+from zpinch.tasks.seeds import checked_seed
 from zpinch.tasks.source import Source, fitted, open_images, tested_split
 from zpinch.tasks.subject import Subject
 
@@ -54,7 +54,7 @@ def explore(
     the model's training has not finished.
     """
     progress = progress or unasked()
-    check_seed(seed)
+    seed = checked_seed(seed)
     out = Path(out)
     check_ending(out, "OUT is a folder, for pictures and a page")
     atomic.check_free(out, is_folder=True, force=force)

@@ -30,7 +30,7 @@ from zpinch.model.model import Model
 from zpinch.model.parts import part_tensors
 from zpinch.model.storage import identities, loaded
 from zpinch.tasks.progress import Report, unasked
-from zpinch.tasks.seeds import check_seed
+from zpinch.tasks.seeds import checked_seed
 
 Network = Literal["encoder", "generator", "critic"]
 NETWORKS: tuple[Network, ...] = ("encoder", "generator", "critic")
@@ -76,7 +76,7 @@ def export(
     differ by more than 1e-4, UsageError for an `out` that is taken.
     """
     progress = progress or unasked()
-    check_seed(seed)
+    seed = checked_seed(seed)
     out = Path(out)
     if part is not None and part not in NETWORKS:
         raise UsageError(f"--part is {', '.join(NETWORKS)}, not {part!r}.")

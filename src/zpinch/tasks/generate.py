@@ -15,7 +15,7 @@ from zpinch.images.writers.writer import check_output
 from zpinch.model.model import Model
 from zpinch.model.storage import loaded
 from zpinch.tasks.progress import Report, unasked
-from zpinch.tasks.seeds import check_seed
+from zpinch.tasks.seeds import checked_seed
 
 CHUNK = 4096
 
@@ -46,7 +46,7 @@ def generate(
         raise UsageError(f"-n must be at least 1, not {count}.")
     if not 0 < temperature <= 10:
         raise UsageError(f"--temperature must be above 0 and at most 10, not {temperature:g}.")
-    check_seed(seed)
+    seed = checked_seed(seed)
     if out is not None and check_output(Path(out), force=force) == ".png":
         check_sheet(count)
     classes = model.config.class_names

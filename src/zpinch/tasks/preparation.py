@@ -19,7 +19,6 @@ from zpinch.images.colour import with_channels
 from zpinch.model.config import needed
 from zpinch.model.design import Backbone, design
 from zpinch.model.model import Model
-from zpinch.tasks.seeds import check_seed
 from zpinch.tasks.settings import check_objective, settled
 from zpinch.tasks.start import check_unchanged, config_from, take_weights
 from zpinch.training.fit_mixture import MOST_COVARIANCES
@@ -90,7 +89,6 @@ def build(
     Its generator begins at their mean colour; with `start`, all begins where that model ended. affordable: steps that
     there is time for otherwise.
     """
-    check_seed(seed)
     if not len(training):
         raise ImageError(f"{training.source} holds no image: there is nothing to train on.")
     chosen = chosen_recipe(recipe or (start.config.recipe if start else DEFAULT_RECIPE))

@@ -35,6 +35,7 @@ from zpinch.tasks.preparation import (
     rehearsed,
 )
 from zpinch.tasks.prospects import prospects
+from zpinch.tasks.seeds import checked_seed
 from zpinch.tasks.settings import settled
 from zpinch.tasks.source import Source, open_images
 from zpinch.tasks.start import origin_of
@@ -123,6 +124,7 @@ def train(
     away before there is a state to keep; UsageError, ImageError and LimitError, and ModelError for a `start` that
     does not fit, before anything is trained.
     """
+    seed = checked_seed(seed)
     processes, replan = processes_here(device), None
     listener = (listener or unasked()) if processes.is_first else Silent()
     folder = Path(out) if out is not None else None
@@ -298,6 +300,7 @@ def estimate(
     device: str = "auto",
 ) -> Estimate:
     """What `train` would do with the same arguments: time, memory and parameters, from a few rehearsed steps."""
+    seed = checked_seed(seed)
     budget = Budget(minutes, epochs, steps)
     check_budget(budget)
     begun = None if start is None else loaded(start)
