@@ -29,6 +29,13 @@ def test_samples_are_compared_by_their_distance(train_digits: ImageCollection, h
     assert generation(train_digits, reference, None, seed=0) is None
 
 
+def test_samples_of_images_that_are_all_the_same_are_not_compared():
+    """No distance is a multiple of none: a model won by a quintillion times the floor."""
+    same = ImageCollection(np.full((20, 1, 8, 8), 7, np.uint8))
+    reference = Reference.fit(Extractor.fit(same), same.pixels, same.pixels)
+    assert generation(same, reference, same.pixels, seed=0) is None
+
+
 def test_the_other_samples_are_images_of_the_mixture(train_digits: ImageCollection):
     """Far fewer coordinates than pixels, and the mean of the images it was fitted to."""
     pca, drawn = mixture_samples(train_digits.pixels, 2_000, seed=0)

@@ -53,7 +53,10 @@ class Generation(NamedTuple):
 
 
 def generation(training: ImageCollection, reference: Reference, made: Pixels | None, *, seed: int) -> Generation | None:
-    """How far samples lie from the test images: the model's, and as many of a mixture of principal components."""
+    """How far samples lie from the test images: the model's, and as many of a mixture of principal components.
+
+    None too where real images are no distance apart, for they are all the same.
+    """
     if made is None or len(made) < 2 * PARTS or len(training) < 2 * FEWEST or not reference.floor:
         return None
     seen = some(training, MIXED).pixels
