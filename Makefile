@@ -35,9 +35,10 @@ format: $(VENV)/.installed-dev  ## put every file into our layout
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
 
-lint: $(VENV)/.installed-dev  ## check layout and common mistakes
+lint: $(VENV)/.installed-dev  ## check layout, common mistakes and which room imports which
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
+	$(VENV)/bin/lint-imports
 
 type: $(VENV)/.installed-dev  ## check types, strictly
 	$(RUN) -m basedpyright
@@ -49,7 +50,7 @@ docs: $(VENV)/.installed-dev  ## run every example of README.md and docs/
 	$(PYTEST) tests/test_docs.py $(ARGS)
 
 clean:  ## remove .venv, demo/, dist/ and every cache (runs/ stays)
-	rm -rf $(VENV) demo dist build .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:  ## show this list
