@@ -4,13 +4,14 @@ Maps: 1,024 test images in the plane, by t-SNE of their codes, of their pixels a
 two components; each as it comes, and moved onto a grid as `explore` draws it. A seed draws images and begins t-SNE.
 
 Tangents: each of 300 test images is changed a little, and a change counts as explained as far as it lies in the span
-of the first few directions: of the encoder's Jacobian there; of a PCA of the nearest training images, how many being
-chosen on training images that are held out; of a PCA of all; drawn at random.
+of the first few directions: of the generator's Jacobian there and of the encoder's; of a PCA of the nearest training
+images, how many being chosen on training images that are held out; of a PCA of all; drawn at random.
 """
 
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -29,7 +30,7 @@ from tasks_models import add_length, length, provenance, trained
 from zpinch.evaluation.confidence import draws, interval, of_mean
 from zpinch.evaluation.latent_space import flat_map, on_grid
 from zpinch.evaluation.latent_space import nearest as nearest_others
-from zpinch.evaluation.sensitivity import directions
+from zpinch.evaluation.sensitivity import directions, variations
 from zpinch.evaluation.subset import subset
 from zpinch.model.config import needed
 
@@ -135,6 +136,12 @@ def explained(change: Floats, span: Floats) -> Floats:
     return np.square(np.einsum("nkp,np->nk", span, change)).sum(1) / np.square(change).sum(1)
 
 
+def by_generator(model: zpinch.Model, pixels: Pixels) -> Floats:
+    """Tangents of what it makes of the images' codes."""
+    generator = partial(needed(model.generator, "generator"), beta=torch.tensor([model.config.realism]))
+    return variations(generator, torch.from_numpy(model.latents(pixels)), count=max(COUNTS)).pixels
+
+
 def by_encoder(model: zpinch.Model, pixels: Pixels) -> Floats:
     x = model.as_input(torch.from_numpy(pixels))
     return directions(needed(model.encoder, "encoder"), x, count=max(COUNTS)).pixels
@@ -175,6 +182,7 @@ def tangents(
     principal = PCA(max(COUNTS), random_state=0).fit(flat(gallery)).components_
     drawn = np.linalg.qr(rng.normal(size=(len(pixels), pixels[0].size, max(COUNTS))))[0].swapaxes(1, 2)
     spans = {
+        "zpinch: the generator's Jacobian": first(by_generator(model, pixels)),
         "zpinch: the encoder's Jacobian": first(by_encoder(model, pixels)),
         f"PCA of the {numbers} nearest training images": {
             k: around(pixels, gallery, n)[:, :k] for k, n in neighbours.items()

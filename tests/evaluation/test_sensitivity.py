@@ -13,10 +13,12 @@ from zpinch.evaluation.sensitivity import (
     directions_holding,
     kept_under_noise,
     saliency,
+    variations,
 )
 from zpinch.losses.contraction import contraction_exact
 from zpinch.model.blocks import dense_layers
 from zpinch.model.encoder import ConvEncoder, ConvEncoderConfig, MlpEncoder, MlpEncoderConfig
+from zpinch.model.generator import ConvGenerator, ConvGeneratorConfig, MlpGenerator, MlpGeneratorConfig
 
 SMALL = {"width": 4, "deep_width": 8, "depth": 1}
 
@@ -49,6 +51,34 @@ def test_directions_are_the_singular_vectors_of_the_jacobian(encoder: torch.nn.M
         assert clear.any()
         for ours, theirs in ((found.pixels[n], vt), (found.codes[n], u.T)):
             np.testing.assert_allclose(np.abs((ours * theirs).sum(1))[clear], 1, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "generator",
+    [
+        MlpGenerator(MlpGeneratorConfig(image=(1, 4, 5), code=(6, 1, 1), hidden=(9,))),
+        ConvGenerator(ConvGeneratorConfig(image=(3, 9, 8), code=(5, 1, 1), **SMALL)),
+        ConvGenerator(ConvGeneratorConfig(image=(1, 16, 16), code=(2, 2, 2), **SMALL)),
+    ],
+    ids=["dense", "colour", "grid"],
+)
+def test_variations_are_what_small_steps_of_the_code_make(generator: torch.nn.Module):
+    """Against differences in double precision: V^T and s of each direction, which are orthonormal."""
+    generator = generator.double()
+    beta = torch.ones(1, dtype=torch.float64)
+    z = torch.randn(2, *generator.config.code, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = variations(lambda v: generator(v, beta), z)
+    assert np.all(np.diff(found.values) <= 0)
+    for n in range(2):
+        np.testing.assert_allclose(found.codes[n] @ found.codes[n].T, np.eye(z[0].numel()), atol=1e-9)
+        for value, change, step in zip(found.values[n], found.pixels[n], found.codes[n], strict=True):
+            moved = 1e-6 * torch.from_numpy(step.copy()).reshape(z[n].shape)
+            with torch.no_grad():
+                difference = (
+                    generator(z[n : n + 1] + moved, beta) - generator(z[n : n + 1] - moved, beta)
+                ).flatten() / 2e-6
+            np.testing.assert_allclose(value * change, difference.numpy(), atol=1e-6 * found.values[n, 0])
+        np.testing.assert_allclose(found.pixels[n] @ found.pixels[n].T, np.eye(z[0].numel()), atol=1e-6)
 
 
 def test_few_directions_are_the_first_and_values_are_all():

@@ -19,7 +19,11 @@ from zpinch.model.model import Model
 from zpinch.tasks.explore import explore, subject_of
 from zpinch.tasks.gallery import agreement, coordinates, dials, first_filters, interpolations, thumbnails
 
-ALL = {"map", "coordinates", "extremes", "interpolations", "neighbours", "tangents", "filters", "critic", "dials"}
+ALL = {"map", "coordinates", "extremes", "interpolations", "neighbours", "tangents", "variations"} | {
+    "filters",
+    "critic",
+    "dials",
+}
 
 
 def names_in(folder: Path) -> set[str]:
@@ -74,7 +78,7 @@ def test_a_recipe_without_an_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("zpinch.tasks.explore.MOST_IMAGES", 40)
     model = new_model(small_config(recipe="gan", latent=None, classes=2)).eval()
     found = explore(model, out=tmp_path / "out")
-    assert names_in(tmp_path / "out") == {"coordinates", "interpolations", "filters", "critic"}
+    assert names_in(tmp_path / "out") == {"coordinates", "interpolations", "variations", "filters", "critic"}
     assert any("no encoder" in sentence for sentence in found.left_out)
     assert found.contraction is None
     assert found.kept == ()
@@ -93,7 +97,7 @@ def test_a_recipe_without_a_critic_in_colour_without_labels(tmp_path: Path):
 @pytest.mark.parametrize(("count", "few"), [(1, "1 image is"), (2, "2 images are"), (9, "9 images are")])
 def test_a_few_images_get_fewer_pictures(count: int, few: str, spots: Spots, tmp_path: Path):
     found = explore(spots.model, spots.images[:count], tmp_path / "out")
-    assert {"coordinates", "tangents", "filters", "critic", "dials"} <= names_in(tmp_path / "out")
+    assert {"coordinates", "tangents", "variations", "filters", "critic", "dials"} <= names_in(tmp_path / "out")
     assert any(f"{few} too few" in sentence for sentence in found.left_out)
 
 

@@ -1,11 +1,12 @@
-"""How networks answer to small changes of an image: the encoder's Jacobian taken apart, codes under noise, saliency.
+"""How networks answer to small changes: Jacobians of encoder and generator taken apart, codes under noise, saliency.
 
 Contraction asks that the code moves little when pixels do; here is in which directions it moves all the same, and
-how far. Rifai et al. 2011, The Manifold Tangent Classifier: the leading right singular vectors of J = dz/dx span the
-tangent plane of the data at x.
+how far. Rifai et al. 2011, The Manifold Tangent Classifier, take the leading right singular vectors of J = dz/dx for
+the tangent plane of the data at x. Codes that are paid for in bits need not obey: the generator's tell more of it
+(docs/explore.md).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ MOST_NUMBERS = 20_000_000  # of all Jacobians that are taken: about half a minut
 
 
 class Directions(NamedTuple):
-    """J = U diag(s) V^T of each image, the largest first; k = min(latent, pixels)."""
+    """J = dz/dx = U diag(s) V^T of each image, the largest first; k = min(latent, pixels)."""
 
     values: NDArray[np.float64]  # (n, k), s: latent units by which z moves for a pixel change of length 1
     pixels: NDArray[np.float64]  # (n, k, pixels), rows of V^T: the changes of the image
@@ -37,16 +38,41 @@ class Kept(NamedTuple):
 
 
 def directions(encoder: Callable[[Tensor], Tensor], x: Tensor, *, count: int | None = None) -> Directions:
-    """The singular value decomposition of the encoder's Jacobian at each image.
+    """The singular value decomposition of the encoder's Jacobian at each image: what the code notices.
 
     x: (n, channels, height, width) in [0, 1]. count: keep so many vectors of each image; values are kept all.
+    """
+    return _taken_apart((jacobian_rows(encoder, image, chunk=CHUNK)[0] for image in x.split(1)), count)
 
-    Through the eigenvectors of J J^T, (latent, latent), in double precision: pixels outnumber latents. A direction
-    whose value is 0 has no image to change; its row of `pixels` is 0.
+
+def variations(generator: Callable[[Tensor], Tensor], z: Tensor, *, count: int | None = None) -> Directions:
+    """The same of the generator's Jacobian G = dx/dz at each code: how images like this one vary.
+
+    z: (n, *code). Values are the lengths by which pixels change for a unit of z. `pixels` span, at this image, the
+    tangent plane of all that the generator can make.
+    """
+
+    def rows(one: Tensor) -> Tensor:
+        one = one.detach().requires_grad_()
+        x = generator(one)
+
+        def pulled(v: Tensor) -> Tensor:
+            """G^T v: linear in v, with G^T for its Jacobian. Forward mode, in PyTorch 2.13, warns of its own parts."""
+            return torch.autograd.grad(x, one, v, create_graph=True)[0]
+
+        return jacobian_rows(pulled, torch.zeros_like(x), chunk=CHUNK)[0]
+
+    return _taken_apart(map(rows, z.split(1)), count)
+
+
+def _taken_apart(jacobians: Iterable[Tensor], count: int | None) -> Directions:
+    """Of each (latent, pixels), through the eigenvectors of J J^T, in double precision: pixels outnumber latents.
+
+    A direction whose value is 0 has no image to change; its row of `pixels` is 0.
     """
     values, pixels, codes = [], [], []
-    for image in x.split(1):
-        rows = jacobian_rows(encoder, image, chunk=CHUNK)[0].detach().cpu().double().numpy()
+    for jacobian in jacobians:
+        rows = jacobian.detach().cpu().double().numpy()
         squared, u = np.linalg.eigh(rows @ rows.T)
         k = min(rows.shape)
         squared, u = squared[::-1][:k].clip(min=0), u[:, ::-1][:, :k]

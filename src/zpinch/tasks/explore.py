@@ -138,8 +138,9 @@ def left_out(subject: Subject, missing: list[str]) -> tuple[str, ...]:
         )
     if subject.model.critic is None:
         said.append(f"The recipe '{recipe}' has no critic: left out is where it looks.")
-    if subject.has_codes and subject.directions is None:
-        said.append("The Jacobian of images this large has too many numbers: left out are tangents and the spectrum.")
+    if subject.variations is None:
+        what = "tangents, variations and the spectrum" if subject.has_codes else "variations"
+        said.append(f"The Jacobian of images this large has too many numbers: left out are {what}.")
     few = [name for name in missing if name in {"code_map", "extremes", "interpolations", "neighbours"}]
     if subject.has_codes and few:
         count, names = len(subject.pixels), ", ".join(few).replace("code_map", "map")

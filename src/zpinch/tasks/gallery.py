@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,7 +28,7 @@ from zpinch.evaluation.board import (
 )
 from zpinch.evaluation.latent_space import between, flat_map, nearest, on_grid, typical, walk
 from zpinch.evaluation.report.exploration import Picture
-from zpinch.evaluation.sensitivity import saliency
+from zpinch.evaluation.sensitivity import Directions, saliency
 from zpinch.model.bottleneck import dequantise, quantise
 from zpinch.tasks.subject import Pixels, Subject
 
@@ -142,22 +143,37 @@ def neighbours(subject: Subject) -> Picture | None:
 def tangents(subject: Subject) -> Picture | None:
     if (found := subject.directions) is None:
         return None
-    count = min(ROWS, len(found.values))
+    return Picture(
+        "tangents",
+        "What the code notices",
+        _directions_board(subject, found, subject.pixels),
+        "The changes of each image that move its code most, strongest first (singular vectors of the encoder's "
+        "Jacobian; rust brighter, blue darker), and right the image decoded a step back and forth along the first.",
+    )
+
+
+def variations(subject: Subject) -> Picture | None:
+    if (found := subject.variations) is None:
+        return None
+    return Picture(
+        "variations",
+        "How images like it vary",
+        _directions_board(subject, found, subject.pixels if subject.has_codes else subject.made(subject.z[:ROWS])),
+        "The changes that a small step of the code makes most of, strongest first (singular vectors of the generator's "
+        "Jacobian: tangents of all it can make), and right the image decoded a step back and forth along the first.",
+    )
+
+
+def _directions_board(subject: Subject, found: Directions, images: Pixels) -> Image.Image:
     rows: list[Row] = []
-    for n, kept in enumerate(found.pixels[:count]):
+    for n, kept in enumerate(found.pixels[:ROWS]):
         shown = [signed_tile(v.reshape(subject.model.config.image)) for v in kept]
         u = found.codes[n, 0].reshape(subject.model.config.code)
         length = 2 * float(np.linalg.norm(subject.flat.std(0))) / np.sqrt(subject.flat.shape[1])
         moved = subject.made(subject.z[n] + np.stack([-length * u, 0 * u, length * u]))
-        rows.append(Row("", [image_tile(subject.pixels[n]), None, *shown, None, *map(image_tile, moved)]))
+        rows.append(Row("", [image_tile(images[n]), None, *shown, None, *map(image_tile, moved)]))
     heads = ["image", "", *(f"{k + 1}." for k in range(found.pixels.shape[1])), "", "- 1.", "rebuilt", "+ 1."]
-    return Picture(
-        "tangents",
-        "What the code notices: tangent directions",
-        board(rows, heads),
-        "The changes of each image that move its code most, strongest first (singular vectors of the encoder's "
-        "Jacobian; rust brighter, blue darker), and right the image decoded a step back and forth along the first.",
-    )
+    return board(rows, heads)
 
 
 def filters(subject: Subject) -> Picture:
@@ -312,6 +328,7 @@ PICTURES: tuple[Callable[[Subject], Picture | None], ...] = (
     interpolations,
     neighbours,
     tangents,
+    variations,
     filters,
     critic_saliency,
     dials,

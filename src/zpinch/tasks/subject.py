@@ -1,7 +1,7 @@
 """What `explore` looks at: a model beside images and their codes, and what several of its pictures need of them."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeAlias
 
 import numpy as np
@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zpinch.evaluation.latent_space import entropies, typical
-from zpinch.evaluation.sensitivity import Directions, affordable, directions
+from zpinch.evaluation.sensitivity import Directions, affordable, directions, variations
 from zpinch.model.bottleneck import quantise
+from zpinch.model.config import needed
 from zpinch.model.model import Model
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
 SPECTRUM_IMAGES, TANGENTS = 64, 6
+VARIED = 6  # images whose variations are shown
 MOST_TRIED = 256  # coordinates, those of the largest spread: each takes an image to be decoded
 REALISM = 1.0  # of what is made up, as `generate` draws it; what is rebuilt is decoded as archives are
 
@@ -66,6 +68,19 @@ class Subject:
         if encoder is None or count == 0:
             return None
         return directions(encoder, self.input(self.pixels[:count]), count=TANGENTS)
+
+    @cached_property
+    def variations(self) -> Directions | None:
+        """Of the first few codes, at the model's own realism; None where one Jacobian alone would be too large."""
+        model = self.model
+        count = affordable(int(np.prod(model.config.image)), self.flat.shape[1], VARIED)
+        if count == 0:
+            return None
+        beta = torch.tensor([model.config.realism], device=model.device)
+        generator = needed(model.generator, "generator")
+        return variations(
+            partial(generator, beta=beta), torch.from_numpy(self.z[:count]).to(model.device), count=TANGENTS
+        )
 
     def some(self, count: int) -> NDArray[np.intp]:
         """Images to show: of each class in turn, where there are classes."""
