@@ -5,12 +5,21 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from model_cases import digits, new_model, small_config
+from model_cases import blobs, digits, finished_model, new_model, small_config
 
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference
 from zpinch.images import ImageCollection
-from zpinch.training.measure import Check, Yardstick, critic_wins, measure, squared_distances_to_mean, squared_errors
+from zpinch.training.measure import (
+    Check,
+    Yardstick,
+    critic_wins,
+    make_yardstick,
+    measure,
+    split_held_out,
+    squared_distances_to_mean,
+    squared_errors,
+)
 from zpinch.training.stopping import alarms, are_met, judge, parse_until
 
 TRAINING, HELD_OUT = digits(600), digits(200, split="test")
@@ -178,3 +187,51 @@ def test_a_critic_that_always_wins_is_noticed(backbone: str):
 def test_the_spread_of_a_set_is_its_variance():
     pixels = RNG.integers(0, 255, (30, 1, 4, 5)).astype(np.uint8)
     assert squared_distances_to_mean(pixels).mean() == pytest.approx(pixels.var(0).mean())
+
+
+def test_bits_are_those_of_the_density_given_the_labels():
+    """Against its masses of integers, in double precision, and a loop."""
+    images = blobs(40, classes=2)
+    model = finished_model(images)
+    check = measure(model, Yardstick(images, None), step=1, seconds=0.0, terms={}, seed=0)
+    codes = model.encode(images.pixels)[:, :, 0, 0]
+    mass = model.prior.log_mass(torch.arange(codes.min(), codes.max() + 1)).numpy()
+    rows = zip(codes - codes.min(), images.labels, strict=True)
+    wanted = [-sum(mass[label, channel, value] for channel, value in enumerate(row)) for row, label in rows]
+    assert check.bits == pytest.approx(np.mean(wanted), rel=1e-4)
+    assert measure(model, Yardstick(images, None), step=1, seconds=0, terms={}, seed=0, has_rate=False).bits is None
+
+
+@pytest.mark.parametrize(("count", "held"), [(1, 0), (19, 0), (20, 5), (59, 5), (60, 6), (25_000, 2_000)])
+def test_a_tenth_is_held_out_and_never_trained_on(count: int, held: int):
+    numbers = np.arange(count)
+    pixels = np.zeros((count, 1, 8, 8), np.uint8)
+    pixels[:, 0, 0, 0], pixels[:, 0, 0, 1] = numbers % 256, numbers // 256
+    images = ImageCollection(pixels, numbers % 3, ("a", "b", "c"))
+
+    def numbers_of(part: ImageCollection) -> list[int]:
+        found = part.pixels[:, 0, 0, 0] + 256 * part.pixels[:, 0, 0, 1].astype(int)
+        np.testing.assert_array_equal(part.labels, found % 3)
+        return found.tolist()
+
+    training, held_out = split_held_out(images)
+    seen, unseen = numbers_of(training), numbers_of(held_out)
+    if not held:
+        assert training is held_out
+        assert seen == numbers.tolist()
+        return
+    assert len(unseen) == held
+    assert sorted(seen + unseen) == numbers.tolist()
+    assert numbers_of(split_held_out(images)[1]) == unseen
+    assert max(unseen) > held  # drawn, not the first ones
+
+
+def test_images_that_were_trained_on_are_no_yardstick():
+    few = TRAINING[:12]
+    assert make_yardstick(few, few) == (few, None, None, True)
+    assert make_yardstick(TRAINING, HELD_OUT[:4])[1:] == (None, None, False)
+    whole = make_yardstick(TRAINING[:100], HELD_OUT[:30])
+    assert whole.reference is not None
+    assert not whole.is_trained_on
+    assert len(whole.seen) == 30
+    assert {image.tobytes() for image in whole.seen} <= {image.tobytes() for image in TRAINING.pixels[:100]}

@@ -8,12 +8,13 @@ import torch
 from model_cases import blobs, same_weights
 from run_cases import learner_of, plan_of, same_run
 
+from zpinch.model.model import Model
 from zpinch.training import session
 from zpinch.training.checkpoint import load_run
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.listener import Outcome
 from zpinch.training.loop import Progress, training_steps
-from zpinch.training.measure import Yardstick
+from zpinch.training.measure import Check, Yardstick
 from zpinch.training.progress import Silent
 from zpinch.training.session import run
 
@@ -102,6 +103,24 @@ def test_a_run_in_pieces_is_the_run_in_one(
     assert cuts >= 12
     assert same_run(learner, expected)
     assert same_outcome(bit_by_bit, all_at_once)
+
+
+def test_the_model_is_the_averaged_one_of_its_best_look(monkeypatch: pytest.MonkeyPatch):
+    """To the last bit, whatever was learned after it."""
+    looked: list[dict[str, torch.Tensor]] = []
+
+    def measured(model: Model, yardstick: Yardstick, **how: object) -> Check:
+        looked.append(session.state_of(model))
+        return Check(how["step"], how["seconds"], how["terms"], mse=1.0 + abs(how["step"] - 12))
+
+    monkeypatch.setattr(session, "measure", measured)
+    learner, outcome = whole()
+    assert outcome.kept_step == 12
+    found, last = session.state_of(outcome.model), looked[-1]
+    assert all(torch.equal(found[name], weight) for name, weight in looked[2].items())
+    assert not any(torch.equal(found[name], last[name]) for name in last if name.startswith("generator"))
+    live = learner.live.state_dict()
+    assert not any(torch.equal(live[name], last[name]) for name in last if name.startswith("generator"))
 
 
 def test_between_looks_nothing_is_lost_but_what_was_not_stored(tmp_path: Path):
