@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from model_cases import blobs, finished_model
+from model_cases import blobs, finished_model, new_model, small_config
 
 from zpinch.codec.tables import CodeTables
-from zpinch.model.model import Model
+from zpinch.images import ImageCollection
+from zpinch.model.model import Coders, Model
 from zpinch.model.prior.factorised import FactorisedPrior, FactorisedPriorConfig
 from zpinch.model.prior.sampler import GaussianSampler, MixtureSampler
 from zpinch.model.storage import load
@@ -19,8 +20,10 @@ from zpinch.training import finish
 from zpinch.training.fit_autoregressive import fit_autoregressive
 from zpinch.training.fit_density import tables_from_codes
 from zpinch.training.fit_mixture import fit_mixture
+from zpinch.training.learner import Plan
 from zpinch.training.measure import Yardstick
 from zpinch.training.progress import Silent
+from zpinch.training.recipes import RECIPES, Schedule
 
 IMAGES = blobs(400, classes=2)
 KINDS = {GaussianSampler: "gaussian", MixtureSampler: "mixture", type(None): "prior"}
@@ -48,6 +51,58 @@ def chosen(recipe: str, distances: dict[str, float], monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(finish, "sample_score", score)
     finish.choose_sampler(model, mixture, Yardstick(IMAGES, None), seed=0)
     return model, asked
+
+
+def finish_untrained(images: ImageCollection, **schedule: float) -> None:
+    model = new_model(small_config(classes=2))
+    plan = Plan(40, RECIPES["fusion"].objective, Schedule(**schedule))
+    finish.finish(model, images, Yardstick(images, None), plan, steps=40, listener=Silent())
+
+
+def test_what_is_fitted_afterwards_takes_its_share_of_the_steps(monkeypatch: pytest.MonkeyPatch):
+    asked: dict[str, list[int]] = {}
+    for name in ("fit_autoregressive", "fit_exact", "fit_completer"):
+        monkeypatch.setattr(finish, name, lambda *_, name=name, steps, **__: asked.setdefault(name, []).append(steps))
+    finish_untrained(IMAGES, prior_share=0.5, quality_share=0.2, exact_share=3, completer_share=0.25)
+    # Quality 3 is the default, whose prior is fitted longest.
+    assert asked == {"fit_autoregressive": [4, 4, 20, 4, 4], "fit_exact": [120], "fit_completer": [10]}
+    asked.clear()
+    finish_untrained(IMAGES, prior_share=0, exact_share=0, completer_share=0)
+    assert asked == {"fit_autoregressive": [0] * 5}
+    assert finish.prior_steps(10**6, Schedule(), (512, 4, 2, 3)) == 40 * 6  # so many epochs of all positions, at most
+
+
+@pytest.mark.parametrize(("shift", "few", "copies"), [(0.07, 2_000, 9), (0.0, 2_000, 1), (0.07, 30, 1)])
+def test_few_images_that_were_moved_in_training_are_so_for_the_priors(
+    shift: float, few: int, copies: int, monkeypatch: pytest.MonkeyPatch
+):
+    fitted: list[tuple[int, int]] = []
+
+    def noted(density: FactorisedPrior, codes: np.ndarray, labels: np.ndarray, *, copies: int, **_: object) -> Coders:
+        fitted.append((len(codes), copies))
+        assert labels.tolist() == IMAGES.labels[:30].tolist() * copies
+        return Coders(tables_from_codes(density, codes, labels))
+
+    monkeypatch.setattr(finish, "fit_coders", noted)
+    monkeypatch.setattr(finish, "FEW", few)
+    finish_untrained(IMAGES[:30], shift=shift, exact_share=0, completer_share=0)
+    assert fitted == [(30 * copies, copies)] * 5
+
+
+def test_copies_are_moved_by_half_of_what_images_were_in_training():
+    """Of eight pixels a side by up to two: each copy's code is that of one of 25 windows of the padded image."""
+    images, model = blobs(30, classes=2), new_model(small_config(classes=2))
+    plan = Plan(10, RECIPES["fusion"].objective, Schedule(shift=0.5))
+    found = finish.encoded(model, images.pixels, np.arange(30), plan, 3).reshape(3, 30, 4)
+    np.testing.assert_array_equal(found[0], model.latents(images.pixels).reshape(30, 4))
+    padded = np.pad(images.pixels, ((0, 0), (0, 0), (2, 2), (2, 2)), mode="edge")
+    windows = [model.latents(padded[:, :, y : y + 8, x : x + 8]).reshape(30, 4) for y, x in np.ndindex(5, 5)]
+    apart = np.abs(found[1:, :, None] - np.stack(windows, 1)).max(-1)  # (2, 30, 25)
+    assert apart.min(-1).max() < 1e-5
+    rows, columns = np.divmod(apart.argmin(-1), 5)
+    assert {0, 4} <= set(rows.ravel().tolist())
+    assert {0, 4} <= set(columns.ravel().tolist())
+    assert (found[1] != found[2]).any()
 
 
 def test_large_codes_are_fewer(monkeypatch: pytest.MonkeyPatch):

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_cases import blobs, new_model, small_config
 
+from zpinch.training import rehearsal
 from zpinch.training.learner import Plan
 from zpinch.training.recipes import Objective, Schedule
 from zpinch.training.rehearsal import SLOWER, Cost, now, rehearse, usual
@@ -29,6 +30,21 @@ def test_a_stopwatch_is_asked_only_where_the_precision_is_not_given(precision: s
     model = new_model(small_config())
     schedule = Schedule(precision=precision, prior_share=0, exact_share=0, completer_share=0)
     assert rehearse(model, IMAGES, PLAIN, schedule).precision == precision
+
+
+def test_a_rehearsal_counts_each_part_by_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("prior", 1.0), ("exact", 10.0), ("completer", 100.0), ("fixed", 7.0)):
+        monkeypatch.setattr(rehearsal, f"{name}_seconds", lambda *_, seconds=seconds: seconds)
+    monkeypatch.setattr(rehearsal, "_seconds", lambda learner, images, plan: 5.0 if plan.critic_plays(0) else 2.0)
+    schedule = Schedule(precision="float32", prior_share=0.5, quality_share=0.1, exact_share=2, completer_share=0.25)
+    playing = Objective(adversarial=1, critic_start=0.3)
+    cost = rehearse(new_model(small_config()), IMAGES, playing, schedule)
+    assert (cost.quiet_seconds, cost.playing_seconds, cost.fixed_seconds) == (2, 5, 7)
+    assert cost.later_seconds == pytest.approx(0.5 * 1.4 * 1 + 2 * 10 + 0.25 * 100)  # four qualities beside the default
+    at_once = rehearse(new_model(small_config()), IMAGES, playing.model_copy(update={"critic_start": 0.0}), schedule)
+    assert at_once.step_seconds(playing.model_copy(update={"critic_start": 0.0})) == SLOWER * 5 + at_once.later_seconds
+    game = new_model(small_config(recipe="gan"))
+    assert rehearse(game, IMAGES, playing, schedule).later_seconds == 0  # it has no codes to fit anything to
 
 
 @pytest.mark.parametrize(("every", "most"), [(8, 20), (100_000, 150)])
