@@ -289,6 +289,18 @@ def test_a_budget_becomes_steps(budget: dict[str, float], steps: float):
     model, objective, schedule = build(IMAGES, "autoencoder", "mlp", 4, SETTINGS, seed=0, device="cpu")
     plan, _ = make_plan(model, IMAGES, objective, schedule, Budget(**budget), seed=0)
     assert plan.steps == int(steps)
+    assert plan.may_stop_early == (not budget)
+
+
+@pytest.mark.parametrize(
+    ("count", "origin", "steps"), [(40, "", 1_000), (40, "m", 500), (4_000, "", 10_000), (200_000, "", 30_000)]
+)
+def test_without_a_budget_it_is_twenty_epochs_within_bounds(count: int, origin: str, steps: int):
+    """Half as many from a trained model. In batches of eight."""
+    model, objective, schedule = build(IMAGES, "autoencoder", "mlp", 4, SETTINGS, seed=0, device="cpu")
+    images = ImageCollection(np.broadcast_to(IMAGES.pixels[:1], (count, 1, 8, 8)))
+    plan, _ = make_plan(model, images, objective, schedule, Budget(), seed=0, origin=origin)
+    assert plan.steps == steps
 
 
 @pytest.mark.parametrize(
@@ -322,14 +334,6 @@ def test_the_largest_budgets_can_be_planned(name: str, most: float):
 def test_devices_that_are_none_are_refused(device: str):
     with pytest.raises(UsageError, match="--device"):
         quick(device=device)
-
-
-def test_any_seed_is_a_seed_or_refused_before_training():
-    watch = Watches()
-    try:
-        quick(seed=-1, listener=watch)
-    except UsageError:
-        assert not watch.steps
 
 
 def test_numpys_whole_numbers_are_whole_numbers(tmp_path: Path):
