@@ -1,16 +1,52 @@
-"""What is shown of a run: curves for TensorBoard, and that they are no reason for a run to end."""
+"""What is shown of a run: lines for a person, and curves for TensorBoard, which are no reason for a run to end."""
 
 import errno
+import io
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
+from zpinch.training.listener import Listener, Outcome
 from zpinch.training.measure import Check
-from zpinch.training.progress import TensorBoard
+from zpinch.training.progress import ProgressLine, TensorBoard, Together
 
 CHECK = Check(40, 2.5, {"distortion": 0.25}, mse=0.5, images=7)
+WHOLE = Check(600, 9.0, {}, mse=0.012, bits=104.2, rfcd=4.1, fcd=30.24, precision=0.61, recall=0.58)
+ENDED = Outcome(None, (), 1_000, (), "stopped: all 1,000 steps are taken", True, False, None, None, None, 174.0)
+
+
+def test_lines_are_those_that_the_page_shows() -> None:
+    written = io.StringIO()
+    line = ProgressLine(Console(file=written, width=30))
+    line.checked(WHOLE, ("it is [hot]",))
+    line.checked(CHECK, ())
+    line.ended(ENDED)
+    look, note, short, end = written.getvalue().splitlines()
+    page = (Path(__file__).parents[2] / "docs" / "train.md").read_text("utf-8")
+    assert f"    {look}\n    {end}\n" in page
+    assert note == "  note: it is [hot]"
+    assert short == "step 40 · mse 0.5000"
+
+
+def test_several_listeners_hear_the_same() -> None:
+    heard: list[list[tuple[object, ...]]] = [[], []]
+
+    class Hears(Listener):
+        def __init__(self, said: list[tuple[object, ...]]) -> None:
+            for name in ("entered", "advanced", "stepped", "checked", "ended"):
+                setattr(self, name, lambda *what, name=name: said.append((name, *what)))
+
+    both = Together(*map(Hears, heard))
+    both.entered("training")
+    both.advanced(1, 2)
+    both.stepped(None, 3)
+    both.checked(CHECK, ("hot",))
+    both.ended(ENDED)
+    told = [("entered", "training"), ("advanced", 1, 2), ("stepped", None, 3), ("checked", CHECK, ("hot",))]
+    assert heard == [[*told, ("ended", ENDED)]] * 2
 
 
 class Written:
