@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import zpinch
+from test_docs import assert_parses
 
 ROOT = Path(__file__).parents[1]
 RUN = re.MULTILINE | re.DOTALL
@@ -71,12 +72,20 @@ def help_of(words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypa
     return capsys.readouterr().out
 
 
-def test_every_command_shows_two_examples(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_help_names_every_verb(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(verbs()) <= set(help_of((), capsys, monkeypatch).split())
+
+
+def test_every_command_shows_two_examples_that_parse(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for words in commands():
         text = help_of(words, capsys, monkeypatch)
         lines = re.findall(rf"^[│\s$]*zpinch {' '.join(words)}\b.*", text, re.MULTILINE)
         examples = [line for line in lines if "[OPTIONS]" not in line and "COMMAND" not in line]
         assert len(examples) >= 2, f"zpinch {' '.join(words)} --help shows {len(examples)} examples:\n{text}"
+        for example in examples:
+            assert_parses(example.strip("│ $"))
 
 
 def test_every_verb_has_a_page_that_uses_it() -> None:

@@ -292,19 +292,3 @@ def test_of_several_processes_the_first_speaks(environment: dict[str, str], spea
     command = [sys.executable, "-m", "zpinch", "data", "list"]
     ended = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=True)
     assert ("digits" in ended.stdout) == speaks
-
-
-def test_help_loads_no_torch():
-    program = """
-import sys
-from zpinch.cli import app
-try:
-    app(["--help"])
-except SystemExit:
-    pass
-assert "torch" not in sys.modules
-"""
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ, check=False)
-    assert ended.returncode == 0, ended.stderr
-    for verb in ("train", "compress", "decompress", "test", "list", "info", "generate", "evaluate", "data"):
-        assert verb in ended.stdout
