@@ -3,6 +3,7 @@
 import csv
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 import zpinch
 from trained_models import Spots
 from zpinch.errors import ImageError, LimitError, ModelError, UsageError
+from zpinch.evaluation.classifier import Learning
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.storage import identities, load
@@ -80,6 +82,8 @@ def test_a_mix_is_the_decoded_point_between_its_sources(model: Model, rare: Imag
 
 def test_mixes_are_of_near_neighbours(model: Model, train_digits: ImageCollection):
     made = Mixer(model, train_digits).mixes(np.repeat(np.arange(10), 30), np.random.default_rng(0))
+    assert 0 <= made.weights.min() < 0.05
+    assert 0.95 < made.weights.max() <= 1
     z = model.latents(train_digits.pixels).reshape(len(train_digits), -1)
     for first, second in made.sources[::7]:
         others = np.flatnonzero(train_digits.labels == train_digits.labels[first])
@@ -124,6 +128,32 @@ def test_copies_and_other_classes_are_left_out(rare: ImageCollection, train_digi
     assert off_class[6]
 
 
+def test_five_classifiers_have_to_be_sure_and_a_copy_is_nearer_than_a_quarter_of_what_is_usual(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Real images that are all as far apart, 1/2: one bright row each. No one classifier decides: their mean does."""
+    rows = 255 * np.eye(8, dtype=np.uint8)[:, None, :, None].repeat(8, axis=3)
+    real = ImageCollection(rows, np.arange(8) % 2, ("a", "b"))
+    near, far, far_too, near_too = (rows[3].copy() for _ in range(4))
+    near[0, 0, 0] = near_too[0, 7, 7] = 240  # of 64 pixels one: 0.94 / 8 away
+    far[0, 0, :2] = far_too[0, 7, :2] = 255  # two: 0.18
+    sure = {near.tobytes(): 0.953, far.tobytes(): 0.953, far_too.tobytes(): 0.947, near_too.tobytes(): 0.947}
+
+    class Says:
+        def __init__(self, seed: int) -> None:
+            self.off = 0.02 * (seed - 4 - 2)
+
+        def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+            of_a = np.array([sure[image.tobytes()] for image in pixels]) + self.off
+            return np.stack([of_a, 1 - of_a], 1)
+
+    monkeypatch.setattr("zpinch.tasks.sieve.learn", lambda real, made, how, *, classes, seed: Says(seed))
+    made = Made(np.stack([near, far, far_too, near_too]), np.zeros(4, np.int64), np.full((4, 2), -1), np.zeros(4))
+    off_class, copied = Sieve(real, seed=4)(made)
+    assert off_class.tolist() == [False, False, True, True]
+    assert copied.tolist() == [True, False, False, False]
+
+
 @pytest.mark.usefixtures("everything_passes")
 def test_a_class_that_cannot_be_filled_is_told(model: Model, rare: ImageCollection, monkeypatch: pytest.MonkeyPatch):
     def refuse_threes(self: Sieve, made: Made) -> tuple[np.ndarray, np.ndarray]:
@@ -133,7 +163,7 @@ def test_a_class_that_cannot_be_filled_is_told(model: Model, rare: ImageCollecti
     found = zpinch.augment(rare, model, per_class=14, kinds="both")
     assert np.bincount(found.images.labels).tolist() == [14, 14, 14, 3]
     assert "class '3' has 3 images only" in found.notes[-1]
-    assert found.counts[3].off_class > 11
+    assert found.counts[3].off_class == 8 * 11  # of each that it lacks, eight tries
 
 
 @pytest.mark.usefixtures("everything_passes")
@@ -221,6 +251,75 @@ def test_good_made_images_are_a_gain_and_wrong_ones_are_not(model: Model, train_
     assert wrong.difference < 0
 
 
+@pytest.mark.parametrize(
+    ("with_made", "without", "verdict"),
+    [("all", "none", "gain"), ("none", "all", "harm"), ("the rare", "the common", "none")],
+)
+def test_sets_are_chosen_by_held_out_images_and_compared_on_test_images(
+    with_made: str, without: str, verdict: str, monkeypatch: pytest.MonkeyPatch
+):
+    """The others do better on the test images; of these eight are of one class and two of the other."""
+    labels = np.repeat([0, 1], [8, 2])
+    right = {"all": labels >= 0, "none": labels < 0, "the common": labels == 0, "the rare": labels == 1}
+    accuracy = {"all": 1.0, "none": 0.0, "the common": 0.5, "the rare": 0.5}  # each class counts the same
+    held_out = {"real": 0.9, "real, moved": 0.8, "real and made": 0.7, "all, moved": 0.95}
+    on_test = {"real": without, "real, moved": "all", "real and made": "all", "all, moved": with_made}
+    name_of = {how: name for name, how in proof.ARMS.items()}
+    monkeypatch.setattr(proof, "tuned", lambda how, *_, **__: (how, held_out[name_of[how]]))
+    monkeypatch.setattr(
+        proof, "named_right", lambda real, made, test, how, **_: np.tile(right[on_test[name_of[how]]], (5, 1))
+    )
+    images = ImageCollection(np.zeros((10, 1, 8, 8), np.uint8), labels, ("common", "rare"))
+    found = proof.prove_worth(
+        images, np.arange(10) < 9, np.full((10, 2), -1), images, SimpleNamespace(facts={}), 5, 0, lambda name: None
+    )
+    assert found.compared == ("all, moved", "real")
+    assert found.verdict == verdict
+    assert found.sentence.startswith(f"{verdict}: ")
+    assert {arm.name: arm.accuracy for arm in found.arms} == pytest.approx(
+        {name: accuracy[which] for name, which in on_test.items()}
+    )
+    assert found.difference == pytest.approx(accuracy[with_made] - accuracy[without])
+    by_class = dict(zip((arm.name for arm in found.arms), (arm.by_class for arm in found.arms), strict=True))
+    assert by_class["real"] == (float(right[without][0]), float(right[without][9]))
+    assert by_class["real, moved"] == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("arm", "chosen"),
+    [
+        ("real", Learning(1.2e-2)),
+        ("real, moved", Learning(1.2e-2, moves=True, flips=True)),
+        ("all, moved", Learning(1.2e-2, made=0.25, moves=True)),
+    ],
+)
+def test_how_to_learn_is_what_held_out_images_say(arm: str, chosen: Learning, monkeypatch: pytest.MonkeyPatch):
+    """Of two folds: a higher rate is better, so is mirroring, and fewer made images are better still."""
+    images = ImageCollection(
+        np.arange(60, dtype=np.uint8).repeat(64).reshape(60, 1, 8, 8), np.arange(60) % 2, ("a", "b")
+    )
+    tried: list[Learning] = []
+
+    class Knows:
+        def __init__(self, of_ten: int) -> None:
+            self.of_ten = of_ten
+
+        def predict(self, held: np.ndarray) -> np.ndarray:
+            labels = held[:, 0, 0, 0] % 2
+            assert np.bincount(labels).tolist() == [5, 5]  # a quarter of each class
+            return np.where(np.arange(10) < self.of_ten, labels, 1 - labels)
+
+    def learned(real: object, made: object, how: Learning, **_: int) -> Knows:
+        tried.append(how)
+        return Knows(4 + 2 * (how.rate == 1.2e-2) + how.flips + 2 * (how.made == 0.25))
+
+    monkeypatch.setattr(proof, "learn", learned)
+    found, score = proof.tuned(proof.ARMS[arm], images, 40, np.full((60, 2), -1), seed=0)
+    assert found == chosen
+    assert score == pytest.approx({"real": 0.6, "real, moved": 0.7, "all, moved": 0.8}[arm])
+    assert len(tried) == 2 * len(set(tried)) == 2 * {"real": 2, "real, moved": 3, "all, moved": 4}[arm]
+
+
 def test_no_mix_of_a_held_out_image_is_learned_from(monkeypatch: pytest.MonkeyPatch):
     """Every image is a level of its own, so what the classifier is given can be told by its pixels."""
     count = 40
@@ -244,6 +343,7 @@ def test_no_mix_of_a_held_out_image_is_learned_from(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(proof, "learn", watched)
     proof.tuned(proof.ARMS["all, moved"], images, count, sources, seed=0)
+    assert len({frozenset(held) for _, _, held in seen}) == 2  # folds
     for real, made, held in seen:
         assert not real & held
         assert real | held == set(range(count))
