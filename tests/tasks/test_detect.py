@@ -14,11 +14,13 @@ from scipy.stats import multivariate_normal
 import zpinch
 from trained_models import Spots
 from zpinch.errors import ImageError, ModelError, UsageError
-from zpinch.evaluation.oddness import most_by_chance, odd_pixels
+from zpinch.evaluation.oddness import most_by_chance, odd_pixels, widened
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
+from zpinch.model.prior.sampler import MixtureSampler, MixtureSamplerConfig
 from zpinch.model.storage import load
-from zpinch.tasks.detect import FEWEST, check_promise
+from zpinch.tasks.detect import FEWEST, Detection, check_promise
+from zpinch.training.measure import split_held_out
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +71,49 @@ def test_scores_are_what_they_are_called(model: Model, held_digits: ImageCollect
     np.testing.assert_array_equal(found[:, 3], model.calibration.normals.lof(model.encode(x)))
 
 
+def test_what_is_usual_is_that_of_the_training_images(model: Model, train_digits: ImageCollection):
+    """Their codes, and the mean error of each pixel; no image is its own neighbour."""
+    training, _ = split_held_out(train_digits)
+    calibration, codes = model.calibration, model.encode(training.pixels)
+    normals = calibration.normals
+    np.testing.assert_array_equal(normals.codes, codes.reshape(216, -1))
+    apart = (training.pixels.astype(float) - model.decode(codes)) / 255
+    np.testing.assert_allclose(normals.residual, np.square(apart).mean((0, 1)), atol=1e-5)
+    seen = zpinch.detect(training, model, false_alarms=0.1).scores
+    np.testing.assert_allclose(calibration.reference[:, :3], seen[:, :3], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(calibration.reference[:, 3], normals.own_lof())
+    assert not np.allclose(calibration.reference[:, 3], seen[:, 3])
+
+
+def test_a_code_lies_anywhere_in_its_cell():
+    """The variance of a uniform distribution over it is added to the density's."""
+    density, rng = MixtureSampler(MixtureSamplerConfig(code=(3, 1, 1), components=2)), np.random.default_rng(0)
+    factors = np.tril(rng.normal(size=(1, 2, 3, 3))) + 2 * np.eye(3)
+    density.get_buffer("factor").copy_(torch.from_numpy(factors))
+    found = widened(density, 0.5).get_buffer("factor").double().numpy()
+    np.testing.assert_allclose(
+        found @ found.swapaxes(2, 3), factors @ factors.swapaxes(2, 3) + np.eye(3) / 48, rtol=1e-5
+    )
+    np.testing.assert_allclose(density.get_buffer("factor"), factors, rtol=1e-6)  # itself it stays
+
+
+def test_what_is_said_tells_chance_from_more():
+    def said(odd: int) -> tuple[str, ...]:
+        order = np.arange(100)
+        found = Detection(
+            tuple(map(str, order)), (order + 1) / 100, 100.0 - order, order < odd, np.zeros((100, 4)), 0.05, 99, ()
+        )
+        return found.lines()
+
+    most = most_by_chance(0.05, 99, 100)
+    assert said(most)[1] == "  that is no more than chance, by 99 normal images"
+    assert said(most + 1)[1] == "  p 0.01\t0"
+    assert said(1)[0] == "1 of 100 images is odd; of as many normal ones, about 5.0 would be"
+    assert len(said(50)) == 1 + 10  # the ten oddest
+
+
 def test_what_training_stored_is_what_use_gives(model: Model, train_digits: ImageCollection):
     """The held-out images of the training, scored again."""
-    from zpinch.training.measure import split_held_out
-
     _, held_out = split_held_out(train_digits)
     again = zpinch.detect(held_out, model, false_alarms=0.1)
     np.testing.assert_allclose(again.scores, model.calibration.held_out, rtol=1e-3, atol=1e-3)
