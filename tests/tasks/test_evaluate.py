@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,14 +12,18 @@ import pytest
 
 import zpinch
 from zpinch.errors import ImageError, UsageError
+from zpinch.evaluation.baselines import SizeRow, pca_reconstruction
+from zpinch.evaluation.features import Extractor
+from zpinch.evaluation.fidelity import ReconstructionScore, Reference, SampleScore, score_samples
 from zpinch.evaluation.report import render
 from zpinch.images import ImageCollection, save_images
 from zpinch.images.collection import joint_fingerprint
+from zpinch.model.prior.factorised import sample_tables
 from zpinch.model.storage import load
 from zpinch.tasks.compress import compress
 from zpinch.tasks.evaluate import both_splits, decoder_bytes, evaluate
-from zpinch.tasks.figures import Evaluation
-from zpinch.tasks.report import report_of
+from zpinch.tasks.figures import Evaluation, RoundTrip
+from zpinch.tasks.report import losses, report_of, sample_numbers
 from zpinch.tasks.tradeoffs import known_labels
 
 pytestmark = pytest.mark.usefixtures("classifiers_are_quick")
@@ -50,6 +55,60 @@ def test_error_and_bits_are_those_of_one_archive(
     assert archive.reconstruction.mse == pytest.approx(mse, rel=1e-6)
     assert archive.reconstruction.psnr_db == pytest.approx(-10 * np.log10(mse), rel=1e-6)
     assert archive.bits_per_image == compress(held_digits, model, tmp_path / "a.zpn").bits_per_image
+
+
+def test_samples_are_as_many_of_the_same_classes(
+    evaluated: Evaluated, trained: Path, train_digits: ImageCollection, held_digits: ImageCollection
+):
+    result, model = evaluated.result, load(trained)
+    reference = Reference.fit(Extractor.fit(train_digits), train_digits.pixels, held_digits.pixels)
+    assert (result.floor, result.real_precision, result.real_recall) == (
+        reference.floor,
+        reference.precision,
+        reference.recall,
+    )
+    assert result.samples == score_samples(reference, model.sample(held_digits.labels, seed=0))
+    drawn = sample_tables(model.tables, 60, (1, 1), held_digits.labels, seed=0)
+    likeness = score_samples(reference, model.decode(drawn, realism=1.0))
+    assert result.priors[0].fcd_ratio == pytest.approx(likeness.fcd_ratio)
+    projected = pca_reconstruction(train_digits.pixels, held_digits.pixels, 16)
+    assert result.pca.mse == pytest.approx(np.mean((projected / 255 - held_digits.pixels / 255) ** 2), rel=1e-6)
+
+
+def test_what_is_lost_is_said_and_nothing_else():
+    """Of formats with no more error those that are smaller; PCA where its error is; samples that lie too near."""
+
+    def losses_of(mse: float, nearest: float, exact: float) -> tuple[str, ...]:
+        score = ReconstructionScore(10, mse, 20.0, 0.9, 1.2, None)
+        samples = SampleScore(10, 5.0, 0.9, 0.9, None, nearest, None)
+        sizes = [SizeRow("AVIF", 10, 9.0, 0.009), SizeRow("WebP", 10, 8.0, 0.02), SizeRow("xz", 10, 30.0)]
+        sizes += [SizeRow("JPEG", 10, 11.0, 0.009), SizeRow("PNG", 10, 50.0)]
+        archive, pca = RoundTrip(80.0, score, 1.0, 1.0), replace(score, mse=0.009)
+        exactly = SizeRow("zpinch --lossless", 10, exact)
+        return losses(Evaluation(10, 1.0, 1.0, 1.0, archive, samples, (), tuple(sizes), 999, pca, lossless=exactly))
+
+    always = (
+        "The archive needs the model's decoder, 999 bytes, once for any number of images; the size table counts it in."
+    )
+    assert losses_of(0.008, 0.9, 29.0) == (always,)
+    assert losses_of(0.01, 0.89, 31.0) == (
+        "AVIF is smaller: 9.0 bytes an image at an error of 0.0090.",
+        "xz is smaller than a lossless archive: 30.0 bytes an image, not 31.0.",
+        "PCA with as many coordinates, unquantised, has the smaller error: 0.0090.",
+        always,
+        "Samples lie closer to the training images than real images do: the model may be copying them.",
+    )
+
+
+def test_figures_of_samples_are_good_as_the_page_says():
+    """As docs/evaluate.md says of shares; a distance of fewer than 2,000 images is mostly bias, and neither."""
+
+    def judged(images: int, distance: float, share: float, nearest: float) -> list[bool | None]:
+        return [row.good for row in sample_numbers(SampleScore(images, distance, share, share, None, nearest, None))]
+
+    assert judged(2_000, 9.9, 0.85, 0.9) == [True] * 4
+    assert judged(2_000, 10.0, 0.84, 0.89) == [False] * 4
+    assert judged(1_999, 9.9, 0.85, 0.9) == [None, True, True, True]
 
 
 def test_figures_are_sane(evaluated: Evaluated):
