@@ -472,6 +472,18 @@ def test_images_the_model_does_not_know_are_told(archived: Archived, tmp_path: P
     assert all(name in said for name in dearest)
 
 
+def test_finer_steps_may_cost_a_bit_a_coordinate_more(
+    archived: Archived, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Quality 5 has half the step: sixteen coordinates cost up to sixteen bits more than those of the training."""
+    codes = archived.model.encode(archived.images.pixels, 5)
+    bits = archived.model.require_codes("compress", quality=5).bits(codes, archived.images.labels).mean()
+    for usual, warned in ((bits / 2 - 8, 0), (bits / 2 - 18, 1)):
+        monkeypatch.setitem(archived.model.facts, "held-out bits", usual)
+        made = compress(archived.images, archived.model, tmp_path / f"{warned}.zpn", quality=5)
+        assert len(made.warnings) == warned
+
+
 def test_a_stream_is_written_front_to_back(archived: Archived, tmp_path: Path):
     class Forward(io.RawIOBase):
         def __init__(self) -> None:

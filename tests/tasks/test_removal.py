@@ -2,14 +2,16 @@
 
 import os
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from trained_models import Spots
+from trained_models import Spots, write_spots
+from zpinch import open_images
 from zpinch.errors import UsageError, ZpinchError
-from zpinch.images import open_stream, save_images
+from zpinch.images import ImageCollection, open_stream, save_images
 from zpinch.tasks import removal
 from zpinch.tasks.compress import Compressed, compress
 from zpinch.tasks.decompress import decompress
@@ -144,6 +146,26 @@ def test_an_archive_that_differs_deletes_nothing(spots: Spots, photos: Path, mon
     monkeypatch.setattr(spots.model, "encode", drifting)
     assert_stays(photos, spots, "not what the archive holds")
     assert (photos.parent / "made" / "a.zpn").is_file()
+
+
+def test_a_source_is_compared_to_the_last_label_and_name(spots: Spots, tmp_path: Path):
+    """Against the archive of its first 28 images, in blocks of seven."""
+    kept = spots.images[:28]
+    save_images(kept, tmp_path / "then.npz")  # which puts the class before the name
+    archive = write_spots(open_images(tmp_path / "then.npz"), spots.model, tmp_path / "a.zpn")
+
+    def told(images: ImageCollection) -> str | None:
+        save_images(images, tmp_path / "now.npz", force=True)
+        return removal.difference(archive, open_stream(tmp_path / "now.npz"), spots.model)
+
+    assert told(kept) is None
+    last = "images 21 to 27 of the source are not what the archive holds"
+    assert told(replace(kept, labels=np.append(kept.labels[:-1], 1 - kept.labels[-1]))) == last
+    assert told(replace(kept, names=(*kept.names[:-1], "dog/other.png"))) == last
+    assert told(replace(kept, pixels=np.concatenate([kept.pixels[:-1], 255 - kept.pixels[-1:]]))) == last
+    assert told(kept[:27]) == "the source no longer has 28 images"
+    assert told(kept[:21]) == "the source no longer has 28 images"
+    assert told(spots.images) == "the source now has more than 28 images"
 
 
 def test_a_file_that_cannot_be_deleted_is_named(spots: Spots, photos: Path, monkeypatch: pytest.MonkeyPatch):
