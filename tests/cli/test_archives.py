@@ -144,6 +144,16 @@ def test_salvage_ends_with_two_and_says_what_is_lost(zpinch: Zpinch, spots: Spot
     assert zpinch("decompress", spots.path, "--salvage", "-o", "all.npz")[0] == 0
 
 
+def test_what_stands_before_damage_is_listed(zpinch: Zpinch, spots: Spots):
+    data = bytearray(spots.path.read_bytes())
+    with spots.path.open("rb") as file:
+        data[ArchiveReader(file).footer.index[1].offset + 40] ^= 1
+    Path("torn.zpn").write_bytes(data)
+    code, out, err = zpinch("list", "torn.zpn")
+    assert (code, out) == (2, "".join(f"{i}\t{name}\n" for i, name in enumerate(spots.images.names[:7])))
+    assert "torn.zpn" in err
+
+
 def test_find_prints_the_nearest_first(zpinch: Zpinch, spots: Spots):
     save_images(spots.images[9:10], "q.zip")
     code, out, _ = zpinch("find", spots.path, "--like", "q.zip", "-k", 3, "-o", "sheet.png")

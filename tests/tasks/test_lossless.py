@@ -10,7 +10,7 @@ from model_cases import finished_model
 from PIL import Image
 
 from zpinch import open_images
-from zpinch.codec import exact
+from zpinch.codec import exact, pixel_block
 from zpinch.codec.layout import FOOTER_SYNC
 from zpinch.errors import ModelError, UsageError, WrongModel
 from zpinch.images import ImageCollection, open_stream
@@ -122,11 +122,26 @@ def test_lossless_and_no_error_are_the_same_archive(model: Model, held_digits: I
     assert not (tmp_path / "c.zpn").exists()
 
 
+def test_a_machine_that_does_not_decode_what_it_coded_writes_nothing(
+    model: Model, held_digits: ImageCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one with broken memory may do. Each block is decoded before it is written, unless that is left out."""
+    honest = pixel_block.from_solid_order  # so few images are packed, not coded
+    with monkeypatch.context() as patch:
+        patch.setattr(pixel_block, "from_solid_order", lambda *given: b"\1" + honest(*given)[1:])
+        with pytest.raises(ModelError, match="does not decode what it has just coded"):
+            compress(held_digits[:5], model, tmp_path / "a.zpn", lossless=True)
+        assert not list(tmp_path.iterdir())
+        compress(held_digits[:5], model, tmp_path / "a.zpn", lossless=True, check=False)
+    decompress(tmp_path / "a.zpn", tmp_path / "a.npz", model=model)
+    assert np.array_equal(open_images(tmp_path / "a.npz").pixels, held_digits.pixels[:5])
+
+
 def test_images_the_layer_does_not_know_are_told(
     model: Model, held_digits: ImageCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = tuple(f"n/{i}.png" for i in range(30))
-    images = ImageCollection(held_digits.pixels[:30], names=names)
+    names = tuple(f"n/{i}.png" for i in range(10))
+    images = ImageCollection(held_digits.pixels[:10], names=names)
     assert compress(images, model, tmp_path / "old.zpn", lossless=True).warnings == ()  # from before it was measured
     assert model.exact is not None
     alone = np.array([32 * exact.encode(model.exact, image[None]).size for image in images.pixels])  # ends included
