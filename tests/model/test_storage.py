@@ -1,11 +1,13 @@
 """A model on disk: it comes back the same, every alteration is noticed, nothing is half-written."""
 
 import errno
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from model_cases import blobs, finished_model, new_model, same_weights, small_config
+from model_cases import blobs, finished_model, new_model, same_weights, small_config, tiny_training
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -22,6 +24,7 @@ from zpinch.images.memory import peak_mib
 from zpinch.model import storage
 from zpinch.model.model import Model
 from zpinch.model.storage import CONFIG, PREVIOUS, WEIGHTS, identities, load, load_config
+from zpinch.tasks.train import train
 
 IMAGES = blobs(40, classes=2)
 CASES = [
@@ -127,6 +130,54 @@ def test_one_value_changes_one_identity(part: str):
     after = identities(model)
     assert [name for name in before if before[name] != after[name]] == [part]
     assert set(before) == set(after)
+
+
+KINDS = {
+    "F32": "float32",
+    "F64": "float64",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+}
+
+
+@pytest.mark.parametrize("recipe", ["fusion", "vae", "gan"])
+def test_identities_are_what_the_page_says(recipe: str, tmp_path: Path):
+    """docs/models.md, with the standard library alone."""
+    images, folder = replace(IMAGES, class_names=("é", "class 1")), tmp_path / "m"
+    if recipe == "fusion":  # every part there is
+        with tiny_training():
+            train(images, backbone="mlp", latent=4, steps=8, out=folder)
+    else:
+        finished_model(images, recipe=recipe).save(folder)
+    config, data = json.loads((folder / CONFIG).read_text("utf-8")), (folder / WEIGHTS).read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    heads = sorted(json.loads(data[8:start]).items())
+    model = config["model"]
+    gaussian = {"code": model["code"], "labels": 2 if recipe == "gan" else 0, "separation": 0.5}
+    written = {
+        "density": model["prior"],
+        "sampler": config["mixture"] or gaussian,
+        "completer": config.get("completer"),
+    }
+    written |= {part: model[part] for part in ("encoder", "generator", "critic")}
+    joints = ("image", "code", "step", "qualities", "class_names")
+    found = {}
+    for part in config["identities"]:
+        told = {key: model[key] for key in joints if key in model} if part == "joints" else written.get(part)
+        text = json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()
+        for name, head in heads:
+            if name.startswith(f"{part}."):
+                first, last = head["data_offsets"]
+                row = f"\n{name.removeprefix(f'{part}.')} torch.{KINDS[head['dtype']]} {head['shape']}\n"
+                text += row.encode() + data[start + first : start + last]
+        found[part] = hashlib.sha256(text).hexdigest()
+    assert found == config["identities"]
+    most = {"encoder", "prior", "density", "completer", "calibration", "exact"}
+    parts = {"fusion": most, "vae": {"encoder", "prior", "density", "sampler"}, "gan": {"critic", "sampler"}}
+    assert found.keys() >= {"joints", "generator", *parts[recipe]}
 
 
 def test_an_identity_covers_the_configuration():
