@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from itertools import permutations
 
+import numpy as np
 import pytest
 from report_cases import a_report
 
@@ -18,7 +19,7 @@ from zpinch.evaluation.report import (
     SizeComparison,
     render,
 )
-from zpinch.evaluation.report.charts import line_chart, readable, realism_chart
+from zpinch.evaluation.report.charts import line_chart, prior_chart, rate_chart, readable, realism_chart
 
 HOSTILE = "</title></div><script>alert(1)</script>\"'><img src=https://evil.example/x onerror=alert(2)>"
 
@@ -102,12 +103,62 @@ def test_break_even_is_where_archive_and_model_are_smaller():
     assert (light.with_model(ours[0]), light.with_model(ours[1])) == (101, 13)
 
 
-def test_a_curve_is_drawn_where_its_values_lie():
-    drawn = str(line_chart(Curve("error", "mse", (0, 50, 100), (10.0, 5.0, 0.0))))
-    points = [tuple(map(float, pair.split(","))) for pair in re.findall(r'points="(.*?)"', drawn)[0].split()]
-    (x0, y0), (x1, y1), (x2, y2) = points
-    assert (x1 - x0, y1 - y0) == pytest.approx((x2 - x1, y2 - y1), abs=0.11)  # equal steps, equal falls
-    assert y0 < y2  # down is less
+def test_the_table_of_sizes_is_in_order_and_ours_stands_out():
+    ours = (SizeRow("lossy", 10, 8.0, mse=0.01), SizeRow("lossless", 10, 100.0))
+    others = (SizeRow("PNG", 10, 150.0), SizeRow("AVIF", 10, 33.0, mse=0.02), SizeRow("x", 10, 90.0))
+    page = render(ReportData("t", "v", "c", (), sizes=SizeComparison(ours, others, 5_000, 1_000)))
+    _, _, *rows = page.split('<table class="sizes">')[1].split("</table>")[0].split("<tr")
+    assert [(row.startswith(' class="ours"'), *re.findall(r"<td.*?>(.*?)</td>", row)) for row in rows] == [
+        (is_ours, f'{name}<span class="count">10 images</span>', f'<span style="width:{bar}%"></span>', *figures)
+        for is_ours, name, bar, *figures in (
+            (False, "x", 60.0, "90.0", "720.0", "exact", "90.0", "never"),
+            (True, "lossless", 66.7, "100.0", "800.0", "exact", "105.0", ""),
+            (False, "PNG", 100.0, "150.0", "1,200.0", "exact", "150.0", "100 images"),
+            (True, "lossy", 5.3, "8.0", "64.0", "0.0100", "13.0", ""),
+            (False, "AVIF", 22.0, "33.0", "264.0", "0.0200", "33.0", "200 images"),
+        )
+    ]
+    alone = SizeComparison(ours[1:], others, 5_000, 1_000)
+    assert "not comparable" in render(ReportData("t", "v", "c", (), sizes=alone))
+
+
+def places(drawn: str, what: str = "dot") -> list[tuple[float, float]]:
+    """Where a chart's dots lie, or the corners of its curve, as a person reads them: against the labels of its axes."""
+    ticks = re.findall(r'class="tick" x="(.*?)" y="(.*?)" text-anchor="(.*?)">(.*?)<', drawn)
+    labels = [float(text.replace("k", "e3")) for *_, text in ticks]
+    across = [(float(x), label) for (x, _, anchor, _), label in zip(ticks, labels, strict=True) if anchor == "middle"]
+    up = [(float(y) - 3.5, label) for (_, y, anchor, _), label in zip(ticks, labels, strict=True) if anchor == "end"]
+    if what == "dot":
+        pixels = re.findall(r'class="dot" cx="(.*?)" cy="(.*?)"', drawn)
+    else:
+        pixels = [pair.split(",") for pair in re.findall(r'class="curve" points="(.*?)"', drawn)[0].split()]
+    is_log = "logarithmic" in drawn
+    heights = np.log10([label for _, label in up]) if is_log else [label for _, label in up]
+    y = np.interp([float(y) for _, y in pixels], [y for y, _ in up][::-1], heights[::-1])
+    x = np.interp([float(x) for x, _ in pixels], *zip(*across, strict=True))
+    return list(zip(x.tolist(), (10**y if is_log else y).tolist(), strict=True))
+
+
+@pytest.mark.parametrize("values", [(30.0, 2.0, 1.0), (3.0, 2.0, 1.5), (12_400.0, 9_000.0, 0.0)])
+def test_a_curve_is_drawn_where_its_values_lie(values: tuple[float, ...]):
+    drawn = str(line_chart(Curve("error", "mse", (100, 200, 300), values, floor=values[1]), kept_step=200))
+    wanted, most = list(zip((100, 200, 300), values, strict=True)), (300, values[0])
+    np.testing.assert_allclose(np.divide(places(drawn, "curve"), most), np.divide(wanted, most), atol=0.003)
+    np.testing.assert_allclose(np.divide(places(drawn), most), np.divide(wanted[-1:], most), atol=0.003)
+    middle = re.findall(r'class="curve" points=".*? (.*?),(.*?) ', drawn)[0]
+    assert re.findall(r'class="floor" x1="46.0" y1="(.*?)"', drawn) == [middle[1]]
+    assert re.findall(r'class="kept" x1="(.*?)"', drawn) == [middle[0]]
+
+
+def test_what_is_chosen_among_is_drawn_where_it_lies():
+    data = a_report()
+    for drawn, wanted in (
+        (prior_chart(data.priors), [(row.bits_per_image, row.fcd_ratio) for row in data.priors]),
+        (rate_chart(data.rates), [(row.bits_per_image, row.mse) for row in data.rates]),
+        (realism_chart(data.realisms), [(row.mse, row.rfcd_ratio) for row in data.realisms]),
+    ):
+        most = np.max(wanted, axis=0)
+        np.testing.assert_allclose(np.divide(places(drawn), most), np.divide(wanted, most), atol=0.003)
 
 
 @pytest.mark.parametrize(
