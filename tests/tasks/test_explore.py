@@ -2,6 +2,9 @@
 
 import json
 import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +12,28 @@ import pytest
 import torch
 from model_cases import blobs, finished_model, new_model, small_config
 from PIL import Image
+from scipy.stats import entropy
 
 import zpinch
 from trained_models import Spots
 from zpinch.errors import ImageError, ModelError, UsageError
-from zpinch.evaluation.board import board, image_tile
+from zpinch.evaluation.board import Row, board, image_tile, signed_tile
+from zpinch.evaluation.latent_space import typical
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.tasks.explore import explore, subject_of
-from zpinch.tasks.gallery import agreement, coordinates, dials, first_filters, interpolations, thumbnails
+from zpinch.tasks.gallery import (
+    agreement,
+    code_map,
+    coordinates,
+    dials,
+    extremes,
+    first_filters,
+    interpolations,
+    neighbours,
+    tangents,
+    thumbnails,
+)
 
 ALL = {"map", "coordinates", "extremes", "interpolations", "neighbours", "tangents", "variations"} | {
     "filters",
@@ -51,16 +67,18 @@ def test_everything_of_a_whole_model(spots: Spots, tmp_path: Path):
 def test_figures_are_those_of_plain_means(spots: Spots, tmp_path: Path):
     found = explore(spots.model, spots.images, tmp_path / "out")
     model, x = spots.model, torch.from_numpy(spots.images.pixels).float() / 255
-    norms = []
+    norms, values = [], []
     for image in x:
         jacobian = torch.autograd.functional.jacobian(lambda one: model.encoder(one[None]).flatten(), image)
         norms.append(jacobian.square().sum().item())
+        values.append(np.linalg.svd(jacobian.flatten(1).numpy(), compute_uv=False))
     latent, step = int(np.prod(model.config.code)), model.config.step
     assert found.contraction == pytest.approx(np.mean(norms) / (latent * step**2), rel=1e-4)
     assert len(found.spectrum) == found.coordinates == latent
-    assert list(found.spectrum) == sorted(found.spectrum, reverse=True)
+    assert found.spectrum == pytest.approx(np.mean(values, 0) / step, rel=1e-3, abs=1e-4)
     codes = model.encode(spots.images.pixels).reshape(len(x), -1)
     assert found.in_use == sum(len(set(column)) > 1 for column in codes.T.tolist())
+    assert found.bits == pytest.approx([entropy(list(Counter(column).values()), base=2) for column in codes.T.tolist()])
     shares = [kept.coordinates for kept in found.kept]
     assert shares[0] > shares[-1]
     assert found.same_class is not None
@@ -165,6 +183,87 @@ def test_an_interpolation_begins_at_an_image_of_its_class(spots: Spots):
     assert sorted(subject.labels[chosen].tolist()) == [0] * 4 + [1] * 4
     for n in chosen[[0, -1]]:
         assert shown_in(picture.image, subject.pixels[n])  # the rows of pixels hold both ends as they are
+
+
+@pytest.fixture
+def rows(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
+    """Those of the picture that was drawn last."""
+    drawn: list[Row] = []
+
+    def recorded(rows: Sequence[Row], *given: object, **how: object) -> Image.Image:
+        drawn[:] = rows
+        return board(rows, *given, **how)
+
+    monkeypatch.setattr("zpinch.tasks.gallery.board", recorded)
+    return drawn
+
+
+def assert_shows(tiles: Sequence[np.ndarray | None], images: np.ndarray) -> None:
+    np.testing.assert_array_equal(np.stack(tiles), np.stack([image_tile(image) for image in images]))
+
+
+def test_coordinates_come_by_how_much_they_change(spots: Spots, rows: list[Row]):
+    subject, _, _ = subject_of(spots.model, spots.images, seed=0)
+    base, spread, mean = subject.flat[typical(subject.flat)], subject.flat.std(0), subject.flat.mean(0)
+
+    def made(z: np.ndarray) -> np.ndarray:
+        return spots.model.generate_from(torch.from_numpy(z.reshape(-1, *spots.model.config.code)), 1.0)
+
+    still, *moved = made(np.concatenate([base[None], base + np.diag(spread)])).astype(float)
+    changes = np.array([np.square(image - still).mean() for image in moved])
+    assert sorted(subject.order.tolist()) == list(range(len(spread)))
+    assert (np.diff(changes[subject.order]) <= 0).all()
+    assert changes[subject.order[0]] > changes[subject.order[-1]]
+    coordinates(subject)
+    assert [row.word for row in rows] == [f"{i}: {subject.bits[i]:.1f} bits" for i in subject.order[:16]]
+    for place, row in zip(subject.order.tolist(), rows, strict=False):
+        walked = np.repeat(base[None], 9, 0)
+        walked[:, place] = [mean[place] + reach * spread[place] for reach in np.arange(-2.5, 2.6, 0.625)]
+        assert_shows(row.tiles[:9], made(walked))
+
+
+def test_extremes_are_the_lowest_left_and_the_highest_right(spots: Spots, rows: list[Row]):
+    subject, _, _ = subject_of(spots.model, spots.images, seed=0)
+    assert extremes(subject) is not None
+    assert [int(row.word) for row in rows] == subject.order[:16].tolist()
+    for row in rows:
+        values = subject.flat[:, int(row.word)].tolist()
+        ranked = sorted(range(len(values)), key=values.__getitem__)
+        assert row.tiles[6] is None
+        assert_shows(row.tiles[:6] + row.tiles[7:], subject.pixels[ranked[:6] + ranked[-6:]])
+
+
+def test_neighbours_are_shown_from_the_nearest_on(spots: Spots, rows: list[Row]):
+    subject, _, _ = subject_of(spots.model, spots.images, seed=0)
+    assert neighbours(subject) is not None
+    assert [row.word for row in rows] == ["codes", "pixels"] * 6
+    spaces = {"codes": subject.flat, "pixels": subject.pixels.reshape(len(subject.pixels), -1)}
+    for row, query in zip(rows, subject.some(6).repeat(2).tolist(), strict=True):
+        points = spaces[row.word].astype(float)
+        apart = np.square(points - points[query]).sum(1)
+        apart[query] = np.inf
+        near = np.argsort(apart, kind="stable")[:9]
+        assert len(set(apart[near])) == 9  # or their order is anybody's
+        assert_shows([row.tiles[0], *row.tiles[2:]], subject.pixels[[query, *near]])
+
+
+def test_a_map_holds_each_image_once(spots: Spots, rows: list[Row]):
+    subject, _, _ = subject_of(spots.model, spots.images, seed=0)
+    assert code_map(replace(subject, labels=None)) is not None
+    assert [len(row.tiles) for row in rows] == [5] * 5
+    shown = sorted(tile.tobytes() for row in rows for tile in row.tiles)
+    assert shown == sorted(image_tile(image).tobytes() for image in subject.pixels[:25])
+
+
+def test_tangents_stand_between_the_image_and_what_is_rebuilt(spots: Spots, rows: list[Row]):
+    subject, _, _ = subject_of(spots.model, spots.images, seed=0)
+    assert tangents(subject) is not None
+    assert_shows([row.tiles[0] for row in rows], subject.pixels[:6])
+    rebuilt = [spots.model.generate_from(torch.from_numpy(subject.z[[n] * 3]), 1.0)[1] for n in range(6)]
+    assert_shows([row.tiles[-2] for row in rows], np.stack(rebuilt))
+    for n, row in enumerate(rows):
+        np.testing.assert_array_equal(row.tiles[2], signed_tile(subject.directions.pixels[n, 0].reshape(1, 8, 8)))
+        assert (row.tiles[-3] != row.tiles[-1]).any()
 
 
 def test_thumbnails_are_means():
