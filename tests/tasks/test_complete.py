@@ -1,6 +1,8 @@
 """Completed images against what they were, borders against SciPy's distances, masks from files against Pillow's."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from zpinch.images import ImageCollection, save_images
 from zpinch.model.model import Model
 from zpinch.model.storage import load
 from zpinch.tasks import complete as complete_module
-from zpinch.tasks.completing import FADE, SWEEPS, blended
+from zpinch.tasks.completing import FADE, LEASH, SWEEPS, TOLERANCE, Ideas, agreeing, blended, drawn, ideas_of, refined
 from zpinch.tasks.masking import masks_of
 from zpinch.training.fit_completer import fit_completer
 
@@ -63,8 +65,6 @@ def test_known_pixels_are_untouched_and_others_better_than_the_mean(
 
 def test_refining_agrees_better_with_what_is_known(model: Model, held_digits: ImageCollection):
     """Without the known pixels put back."""
-    from zpinch.tasks.completing import ideas_of
-
     x, missing = model.as_input(torch.from_numpy(held_digits.pixels[:30])), torch.zeros(30, 28, 28, dtype=torch.bool)
     missing[:, 14:] = True
     errors = []
@@ -74,6 +74,46 @@ def test_refining_agrees_better_with_what_is_known(model: Model, held_digits: Im
         errors.append(float((made - x).square()[:, :, :14].mean()))
         np.testing.assert_allclose(ideas.weight.sum(1), 1, rtol=1e-5)
     assert errors[1] < 0.9 * errors[0]
+
+
+def test_ideas_weigh_what_is_guessed_and_how_well_they_agree():
+    rng = np.random.default_rng(0)
+    guessed, x, made = rng.dirichlet(np.ones(4), 3), rng.random((3, 2, 5, 5)), rng.random((3, 4, 2, 5, 5))
+    missing = rng.random((3, 5, 5)) < 0.5
+    given = (np.log(guessed), made, x, missing)
+    for n, found in enumerate(agreeing(*map(torch.from_numpy, given)).numpy()):
+        known = ~missing[n]
+        error = np.array([np.square((idea - x[n])[:, known]).sum() for idea in made[n]])
+        wanted = guessed[n] * np.exp(-(error - error.min()) / (TOLERANCE * error.min()))
+        np.testing.assert_allclose(found, wanted / wanted.sum())
+
+
+def a_line(weight: torch.Tensor) -> Model:
+    """A generator whose picture, (1, 2, 3), is linear in two numbers."""
+    return cast("Model", SimpleNamespace(generator=lambda z, beta: (z.flatten(1) @ weight).view(-1, 1, 2, 3)))
+
+
+def test_draws_take_ideas_by_their_weight():
+    model, z = a_line(torch.ones(2, 6)), torch.tensor([[0.0, 0.0], [1.0, 1.0]]).view(1, 2, 2, 1, 1)
+    many = [part.expand(2_000, *part.shape[1:]) for part in (torch.tensor([[0.8, 0.2]]), z, 0.05 + 0 * z)]
+    ideas, x = Ideas(*many, made=torch.zeros(2_000, 2, 1, 2, 3)), torch.zeros(2_000, 1, 2, 3)
+    found = drawn(model, ideas, x, x[:, 0] > 0, steps=0, rng=torch.Generator().manual_seed(0))[:, 0, 0, 0]
+    assert (found > 1).float().mean().item() == pytest.approx(0.2, abs=0.03)
+    assert found[found < 1].std().item() == pytest.approx(0.05 * 2**0.5, rel=0.1)  # each number of z by itself
+
+
+def test_refining_weighs_what_is_known_against_the_way():
+    """Of a linear generator the least of |known (W z - x)|^2 + LEASH / 2 |(z - start) / spread|^2 has a closed form."""
+    rng = np.random.default_rng(0)
+    weight, x, missing = rng.normal(size=(2, 6)), rng.normal(size=(1, 1, 2, 3)), np.zeros((1, 2, 3), bool)
+    missing[0, 1] = True
+    start, spread = rng.normal(size=(1, 2, 1, 1)), np.array([0.5, 2.0]).reshape(1, 2, 1, 1)
+    given = [torch.from_numpy(part) for part in (start, spread, x, missing)]
+    found = refined(a_line(torch.from_numpy(weight)), *given, steps=1_000).numpy().ravel()
+    seen, pull = weight[:, :3], np.diag(LEASH / spread.ravel() ** 2)
+    wanted = np.linalg.solve(2 * seen @ seen.T + pull, 2 * seen @ x.ravel()[:3] + pull @ start.ravel())
+    np.testing.assert_allclose(found, wanted, atol=0.01)
+    assert np.abs(wanted - start.ravel()).max() > 0.1
 
 
 def test_answers_differ_where_the_picture_is_open(model: Model, held_digits: ImageCollection):
