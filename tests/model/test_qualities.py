@@ -67,6 +67,35 @@ def test_codes_are_rounded_latents(backbone: str):
 
 
 @pytest.mark.parametrize("backbone", ["mlp", "conv"])
+def test_images_are_the_generators_told_the_step_and_the_realism(backbone: str):
+    model, rng = finished_model(IMAGES, backbone=backbone), torch.Generator().manual_seed(0)
+    model.config = model.config.model_copy(update={"realism": 0.25})
+    with torch.no_grad():
+        for weight in model.generator.parameters():  # what it is told counts for nothing before it has learned
+            weight += 0.1 * torch.randn(weight.shape, generator=rng)
+
+    def made(z: torch.Tensor, realism: float, ratio: float) -> np.ndarray:
+        with torch.inference_mode():
+            told = (torch.full((len(z),), float(number)) for number in (realism, np.log2(ratio)))
+            return np.rint(255 * model.generator(z, *told).numpy())
+
+    seen = set()
+    for quality, ratio in zip(QUALITIES, STEP_RATIOS, strict=True):
+        codes = model.encode(IMAGES.pixels, quality)
+        for realism, wanted in ((None, 0.25), (0.0, 0.0), (1.0, 1.0)):
+            found = model.decode(codes, realism, quality)
+            np.testing.assert_array_equal(
+                found, made(torch.from_numpy(codes) * model.config.step * ratio, wanted, ratio)
+            )
+            seen.add(found.tobytes())
+    assert len(seen) == 15
+    labels = np.array([0, 1, 2])
+    z = model.draw(torch.from_numpy(labels), torch.Generator().manual_seed(7))
+    assert torch.equal(z, (z / model.config.step).round() * model.config.step)
+    np.testing.assert_array_equal(model.sample(labels, seed=7), made(z, 1.0, 1.0))  # as the critic wants them
+
+
+@pytest.mark.parametrize("backbone", ["mlp", "conv"])
 def test_the_generator_hears_of_the_step_once_it_has_learned_to(backbone: str):
     model = new_model(small_config(backbone=backbone))
     z, beta = torch.randn(3, *model.config.code), torch.zeros(3)
