@@ -13,6 +13,7 @@ from trained_models import SPOTS_PER_BLOCK, Pipe, Spots, write_spots
 from zpinch import open_images
 from zpinch.codec.container import ArchiveReader
 from zpinch.errors import CorruptArchive, UsageError
+from zpinch.images import ImageCollection
 from zpinch.tasks.decompress import Decompressed, decompress
 from zpinch.tasks.decompress import test_archive as check_archive
 from zpinch.tasks.salvage import Gap
@@ -29,7 +30,12 @@ def salvage(spots: Spots, data: bytes, folder: Path) -> Decompressed:
     names = np.load(folder / "out.npz")["names"].tolist()
     numbers = [int(Path(name).stem) for name in names]
     expected = spots.model.decode(spots.model.encode(spots.images.pixels))[numbers]
-    assert np.abs(open_images(folder / "out.npz").pixels.astype(int) - expected).max() <= 1
+    found = open_images(folder / "out.npz")
+    assert np.abs(found.pixels.astype(int) - expected).max() <= 1
+    labels = spots.images.labels[numbers]
+    np.testing.assert_array_equal(found.labels, labels)
+    classes = [spots.images.class_names[label] for label in labels]
+    assert names == [f"{kind}/{spots.images.names[number]}" for kind, number in zip(classes, numbers, strict=True)]
     assert made.images == len(names)
     return made
 
@@ -110,6 +116,18 @@ def test_what_lies_behind_a_bad_sector_is_saved(spots: Spots, tmp_path: Path, mo
             check_archive(FailingDisk(data, bad), model=spots.model)
     with pytest.raises(CorruptArchive, match="cannot be read"):  # not even which archive it is
         decompress(FailingDisk(data, range(9, 10)), tmp_path / "b.npz", model=spots.model, salvage=True)
+
+
+@pytest.mark.parametrize("has_footer", [True, False])
+def test_images_without_names_keep_their_numbers(spots: Spots, tmp_path: Path, has_footer: bool):
+    data = write_spots(ImageCollection(spots.images.pixels), spots.model, tmp_path / "a.zpn").read_bytes()
+    with (tmp_path / "a.zpn").open("rb") as file:
+        starts = [entry.offset for entry in ArchiveReader(file).footer.index]
+    damaged = hit(data, *((starts[n] + starts[n + 1]) // 2 for n in (0, 2)))
+    (tmp_path / "a.zpn").write_bytes(damaged if has_footer else damaged[:-5])
+    decompress(tmp_path / "a.zpn", tmp_path / "out", model=spots.model, salvage=True)
+    kept = [i for start, stop in images_of(1, 3, 4) for i in range(start, stop)]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{i:06}.png" for i in kept]
 
 
 def test_copies_and_strangers_are_left_out(spots: Spots, tmp_path: Path):
