@@ -62,13 +62,16 @@ def test_every_single_bit_flipped() -> None:
 
 
 def test_a_block_read_alone_is_right_or_corrupt() -> None:
+    """And right where another block is damaged."""
     for at in range(len(SMALL.data)):
         data = bytearray(SMALL.data)
         data[at] ^= 0x41
+        damaged = sum(at >= start for start in STARTS) - 1
         for number in range(3):
             try:
                 block = ArchiveReader(io.BytesIO(data), coder=SMALL.tables).read_block(number)
             except CorruptArchive:
+                assert damaged in (-1, number) or at >= FOOTER_START
                 continue
             assert same_block(block, SMALL.blocks[number])
 
