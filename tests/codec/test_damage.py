@@ -207,6 +207,7 @@ PLAIN = header_for(Block(SMALL.blocks[0].codes))
     ],
 )
 def test_headers_that_make_no_sense(text: bytes) -> None:
+    assert ArchiveReader(io.BytesIO(forged_header(PLAIN.to_bytes()[14:-4]))).header == PLAIN
     with pytest.raises(CorruptArchive):
         ArchiveReader(io.BytesIO(forged_header(text)))
 
@@ -275,18 +276,42 @@ def test_stored_labels_are_ones_the_model_has(label: int, is_known: bool) -> Non
             read_blocks(data, SMALL.tables)
 
 
-def forged_with_images(block: bytes, header: ArchiveHeader = PLAIN) -> bytes:
+def forged_with_images(block: bytes, header: ArchiveHeader = PLAIN, images: int = 1) -> bytes:
     start = header.to_bytes()
     checksum = zlib.crc32(block, zlib.crc32(start[:-4]))
-    footer = FOOTER.pack(FOOTER_SYNC, 1, 2, 1) + b"{}" + struct.pack("<QII", len(start), 1, checksum)
+    footer = FOOTER.pack(FOOTER_SYNC, 1, 2, images) + b"{}" + struct.pack("<QII", len(start), images, checksum)
     return forged(header, block, footer=footer)
 
 
-def test_names_that_make_no_sense() -> None:
+def names_in(packed: bytes, images: int) -> tuple[str, ...] | None:
     header = header_for(Block(SMALL.blocks[0].codes, None, ()))
-    for names in (b"", b"x", *map(zlib.compress, (b"\xff", b"a\0b", b"x" * 1025, bytes(5000)))):
-        with pytest.raises(CorruptArchive):
-            list(ArchiveReader(io.BytesIO(forged(header, forged_block(bytes(4), names)))).scan())
+    data = forged_with_images(forged_block(bytes(4), packed, images=images), header, images)
+    (found,) = ArchiveReader(io.BytesIO(data)).scan()
+    return found.names
+
+
+@pytest.mark.parametrize(
+    ("packed", "images", "said"),
+    [
+        (b"", 1, "zlib data"),
+        (b"xx", 1, "zlib data that does not unpack"),
+        (zlib.compress(b"a")[:-1], 1, "zlib data"),
+        (zlib.compress(b"a") + b"b", 1, "zlib data of another length"),
+        (zlib.compress(bytes(5000)), 1, "zlib data of another length"),
+        (zlib.compress(b"\xff"), 1, "not UTF-8"),
+        (zlib.compress(b"a\0b"), 1, "2 names for 1 images"),
+        (zlib.compress(b"a"), 2, "1 names for 2 images"),
+        (zlib.compress(b"x" * 1025 + b"\0a"), 2, "a name of more than 1,024 bytes"),
+    ],
+)
+def test_names_that_make_no_sense(packed: bytes, images: int, said: str) -> None:
+    with pytest.raises(CorruptArchive, match=said):
+        names_in(packed, images)
+
+
+def test_names_that_do() -> None:
+    assert names_in(zlib.compress(b"a"), 1) == ("a",)
+    assert names_in(zlib.compress(b"x" * 1024 + "\0é".encode()), 2) == ("x" * 1024, "é")
 
 
 @pytest.mark.parametrize(
@@ -301,6 +326,7 @@ def test_names_that_make_no_sense() -> None:
     ],
 )
 def test_footers_that_make_no_sense(footer: bytes) -> None:
+    assert list(ArchiveReader(io.BytesIO(forged(PLAIN, footer=FOOTER.pack(FOOTER_SYNC, 0, 2, 0) + b"{}"))).scan()) == []
     with pytest.raises(CorruptArchive):
         list(ArchiveReader(io.BytesIO(forged(PLAIN, footer=footer))).scan())
 
