@@ -220,12 +220,17 @@ def test_a_damaged_npy_is_an_error_or_images(folder: Path, at: int, to: int, cut
 
 
 def test_claims_beyond_the_file_take_no_memory(tmp_path: Path) -> None:
-    for shape in ("(1000000000, 28, 28)", "(-1, 8, 8)", "(True, 8, 8)", "(5, 8, 8", "5", "[5, 8, 8]"):
+    def write(shape: str) -> None:
         text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
         head = b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text
         (tmp_path / "a.npy").write_bytes(head + bytes(320))
         with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
             archive.writestr("images.npy", head + bytes(320))
+
+    write("(5, 8, 8)")
+    assert [open_images(tmp_path / name).pixels.shape for name in ("a.npy", "a.npz")] == [(5, 1, 8, 8)] * 2
+    for shape in ("(1000000000, 28, 28)", "(-1, 8, 8)", "(True, 8, 8)", "(5, 8, 8", "5", "[5, 8, 8]"):
+        write(shape)
         for name in ("a.npy", "a.npz"):
             with pytest.raises(CorruptImage):
                 open_images(tmp_path / name)
