@@ -83,12 +83,18 @@ def new_model(config: ModelConfig, *, seed: int = 0) -> Model:
 def finished_model(
     images: ImageCollection, *, seed: int = 0, recipe: str = "fusion", backbone: str = "mlp", prior_steps: int = 0
 ) -> Model:
-    """Untrained weights, but with the prior of a model whose training has ended; without `prior_steps` tables only."""
+    """Untrained weights, but with the prior of a model whose training has ended; without `prior_steps` tables only.
+
+    The density is fitted briefly; exact layer and completer are left out.
+    """
     classes = len(images.class_names)
     config = small_config(images.shape, classes=classes, recipe=recipe, backbone=backbone)
     model = new_model(config.model_copy(update={"class_names": images.class_names}), seed=seed)
-    plan = Plan(prior_steps, RECIPES[recipe].objective, RECIPES[recipe].schedule, seed=seed)
-    finish(model, images, Yardstick(images, None), plan, steps=prior_steps, listener=Silent())
+    schedule = RECIPES[recipe].schedule.model_copy(update={"exact_share": 0.0, "completer_share": 0.0})
+    plan = Plan(prior_steps, RECIPES[recipe].objective, schedule, seed=seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zpinch.training.fit_density.STEPS", 60)
+        finish(model, images, Yardstick(images, None), plan, steps=prior_steps, listener=Silent())
     return model.eval()
 
 
