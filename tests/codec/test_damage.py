@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import lzma
 import struct
 import tracemalloc
 import zlib
@@ -29,7 +30,7 @@ from zpinch.codec.layout import (
     SOLID,
     STORED,
 )
-from zpinch.codec.solid import pack_solid
+from zpinch.codec.solid import QUICK, pack_solid
 from zpinch.codec.tables import CodeTables
 from zpinch.errors import ArchiveError, CorruptArchive
 
@@ -381,7 +382,9 @@ ONE_CHANNEL = CodeTables(np.array([[[1 << 23, 1 << 23]]], np.uint32), np.array([
         lambda: WIDE.to_bytes() + FOOTER.pack(FOOTER_SYNC, 0xFFFFFFFF, 0xFFFFFFFF, 1 << 60),
         lambda: forged(WIDE, forged_block(bytes(4), images=4096)),  # decodes to 4 million symbols, none of them right
         lambda: forged(WIDE, forged_block(bomb(100), kind=1, images=4096)),
-        lambda: forged(WIDE, forged_block(solid(bytes(100 << 20)), kind=SOLID, images=4096)),
+        lambda: forged(
+            WIDE, forged_block(lzma.compress(bytes(100 << 20), lzma.FORMAT_RAW, filters=QUICK), kind=SOLID, images=4096)
+        ),
         lambda: forged(WIDE_NAMED, forged_block(bytes(4), bomb(100), images=4096)),
     ],
 )
