@@ -125,10 +125,11 @@ def quick_classifiers() -> Iterator[None]:
 
 @contextmanager
 def tiny_training() -> Iterator[None]:
-    """Leave out the rehearsal, whose timing would choose the precision, most of extractor, density and completer."""
+    """Leave out the rehearsal, whose timing would choose the precision, and most of what is fitted beside the nets."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zpinch.evaluation.features.STEPS", 4)
         patch.setattr("zpinch.training.fit_density.STEPS", 60)
+        patch.setattr("zpinch.training.fit_exact.BATCH", 512)
         patch.setattr("zpinch.training.fit_completer.HIDDEN", (64,))
         patch.setattr("zpinch.training.fit_completer.BATCH", 64)
         patch.setattr("zpinch.tasks.preparation.rehearse", lambda *_: Cost(0.01, 0.02, 0.01, "float32", 100.0))
