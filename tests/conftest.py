@@ -29,6 +29,7 @@ class TimeLeft:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
+        self.cache: pytest.Cache | None = getattr(config, "cache", None)  # none with -p no:cacheprovider
         self.seconds: dict[str, float] = {}
         self.expected: dict[str, float] = {}
         self.started = self.spoken = time.monotonic()
@@ -42,7 +43,7 @@ class TimeLeft:
         self.expect(ids)
 
     def expect(self, names: Sequence[str]) -> None:
-        known: dict[str, float] = self.config.cache.get("zpinch/seconds", {}) if self.config.cache else {}
+        known: dict[str, float] = self.cache.get("zpinch/seconds", {}) if self.cache else {}
         typical = sum(known.values()) / len(known) if known else 1.0
         self.expected = {name: known.get(name, typical) + 0.001 for name in names}
         self.started = self.spoken = time.monotonic()
@@ -61,8 +62,8 @@ class TimeLeft:
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self) -> Iterator[None]:
         yield
-        if self.config.cache and len(self.seconds) > 1:
-            self.config.cache.set("zpinch/seconds", {**self.config.cache.get("zpinch/seconds", {}), **self.seconds})
+        if self.cache and len(self.seconds) > 1:
+            self.cache.set("zpinch/seconds", {**self.cache.get("zpinch/seconds", {}), **self.seconds})
 
 
 def pytest_configure(config: pytest.Config) -> None:
