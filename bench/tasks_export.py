@@ -26,7 +26,7 @@ from record import record, typed
 from tasks_embed import DIMENSIONS
 from tasks_models import add_length, length, provenance, trained
 from zpinch.model.parts import part_tensors
-from zpinch.tasks.export import Exported
+from zpinch.tasks.export import Exported, largest_difference
 
 BATCHES, THREADS = (1, 64), (1, 2)
 ROUNDS, STARTS = 11, 5
@@ -116,11 +116,6 @@ def sides_of(model: zpinch.Model, exported: Exported, threads: int) -> dict[str,
 # --- Measurements -----------------------------------------------------------------------------------------------------
 
 
-def difference(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
-    """The largest, relative where values are beyond 1, as `export` counts it."""
-    return float((np.abs(found - wanted) / np.maximum(np.abs(wanted), 1)).max())
-
-
 def calls_per_second(call: Callable[[], object]) -> float:
     count, began = 0, 0.0
     for seconds in (WARM, TIMED):
@@ -188,7 +183,7 @@ def files(model: zpinch.Model, exported: Exported, test: zpinch.ImageCollection)
         "part": exported.part,
         "bytes": exported.bytes,
         "weights_bytes": sum(tensor.nbytes for tensor in part_tensors(model)[exported.part].values()),
-        "difference": difference(ours(some), theirs(some)),
+        "difference": largest_difference(ours(some), theirs(some)),
         "seconds": {side: float(np.median(rounds)) for side, rounds in seconds.items()},
         "sooner": ratio_of(seconds["PyTorch"], seconds["onnxruntime"]),
     }

@@ -190,5 +190,5 @@ def test_ratios_are_of_rounds_and_differences_relative_beyond_one() -> None:
     slowed = np.array([1, 1, 5, 1, 1])  # a busy round
     assert tasks_export.ratio_of(30 / slowed, 10 / slowed) == pytest.approx((3, 3, 3))
     assert tasks_export.ratio_of([1, 2, 3], [1, 1, 1]) == pytest.approx((2, 1.2, 2.8))
-    assert tasks_export.difference(np.array([0.5, 110]), np.array([0.4, 100])) == pytest.approx(0.1)
+    assert tasks_export.largest_difference(np.array([0.5, 110]), np.array([0.4, 100])) == pytest.approx(0.1)
     assert 1 < tasks_export.calls_per_second(lambda: time.sleep(0.01)) <= 100

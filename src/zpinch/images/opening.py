@@ -65,7 +65,7 @@ def open_alpha(
     source: Source,
     *,
     split: str = "all",
-    labels: Source | None = None,
+    labels: LabelSource | None = None,
     size: Size | None = None,
     skip_bad: bool = False,
 ) -> ImageStream:

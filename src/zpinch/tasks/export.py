@@ -165,12 +165,17 @@ def difference(graph: Graph, written: bytes, runtime: Any) -> float:
         (found,) = session.run(None, {name: value.numpy() for name, value in given.items()})
         with torch.inference_mode():
             wanted = graph.network(*given.values()).numpy()
-        if found.shape != wanted.shape:
-            return float("inf")
-        apart = np.abs(found - wanted) / np.maximum(np.abs(wanted), 1)
-        largest = max(largest, float(apart.max())) if np.isfinite(apart).all() else float("inf")
+        largest = max(largest, largest_difference(found, wanted))
         start += size
     return largest
+
+
+def largest_difference(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
+    """Relative where values are beyond 1; infinite where shapes differ, or a value is no number."""
+    if found.shape != wanted.shape:
+        return float("inf")
+    apart = np.abs(found - wanted) / np.maximum(np.abs(wanted), 1)
+    return float(apart.max()) if np.isfinite(apart).all() else float("inf")
 
 
 def metadata(model: Model, part: Network, identity: str) -> dict[str, str]:

@@ -30,10 +30,9 @@ from zpinch.evaluation.latent_space import between, flat_map, nearest, on_grid, 
 from zpinch.evaluation.report.exploration import Picture
 from zpinch.evaluation.sensitivity import Directions, saliency
 from zpinch.model.bottleneck import dequantise, quantise
-from zpinch.tasks.subject import Pixels, Subject
+from zpinch.tasks.subject import ROWS, Pixels, Subject
 
 WALKS, WALK_STEPS, WALK_REACH = 16, 9, 2.5  # coordinates; values of each; standard deviations to either side
-ROWS = 6  # of pictures that show a few images
 FILTERS, FILTERS_A_ROW = 64, 16
 MAP_SIDE, MAP_NUMBERS, THUMB = 32, 1_500_000, 40  # images, numbers in all, about the width of one that is made smaller
 MOST_NAMED = 20  # classes that a map tells apart

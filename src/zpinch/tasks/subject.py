@@ -18,7 +18,7 @@ from zpinch.model.model import Model
 Pixels: TypeAlias = NDArray[np.uint8]
 
 SPECTRUM_IMAGES, TANGENTS = 64, 6
-VARIED = 6  # images whose variations are shown
+ROWS = 6  # of pictures that show a few images
 MOST_TRIED = 256  # coordinates, those of the largest spread: each takes an image to be decoded
 REALISM = 1.0  # of what is made up, as `generate` draws it; what is rebuilt is decoded as archives are
 
@@ -73,7 +73,7 @@ class Subject:
     def variations(self) -> Directions | None:
         """Of the first few codes, at the model's own realism; None where one Jacobian alone would be too large."""
         model = self.model
-        count = affordable(int(np.prod(model.config.image)), self.flat.shape[1], VARIED)
+        count = affordable(int(np.prod(model.config.image)), self.flat.shape[1], ROWS)
         if count == 0:
             return None
         beta = torch.tensor([model.config.realism], device=model.device)

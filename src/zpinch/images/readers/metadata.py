@@ -42,7 +42,6 @@ def read_metadata(names: Sequence[str], source: str, open_file: Opener, *, skip_
     names: relative POSIX paths of all files; open_file: opens one by its position
     """
     position = {name: at for at, name in enumerate(names)}
-    spelt = {composed(name): name for name in names}  # in the file and in the folder, é may be another sequence
     splits = split_folders({name.split("/")[0] for name in names if "/" in name})
     folders = ("", *(f"{splits[split]}/" for split in SPLITS if split in splits))
     found = [(folder, [kind for kind in KINDS if folder + kind in position]) for folder in folders]
@@ -51,6 +50,8 @@ def read_metadata(names: Sequence[str], source: str, open_file: Opener, *, skip_
         return None
     if any(len(kinds) > 1 for _, kinds in found):
         raise ImageError(f"{source} has a {KINDS[0]} and a {KINDS[1]} side by side. Keep one of them.")
+    # In the file and in the folder, é may be another sequence of characters.
+    spelt = {composed(name): name for name in names if not name.isascii()}
     listed: list[str] = []
     words = WordList(f"the labels of {source}")
     problems: list[Problem] = []
