@@ -14,7 +14,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Set
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from PIL import Image, UnidentifiedImageError
 
 from zpinch.errors import CorruptImage, ImageError, LimitError
 from zpinch.images.collection import Pixels
+from zpinch.images.naming import counted
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm", ".pnm"}
@@ -61,10 +62,24 @@ CONVERSIONS = {
     "grey": "stood grey among colour ones: given three equal channels",
     "animated": "had several frames: the first was taken",
     "stretched": "had other sides: stretched to the size asked for",
+    "boolean": "held true and false: turned into 255 and 0",
+    "floats": "held floats in [0, 1]: times 255, rounded",
 }
+LOSSES = frozenset({"alpha", "sixteen", "deep", "space", "animated", "stretched", "floats"})  # that cannot be undone
 
 
-LOSSES = frozenset({"alpha", "sixteen", "deep", "space", "animated", "stretched"})  # conversions that cannot be undone
+def notes_on(conversions: Mapping[str, int], of: Set[str] = CONVERSIONS.keys()) -> tuple[str, ...]:
+    """A sentence for each of these conversions: how many images it happened to, and what it was."""
+    return tuple(f"{counted(n, 'image')} {CONVERSIONS[key]}." for key, n in sorted(conversions.items()) if key in of)
+
+
+def check_sides(width: int, height: int, what: str) -> None:
+    """Refuse sides that no model takes. what: a clause that their size ends. Raises ImageError."""
+    if not all(SIDES[0] <= side <= SIDES[1] for side in (width, height)):
+        raise ImageError(
+            f"{what} {width}x{height}; sides from {SIDES[0]} to {SIDES[1]} pixels can be used. "
+            "Pass --size 64 to resize all images."
+        )
 
 
 class Header(NamedTuple):

@@ -19,12 +19,11 @@ import numpy.typing as npt
 
 from zpinch.errors import ImageError, LimitError
 from zpinch.images.collection import ImageCollection, ImageStream, Labels, Pixels, Shape, relabelled
-from zpinch.images.decoding import CONVERSIONS, MAX_PIXELS, SIDES, resize, to_channels_first, to_picture
+from zpinch.images.decoding import LOSSES, MAX_PIXELS, check_sides, notes_on, resize, to_channels_first, to_picture
 from zpinch.images.layout import Problem, in_order, one_sided
 from zpinch.images.memory import require_memory
 from zpinch.images.naming import counted
 
-_BOOLS = "held true and false: turned into 255 and 0"
 _TWELVE_BITS = 4095
 _BLOCK_BYTES = 1 << 24  # what is read at once, before it is resized
 
@@ -129,9 +128,9 @@ def _with_classes(table: Table, class_names: tuple[str, ...]) -> Table:
 def stream_table(table: Table, source: str, *, size: tuple[int, int] | None) -> ImageStream:
     rows, labels, class_names, names, notes, *_ = table
     channel_axis = _channel_axis(rows)
-    shape, changes = _settle(rows, channel_axis, size)
-    notes = (*notes, *changes)
-    losses = (*table.losses, *(change for change in changes if not change.endswith(f"{_BOOLS}.")))
+    shape, conversions = _settle(rows, channel_axis, size)
+    notes = (*notes, *notes_on(conversions))
+    losses = (*table.losses, *notes_on(conversions, LOSSES))
     count = len(rows)
     if labels is not None and len(labels) != count:
         raise ImageError(f"{source} holds {counted(count, 'image')}, but there are {counted(len(labels), 'label')}")
@@ -179,36 +178,28 @@ def _rows_at_once(rows: Rows) -> int:
     return max(1, _BLOCK_BYTES // max(1, math.prod(rows.shape[1:]) * rows.dtype.itemsize))
 
 
-def _settle(rows: Rows, channel_axis: int | None, size: tuple[int, int] | None) -> tuple[Shape, tuple[str, ...]]:
-    """The shape the images will have, once sides and type are found to be usable, and what happens to them."""
-    sides = [side for axis, side in enumerate(rows.shape) if axis not in (0, channel_axis)]
-    height, width = sides
+def _settle(rows: Rows, channel_axis: int | None, size: tuple[int, int] | None) -> tuple[Shape, dict[str, int]]:
+    """The shape the images will have, once sides and type are found to be usable, and how many are converted how."""
+    height, width = (side for axis, side in enumerate(rows.shape) if axis not in (0, channel_axis))
     if len(rows) == 0:
         raise ImageError(f"{rows.where} holds no images (its shape is {rows.shape})")
-    if size is None and not all(SIDES[0] <= side <= SIDES[1] for side in sides):
-        raise ImageError(
-            f"{rows.where}: its images are {width}x{height}; sides from {SIDES[0]} to {SIDES[1]} pixels can be used. "
-            "Pass --size 64 to resize all images."
-        )
+    if size is None:
+        check_sides(width, height, f"{rows.where}: its images are")
     if not 0 < height * width <= MAX_PIXELS:
         raise LimitError(
             f"{rows.where}: its images are {width}x{height}; the limit is 1 to {MAX_PIXELS:,} pixels an image"
         )
-    told = {
-        ("u", 1): "",
-        ("b", 1): _BOOLS,
-        ("u", 2): "had 16 bits a sample: the high byte was kept",
-        ("f", rows.dtype.itemsize): "held floats in [0, 1]: times 255, rounded",
-    }.get((rows.dtype.kind, rows.dtype.itemsize))
-    if told is None:
+    kinds = {("u", 1): "", ("b", 1): "boolean", ("u", 2): "sixteen", ("f", rows.dtype.itemsize): "floats"}
+    kind = kinds.get((rows.dtype.kind, rows.dtype.itemsize))
+    if kind is None:
         raise ImageError(
             f"{rows.where} is {rows.dtype}. Save it as uint8 in 0 to 255, as floats in 0 to 1, as bool or as uint16."
         )
-    if (rows.dtype.kind, rows.dtype.itemsize) == ("u", 2):
+    if kind == "sixteen":
         _check_deep(rows)
-    changes = [told, CONVERSIONS["stretched"] if size not in (None, (height, width)) else ""]
-    changes = tuple(f"{counted(len(rows), 'image')} {change}." for change in changes if change)
-    return (1 if channel_axis is None else rows.shape[channel_axis], *(size or (height, width))), changes
+    stretched = "stretched" if size not in (None, (height, width)) else ""
+    conversions = {key: len(rows) for key in (kind, stretched) if key}
+    return (1 if channel_axis is None else rows.shape[channel_axis], *(size or (height, width))), conversions
 
 
 def _check_deep(rows: Rows) -> None:

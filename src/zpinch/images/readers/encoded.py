@@ -9,7 +9,7 @@ their high bytes are all dark. Folders and archives give a `Shelf`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, TypeAlias
@@ -18,7 +18,7 @@ import numpy as np
 
 from zpinch.errors import CorruptImage, ImageError, LimitError, ZpinchError
 from zpinch.images.collection import ImageCollection, ImageStream, Pixels, Shape
-from zpinch.images.decoding import CONVERSIONS, LOSSES, SIDES, Header, decode, decode_alpha, read_header
+from zpinch.images.decoding import LOSSES, Header, check_sides, decode, decode_alpha, notes_on, read_header
 from zpinch.images.layout import Layout, Place, Problem, listed
 from zpinch.images.naming import counted
 
@@ -76,16 +76,11 @@ class Survey(NamedTuple):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return (*self._told(set(CONVERSIONS)), *dark(self.brightest))
+        return (*notes_on(self.conversions), *dark(self.brightest))
 
     @property
     def losses(self) -> tuple[str, ...]:
-        return self._told(LOSSES)
-
-    def _told(self, of: Set[str]) -> tuple[str, ...]:
-        return tuple(
-            f"{counted(n, 'image')} {CONVERSIONS[key]}." for key, n in sorted(self.conversions.items()) if key in of
-        )
+        return notes_on(self.conversions, LOSSES)
 
 
 def survey(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) -> Survey:
@@ -172,11 +167,7 @@ def _decode_as(shape: Shape, decoded: Callable[..., Pixels], file: BinaryIO, nam
 
 
 def _check_size(header: Header, first: Header, name: str) -> None:
-    if not all(SIDES[0] <= side <= SIDES[1] for side in (header.width, header.height)):
-        raise ImageError(
-            f"{name} is {header.width}x{header.height}; sides from {SIDES[0]} to {SIDES[1]} pixels can be used. "
-            "Pass --size 64 to resize all images."
-        )
+    check_sides(header.width, header.height, f"{name} is")
     if (header.width, header.height) != (first.width, first.height):
         raise ImageError(
             f"{name} is {header.width}x{header.height}, the first image was {first.width}x{first.height}. "

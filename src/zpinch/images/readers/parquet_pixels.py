@@ -21,8 +21,9 @@ import numpy.typing as npt
 
 from zpinch.errors import CorruptImage, ImageError, LimitError
 from zpinch.images.collection import Pixels
+from zpinch.images.decoding import notes_on
 from zpinch.images.layout import Problem, set_aside
-from zpinch.images.naming import counted, readable
+from zpinch.images.naming import readable
 from zpinch.images.readers.arrays import Rows, Table
 from zpinch.images.readers.flat import colour_note, need_sides
 from zpinch.images.readers.labels import is_label_name
@@ -78,7 +79,7 @@ def parquet_table(path: Path, source: str, *, size: tuple[int, int] | None, skip
 
     rows = Rows(source, (count, *form.sides), np.dtype(np.uint8), unlock)
     labels = None if column.labels is None else column.labels[usable]
-    told = (f"{counted(count, 'image')} held floats in [0, 1]: times 255, rounded.",) if form.is_float else ()
+    told = notes_on({"floats": count}) if form.is_float else ()
     is_flat = not form.lists or len(form.lists) == 1
     notes = (*told, *(colour_note(form.sides, count) if is_flat else ()))
     return Table(rows, labels, column.class_names, None, notes, tuple(problems), usable if problems else None, told)
