@@ -7,7 +7,7 @@ $ZPINCH_MODELS.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
@@ -20,7 +20,7 @@ from zpinch.images.checking import CheckReport, report_on
 from zpinch.images.collection import ImageCollection, ImageStream, Pixels
 from zpinch.images.colour import Images, with_channels
 from zpinch.images.opening import LabelSource, Size, Source, existing, open_table, shown_source
-from zpinch.images.readers.arrays import Rows, Table
+from zpinch.images.readers.arrays import Rows, Table, one_by_one
 
 if TYPE_CHECKING:
     from zpinch.model.model import Model
@@ -114,15 +114,8 @@ def archive_table(path: Path, *, own_labels: bool) -> Table:
     @contextmanager
     def unlock() -> Generator[Callable[[int], Pixels]]:
         with open_archive(path) as archive:
-            pixels = iter(archive)
-
-            def take(k: int) -> Pixels:
-                block = np.empty((k, *archive.shape), np.uint8)
-                for row in block:
-                    row[:] = _next(pixels, path)
-                return block
-
-            yield take
+            shorter = CorruptArchive(f"{path}: was replaced by a shorter archive while it was read")
+            yield one_by_one(iter(archive), archive.shape, shorter)
 
     told = f"Images are what {path.name} gives back: its compression is lossy."
     return Table(
@@ -139,10 +132,3 @@ def check_model(archive: Archive) -> None:
             f"the images of {archive.path} are decoded by its own model, '{archive.header.model_name}', which cannot "
             f"be used: {error} Here it must lie beside the archive or in $ZPINCH_MODELS."
         ) from error
-
-
-def _next(pixels: Iterator[Pixels], path: Path) -> Pixels:
-    image = next(pixels, None)
-    if image is None:
-        raise CorruptArchive(f"{path}: was replaced by a shorter archive while it was read")
-    return image

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from zpinch.errors import ImageError, LimitError
+from zpinch.errors import ImageError, LimitError, ZpinchError
 from zpinch.images.collection import ImageCollection, ImageStream, Labels, Pixels, Shape, relabelled
 from zpinch.images.decoding import LOSSES, MAX_PIXELS, check_sides, notes_on, resize, to_channels_first, to_picture
 from zpinch.images.layout import Problem, in_order, one_sided
@@ -79,6 +79,21 @@ def rows_of(array: npt.NDArray[Any], where: str) -> Rows:
         yield take
 
     return Rows(where, array.shape, array.dtype, unlock)
+
+
+def one_by_one(images: Iterator[Pixels], sides: tuple[int, ...], missing: ZpinchError) -> Callable[[int], Pixels]:
+    """What takes the next k of images of these sides that come one at a time; `missing` is raised when none is left."""
+
+    def take(k: int) -> Pixels:
+        block = np.empty((k, *sides), np.uint8)
+        for row in block:
+            image = next(images, None)
+            if image is None:
+                raise missing
+            row[:] = image
+        return block
+
+    return take
 
 
 def join_rows(first: Rows, second: Rows) -> Rows:

@@ -24,7 +24,7 @@ from zpinch.images.collection import Pixels
 from zpinch.images.decoding import notes_on
 from zpinch.images.layout import Problem, set_aside
 from zpinch.images.naming import readable
-from zpinch.images.readers.arrays import Rows, Table
+from zpinch.images.readers.arrays import Rows, Table, one_by_one
 from zpinch.images.readers.flat import colour_note, need_sides
 from zpinch.images.readers.labels import is_label_name
 from zpinch.images.readers.packed import MAX_SWELLING, telling
@@ -65,17 +65,7 @@ def parquet_table(path: Path, source: str, *, size: tuple[int, int] | None, skip
     def unlock() -> Generator[Callable[[int], Pixels]]:
         with open_parquet(path, source) as file:
             images = chain.from_iterable(_kept(file, form, usable, source))
-
-            def take(k: int) -> Pixels:
-                block = np.empty((k, *form.sides), np.uint8)
-                for row in block:
-                    image = next(images, None)
-                    if image is None:
-                        raise CorruptImage(f"{source} has changed since it was first read")
-                    row[:] = image
-                return block
-
-            yield take
+            yield one_by_one(images, form.sides, CorruptImage(f"{source} has changed since it was first read"))
 
     rows = Rows(source, (count, *form.sides), np.dtype(np.uint8), unlock)
     labels = None if column.labels is None else column.labels[usable]
