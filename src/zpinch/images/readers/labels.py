@@ -44,8 +44,7 @@ class WordList:
 
     def labels(self) -> tuple[Labels, tuple[str, ...]]:
         """(n,) labels and class names, in order; 01 beside 1 is another class."""
-        chosen = np.frombuffer(self._chosen, np.int64) if self._chosen else np.empty(0, np.int64)
-        return sorted_classes(chosen, list(map(readable, self._index)), self._where)
+        return sorted_classes(np.array(self._chosen, np.int64), list(map(readable, self._index)), self._where)
 
 
 def check_label(word: str, where: str) -> None:

@@ -148,7 +148,7 @@ def read_labels(file: Any, source: str, *, skip_bad: bool) -> LabelColumn:
                 words.add(str(value), f"{source}, {row_name(len(is_null) - 1)}")
     if not len(words):
         return UNLABELLED
-    nulls = np.frombuffer(is_null, bool)
+    nulls = np.array(is_null, bool)
     problems: list[Problem] = []
     for row in np.flatnonzero(nulls).tolist():
         error = CorruptImage(f"{source}, {row_name(row)} has no label, as other rows have")

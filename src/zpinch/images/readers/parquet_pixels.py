@@ -54,7 +54,7 @@ def parquet_table(path: Path, source: str, *, size: tuple[int, int] | None, skip
         for batch in _batches(file, form, source):
             for is_good in _checked(batch, form, source, len(kept), problems, skip_bad=skip_bad):
                 kept.append(is_good and (not bad or row_name(len(kept)) not in bad))
-    usable = np.frombuffer(kept, bool) if kept else np.empty(0, bool)
+    usable = np.array(kept, bool)
     count = int(usable.sum())
     if not count:
         raise ImageError(f"{source} holds no image that can be used{f'. {problems[0].error}' if problems else ''}")

@@ -78,7 +78,7 @@ def csv_table(path: Path, *, size: tuple[int, int] | None, skip_bad: bool, own_l
                 kept.append(0)
             else:
                 kept.append(1)
-    usable = np.frombuffer(kept, bool) if kept else np.empty(0, bool)
+    usable = np.array(kept, bool)
     count = int(usable.sum())
     if not count:
         told = f": {problems[0].error}" if problems else ""
