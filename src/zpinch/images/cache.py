@@ -1,5 +1,6 @@
 """The user's cache: data sets that were fetched, and pixels that are too many for memory."""
 
+import math
 import mmap
 import os
 import shutil
@@ -35,7 +36,7 @@ class PixelStore:
     def __init__(self, shape: tuple[int, ...], source: str) -> None:
         """shape: of all pixels that are promised, (n, channels, height, width). Raises LimitError."""
         self._shape, self._source, self._done = shape, source, 0
-        self._promised = bytes_of(shape)
+        self._promised = math.prod(shape)  # bytes
         self.is_mapped = is_too_much(self._promised)
         if not self.is_mapped:
             self._pixels = np.empty(shape, np.uint8)
@@ -97,14 +98,10 @@ def gathered(pixels: Pixels, which: npt.NDArray[np.integer] | npt.NDArray[np.boo
     """pixels[which], mapped from a file when that is too much for memory."""
     places = np.arange(len(pixels))[which]
     shape = (len(places), *pixels.shape[1:])
-    if not is_too_much(bytes_of(shape)):
+    if not is_too_much(math.prod(shape)):
         return pixels[places]
     store = PixelStore(shape, source)
-    step = max(1, CHUNK_BYTES // bytes_of(shape[1:]))
+    step = max(1, CHUNK_BYTES // math.prod(shape[1:]))
     for start in range(0, len(places), step):
         store.add(pixels[places[start : start + step]])
     return store.pixels()
-
-
-def bytes_of(shape: tuple[int, ...]) -> int:
-    return int(np.prod(shape, dtype=np.int64))

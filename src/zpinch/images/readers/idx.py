@@ -20,7 +20,7 @@ from zpinch.images.readers.labels import to_labels
 from zpinch.images.readers.packed import is_packed, open_packed
 from zpinch.images.readers.records import RecordHeader, read_exactly, record_rows
 
-STEMS = {"train": "train", "test": "t10k"}
+_IMAGE_FILES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}  # their official names, unpacked
 _MAX_GZIP_RATIO = 1040  # deflate reaches 1032
 _MAX_AXES = 4
 
@@ -31,15 +31,10 @@ def is_idx(path: Path) -> bool:
     return "ubyte" in name or "idx" in name or name.endswith(".gz")
 
 
-def file_names(split: str) -> tuple[str, str]:
-    """The official names, unpacked, of a split's images and labels."""
-    return f"{STEMS[split]}-images-idx3-ubyte", f"{STEMS[split]}-labels-idx1-ubyte"
-
-
 def find_files(folder: Path) -> dict[str, Path]:
     """The image files of a folder by split; also in the raw/ where torchvision puts them."""
     for place in (folder, folder / "raw", folder / "MNIST" / "raw"):
-        found = {split: path for split in SPLITS if (path := _present(place, file_names(split)[0]))}
+        found = {split: path for split, name in _IMAGE_FILES.items() if (path := _present(place, name))}
         if found:
             return found
     return {}
