@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
-from zpinch.evaluation.metrics import Array, Moments, frechet_distance, moments
+from zpinch.evaluation.metrics import Array, Moments, frechet_distance, moments, symmetric_root
 
 REPLICATES = 200
 CONFIDENCE = 0.9  # of an interval: one replicate in twenty lies on either side of it
@@ -55,12 +55,11 @@ def influence(rows: Doubles, own: Moments, other: Moments) -> Doubles:
     T = B^1/2 (B^1/2 A B^1/2)^-1/2 B^1/2 is the linear map that carries one Gaussian to the other: the derivative of
     tr A - 2 tr (A^1/2 B A^1/2)^1/2 by A is I - T.
     """
-    values, vectors = np.linalg.eigh(other.covariance)
-    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+    root = symmetric_root(other.covariance)
     inner, turned = np.linalg.eigh(root @ own.covariance @ root)
     floor = max(SMALLEST**2 * inner.max(initial=0.0), 1e-300)
     half = (root @ turned) * np.where(inner > floor, inner.clip(min=floor) ** -0.25, 0.0)
-    slope = np.eye(len(values)) - half @ half.T
+    slope = np.eye(len(root)) - half @ half.T
     centred = rows - own.mean
     unbiased = len(rows) / (len(rows) - 1)
     quadratic = unbiased * np.einsum("ij,ij->i", centred @ slope, centred) - np.sum(slope * own.covariance)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zpinch.errors import ImageError
+from zpinch.evaluation.metrics import on_processor
 from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
 
@@ -122,7 +123,7 @@ class Extractor:
             )
         with torch.inference_mode():
             chunks = (pixels[start : start + ROWS] for start in range(0, pixels.shape[0], ROWS))
-            return np.concatenate([function(_tensor(chunk)).numpy() for chunk in chunks])
+            return np.concatenate([function(on_processor(chunk)).numpy() for chunk in chunks])
 
 
 def _learn(net: ExtractorNet, pixels: Tensor, labels: Tensor) -> None:
@@ -138,8 +139,3 @@ def _learn(net: ExtractorNet, pixels: Tensor, labels: Tensor) -> None:
         optimiser.zero_grad()
         F.cross_entropy(net.head(net(pixels[batch])), labels[batch]).backward()
         optimiser.step()
-
-
-def _tensor(pixels: Pixels) -> Tensor:
-    # A copy where NumPy's memory is read-only: torch warns about sharing it.
-    return pixels.cpu() if isinstance(pixels, Tensor) else torch.from_numpy(np.require(pixels, requirements=["C", "W"]))

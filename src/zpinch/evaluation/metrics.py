@@ -85,7 +85,7 @@ def frechet_distance(a: Array | Moments, b: Array | Moments) -> float:
     """
     a = a if isinstance(a, Moments) else moments(a)
     b = b if isinstance(b, Moments) else moments(b)
-    overlap = np.linalg.svd(_root(a.covariance) @ _root(b.covariance), compute_uv=False).sum()
+    overlap = np.linalg.svd(symmetric_root(a.covariance) @ symmetric_root(b.covariance), compute_uv=False).sum()
     spread = np.trace(a.covariance) + np.trace(b.covariance) - 2 * overlap
     return max(0.0, float(np.square(a.mean - b.mean).sum() + spread))
 
@@ -96,7 +96,7 @@ def kernel_distance(a: Array, b: Array) -> float:
     a: (n, d), b: (m, d). Unbiased at every n, hence for few images; may come out slightly negative.
     Binkowski et al. 2018, eq. 4.
     """
-    x, y = _rows(a, torch.float64), _rows(b, torch.float64)
+    x, y = on_processor(a).double(), on_processor(b).double()
 
     def kernel_sum(p: Tensor, q: Tensor) -> float:
         return sum(float((chunk @ q.T / q.shape[1] + 1).pow(3).sum()) for chunk in p.split(ROWS))
@@ -130,7 +130,7 @@ def inside(real: Array, fake: Array, k: int = 3) -> tuple[npt.NDArray[np.bool_],
 
     Raises UsageError where there are no more than k.
     """
-    real, fake = _rows(real, torch.float32), _rows(fake, torch.float32)
+    real, fake = on_processor(real).float(), on_processor(fake).float()
     if min(len(real), len(fake)) <= k:
         raise UsageError(f"precision and recall need more than {k} images on both sides")
     return _are_inside(fake, real, _neighbour_radii(real, k)), _are_inside(real, fake, _neighbour_radii(fake, k))
@@ -184,18 +184,15 @@ def _unit_chunks(images: Array) -> Iterator[Tensor]:
     rows = max(1, min(ROWS, VALUES // math.prod(images.shape[1:])))
     for start in range(0, images.shape[0], rows):
         chunk = images[start : start + rows]
-        unit = _rows(chunk, torch.float64)
+        unit = on_processor(chunk).double()
         yield unit / 255 if chunk.dtype in (np.uint8, torch.uint8) else unit
 
 
-def _rows(array: Array, dtype: torch.dtype) -> Tensor:
-    # A copy where NumPy's memory is read-only: torch warns about sharing it.
-    tensor = (
-        array.detach().cpu()
-        if isinstance(array, Tensor)
-        else torch.from_numpy(np.require(array, requirements=["C", "W"]))
-    )
-    return tensor.to(dtype)
+def on_processor(array: Array) -> Tensor:
+    """The same numbers as a tensor there; a copy where NumPy's memory is read-only: torch warns about sharing it."""
+    if isinstance(array, Tensor):
+        return array.detach().cpu()
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
 
 def _window_matrix(side: int) -> Tensor:
@@ -209,8 +206,8 @@ def _window_matrix(side: int) -> Tensor:
     return matrix
 
 
-def _root(covariance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Symmetric square root; eigenvalues below zero are rounding and count as zero."""
+def symmetric_root(covariance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """A^1/2 of A (d, d), symmetric; eigenvalues below zero are rounding and count as zero."""
     values, vectors = np.linalg.eigh(covariance)
     return (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
 
