@@ -94,7 +94,7 @@ class Past(NamedTuple):
 
 
 class StoredLook(Frozen):
-    """The head of look.safetensors."""
+    """The head of look.safetensors; every field of the plan by its name."""
 
     model_config = ConfigDict(ser_json_inf_nan="constants")
 
@@ -117,9 +117,7 @@ class StoredLook(Frozen):
     kept_step: int = 0
 
     def plan(self) -> Plan:
-        return Plan(
-            self.steps, self.objective, self.schedule, self.seed, self.precision, self.may_stop_early, self.origin
-        )
+        return Plan(**{name: getattr(self, name) for name in Plan._fields})
 
 
 class StoredSince(Frozen):
@@ -139,14 +137,8 @@ class StoredSince(Frozen):
 def save_look(folder: Path, learner: Learner, plan: Plan, past: Past, *, fingerprint: str = "") -> None:
     """Write folder/resume/look.safetensors, whole or not at all; the one before stands until it is. Raises OSError."""
     head = StoredLook(
+        **plan._asdict(),
         model=learner.live.config,
-        steps=plan.steps,
-        seed=plan.seed,
-        precision=plan.precision,
-        may_stop_early=plan.may_stop_early,
-        origin=plan.origin,
-        objective=plan.objective,
-        schedule=plan.schedule,
         fingerprint=fingerprint,
         step=past.good.step,
         caution=learner.caution,
