@@ -111,34 +111,26 @@ def image_rows(data: Data, model: Model | None, verb: str) -> Rows:
         raise UsageError(f"zpinch {verb} needs a trained model: pass -m. Only an archive names its own.")
     needed(model.encoder, "encoder")
     source = fitted(data if isinstance(data, ImageStream | ImageCollection) else open_stream(data, split="all"), model)
+    check_any(source.count, source.source)
     batches = image_batches(source.batches(BATCH))
-    return rows(model, source.count, source.source, source.class_names, batches, notes=source.notes)
+    return Rows(model, source.count, source.class_names, None, source.notes, batches)
 
 
 def archive_rows(archive: Archive, *, codes_suffice: bool) -> Rows:
     model, header = archive.model, archive.header
     if header.is_exact or not codes_suffice:
         needed(model.encoder, "encoder")
-    shown, classes = str(archive.path), archive.class_names
+    check_any(len(archive), str(archive.path))
     if header.is_exact:
-        collections = (archive[start : start + BATCH] for start in range(0, len(archive), BATCH))
-        return rows(model, len(archive), shown, classes, image_batches(collections))
-    return rows(model, len(archive), shown, classes, code_batches(archive), step=header.step)
+        step, batches = None, image_batches(archive[at : at + BATCH] for at in range(0, len(archive), BATCH))
+    else:
+        step, batches = header.step, code_batches(archive)
+    return Rows(model, len(archive), archive.class_names, step, (), batches)
 
 
-def rows(
-    model: Model,
-    count: int,
-    source: str,
-    class_names: tuple[str, ...],
-    batches: Iterator[Batch],
-    *,
-    step: float | None = None,
-    notes: tuple[str, ...] = (),
-) -> Rows:
+def check_any(count: int, source: str) -> None:
     if not count:
         raise ImageError(f"{source} holds no image: there is nothing to look at.")
-    return Rows(model, count, class_names, step, notes, batches)
 
 
 def image_batches(collections: Iterator[ImageCollection]) -> Iterator[Batch]:
