@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from zpinch.codec.container import ArchiveHeader, Block
+from zpinch.codec.container import Block
 from zpinch.errors import UsageError
 from zpinch.images import ImageCollection, open_stream, open_writer
 from zpinch.images.naming import counted
@@ -17,10 +17,11 @@ from zpinch.images.writers.sheet import check_sheet
 from zpinch.images.writers.writer import check_output
 from zpinch.model.config import needed
 from zpinch.model.model import Model
+from zpinch.tasks.decompress import collection_of
 from zpinch.tasks.locate import quality_of
 from zpinch.tasks.opening import ArchiveSource, opened, ready
 from zpinch.tasks.progress import Report, unasked
-from zpinch.tasks.restoring import pixels_of
+from zpinch.tasks.selecting import Piece
 from zpinch.tasks.source import fitted
 
 
@@ -36,8 +37,7 @@ class Near(NamedTuple):
     """An image that may be among the nearest, and what showing it needs."""
 
     squared: float  # distance in steps, squared: sums of integers, the same on every machine
-    index: int  # pyright: ignore[reportIncompatibleMethodOverride]
-    block: Block  # of this image alone
+    piece: Piece  # this image alone
 
 
 def find(
@@ -93,10 +93,10 @@ def find(
                 force=force,
             ) as writer:
                 for near in nearest:
-                    writer.write(shown(near, found, header))
+                    writer.write(collection_of(near.piece, found, reader, None))
     return tuple(
-        Neighbour(near.index, near.block.names[0] if near.block.names else None, header.step * near.squared**0.5)
-        for near in nearest
+        Neighbour(piece.first, piece.block.names[0] if piece.block.names else None, header.step * squared**0.5)
+        for squared, piece in nearest
     )
 
 
@@ -116,17 +116,13 @@ def merged(nearest: list[Near], block: Block, code: NDArray[np.float64], first: 
     squared = np.einsum("ij,ij->i", apart, apart)  # exact: integers below 2^53 for any code of real images
     limit = nearest[-1].squared if len(nearest) == k else np.inf
     order = np.argsort(squared, kind="stable")[:k]
-    candidates = [Near(float(squared[i]), first + i, row_of(block, i)) for i in order.tolist() if squared[i] < limit]
-    return sorted([*nearest, *candidates], key=lambda near: (near.squared, near.index))[:k]
+    candidates = [Near(float(squared[i]), row_of(block, i, first)) for i in order.tolist() if squared[i] < limit]
+    return sorted([*nearest, *candidates], key=lambda near: (near.squared, near.piece.first))[:k]
 
 
-def row_of(block: Block, row: int) -> Block:
+def row_of(block: Block, row: int, first: int) -> Piece:
+    """One image of a block, without the memory of the others. first: the number of the block's first image."""
     one = slice(row, row + 1)
     labels, names = block.labels, block.names
-    return Block(block.codes[one].copy(), None if labels is None else labels[one].copy(), names and names[one])
-
-
-def shown(near: Near, model: Model, header: ArchiveHeader) -> ImageCollection:
-    labels = None if near.block.labels is None else near.block.labels.astype(np.int64)
-    names = near.block.names or (f"{near.index:06d}.png",)
-    return ImageCollection(pixels_of(model, header, near.block), labels, header.class_names, names)
+    block = Block(block.codes[one].copy(), None if labels is None else labels[one].copy(), names and names[one])
+    return Piece(first + row, block, np.arange(1))
