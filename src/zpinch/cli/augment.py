@@ -75,7 +75,7 @@ def augment(
             picture=picture,
             seed=common.seed,
             force=common.force,
-            phase=lambda name: status.update(name),
+            phase=status.update,
         )
     tell(console, found.notes)
     common.show({"out": str(out), **found.as_dict()}, f"{out}: {found.lines()[0]}", *found.lines()[1:])

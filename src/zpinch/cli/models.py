@@ -179,7 +179,7 @@ def evaluate(
             seed=common.seed,
             command=typed(),
             force=common.force,
-            phase=lambda name: status.update(name),
+            phase=status.update,
         )
     tell(console, found.notes)
     common.show(found.as_dict(), *found.lines(), f"report: {out}")

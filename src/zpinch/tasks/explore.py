@@ -80,7 +80,9 @@ def explore(
     page = render_exploration(page_of(subject, source, found, tuple(pictures), command))
     progress(len(PICTURES) + 1, len(PICTURES) + 1)
     files |= {PAGE: page.encode(), FIGURES: (json.dumps(found.as_dict(), indent=1) + "\n").encode()}
-    write_folder(out, files, force=force)
+    with atomic.new_folder(out, force=force) as part:
+        for name, content in files.items():
+            (part / name).write_bytes(content)
     return found
 
 
@@ -146,10 +148,3 @@ def left_out(subject: Subject, missing: list[str]) -> tuple[str, ...]:
         count, names = len(subject.pixels), ", ".join(few).replace("code_map", "map")
         said.append(f"{counted(count, 'image')} {'is' if count == 1 else 'are'} too few for: {names}.")
     return tuple(said)
-
-
-def write_folder(out: Path, files: dict[str, bytes], *, force: bool) -> None:
-    """All files, complete or not at all."""
-    with atomic.new_folder(out, force=force) as part:
-        for name, content in files.items():
-            (part / name).write_bytes(content)

@@ -4,8 +4,6 @@ Measured on MNIST and Fashion-MNIST at 100, 300 and 1,000 images, each after a m
 or more images lead is a guess.
 """
 
-from collections.abc import Iterable
-
 from zpinch.images import ImageCollection
 from zpinch.images.naming import counted
 from zpinch.model.model import Model
@@ -26,17 +24,14 @@ ENOUGH = "enough for all that this model can do"
 
 def prospects(images: ImageCollection, start: Model | None = None) -> tuple[str, ...]:
     """A line on what to expect, and with `start` what a run from that model keeps."""
-    return tuple(_lines(len(images), images, start))
-
-
-def _lines(count: int, images: ImageCollection, start: Model | None) -> Iterable[str]:
-    held = held_out_of(count)
+    count, held = len(images), held_out_of(len(images))
+    left_out = without_room(images.class_names)
     expected = next((said for most, said in EXPECTED if count < most), ENOUGH)
     more = (
         "" if start or count >= EXPECTED[-1][0] else "; for more, more images, or --from a model of images like these"
     )
-    if left_out := without_room(images.class_names):
-        yield f"{left_out}: the model learns without labels"
-    yield f"{counted(count, 'image')} ({count - held:,} to train on, {held:,} held out): {expected}{more}"
-    if start:
-        yield from said_of(start, images)
+    return (
+        *([f"{left_out}: the model learns without labels"] if left_out else []),
+        f"{counted(count, 'image')} ({count - held:,} to train on, {held:,} held out): {expected}{more}",
+        *(said_of(start, images) if start else ()),
+    )
