@@ -18,8 +18,7 @@ LOG_FROM = 20  # a range of more than 20 to 1 is drawn on a logarithmic scale
 
 def line_chart(curve: Curve, kept_step: int | None = None) -> Markup:
     """The curve, its floor dashed, the kept step as a hairline; units on both axes."""
-    points = [(s, v) for s, v in zip(curve.steps, curve.values, strict=True) if math.isfinite(v)]
-    points = _thinned(points)
+    points = _thinned([(s, v) for s, v in zip(curve.steps, curve.values, strict=True) if math.isfinite(v)])
     if not points:
         return Markup("")
     values = [value for _, value in points] + ([] if curve.floor is None else [curve.floor])
@@ -33,10 +32,9 @@ def line_chart(curve: Curve, kept_step: int | None = None) -> Markup:
         )
     if kept_step is not None and x.low <= kept_step <= x.high:
         parts.append(_line("kept", x(kept_step), TOP, x(kept_step), BOTTOM))
-    path = " ".join(f"{x(step):.1f},{y(value):.1f}" for step, value in points)
-    last_x, last_y = x(points[-1][0]), y(points[-1][1])
-    parts.append(Markup('<polyline class="curve" points="{}"/>').format(path))
-    parts.append(Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="2.6"/>').format(last_x, last_y))
+    places = [(x(step), y(value)) for step, value in points]
+    last_x, last_y = places[-1]
+    parts += [_curve(places), _dot(last_x, last_y, 2.6)]
     parts.append(_text("value", last_x, max(last_y - 7, 10), readable(points[-1][1]), "end"))
     return _svg(f"{curve.name} over steps, at the end {readable(points[-1][1])} {curve.unit}", parts)
 
@@ -52,8 +50,8 @@ def prior_chart(rows: Sequence[PriorRow]) -> Markup:
     for row in rows:
         place_x, place_y = x(row.bits_per_image), y(row.fcd_ratio)
         is_right = place_x > (LEFT + RIGHT) / 2
-        parts.append(Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="4"/>').format(place_x, place_y))
         shift, anchor = (-9, "end") if is_right else (9, "start")
+        parts.append(_dot(place_x, place_y, 4))
         parts.append(_text("value", place_x + shift, place_y + 4, row.name[:40], anchor))
     return _svg("bits per image beside sample distance, for each prior", parts)
 
@@ -63,10 +61,9 @@ def rate_chart(rows: Sequence[RatePoint]) -> Markup:
     x = _Scale([0, *(row.bits_per_image for row in rows)], LEFT, RIGHT, may_be_log=False)
     y = _Scale([0, *(row.mse for row in rows)], BOTTOM, TOP, may_be_log=False)
     places = [(x(row.bits_per_image), y(row.mse)) for row in rows]
-    path = " ".join(f"{px:.1f},{py:.1f}" for px, py in places)
-    parts = [_axes(x, y, "bits per image", "mse"), Markup('<polyline class="curve" points="{}"/>').format(path)]
+    parts = [_axes(x, y, "bits per image", "mse"), _curve(places)]
     for row, (place_x, place_y) in zip(rows, places, strict=True):
-        parts.append(Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="4"/>').format(place_x, place_y))
+        parts.append(_dot(place_x, place_y, 4))
         parts.append(_text("value", place_x, place_y - 9, str(row.quality), "middle"))
     return _svg("mean squared error over bits per image, for each quality", parts)
 
@@ -81,9 +78,7 @@ def realism_chart(rows: Sequence[RealismPoint]) -> Markup:
     parts = [_axes(x, y, "mse", "rFCD, multiples of real")]
     for quality in sorted({row.quality for row in rows}):
         places = [(x(row.mse), y(row.rfcd_ratio)) for row in rows if row.quality == quality]
-        path = " ".join(f"{px:.1f},{py:.1f}" for px, py in places)
-        parts.append(Markup('<polyline class="curve" points="{}"/>').format(path))
-        parts += [Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="3"/>').format(*place) for place in places]
+        parts += [_curve(places), *(_dot(*place, 3) for place in places)]
         anchor = "end" if places[0][0] > (LEFT + RIGHT) / 2 else "start"
         parts.append(_text("value", places[0][0], places[0][1] - 9, f"quality {quality}", anchor))
     return _svg("feature distance over mean squared error, for each quality from realism 0 to 1", parts)
@@ -97,14 +92,13 @@ def spectrum_chart(low: Sequence[float], middle: Sequence[float], high: Sequence
     x = _Scale([0.0, float(len(drawn))], LEFT, RIGHT, may_be_log=False)
     y = _Scale([value for row in drawn for value in row], BOTTOM, TOP, may_be_log=True)
 
-    def path(column: int) -> list[str]:
-        return [f"{x(rank):.1f},{y(row[column]):.1f}" for rank, row in enumerate(drawn, 1)]
+    def places(column: int) -> list[tuple[float, float]]:
+        return [(x(rank), y(row[column])) for rank, row in enumerate(drawn, 1)]
 
-    band, line = " ".join(path(0) + path(2)[::-1]), " ".join(path(1))
     parts = [
         _axes(x, y, "direction", "steps for a change of length 1" + (", logarithmic" if y.is_log else "")),
-        Markup('<polygon class="band" points="{}"/>').format(band),
-        Markup('<polyline class="curve" points="{}"/>').format(line),
+        Markup('<polygon class="band" points="{}"/>').format(_points(places(0) + places(2)[::-1])),
+        _curve(places(1)),
         _text("value", x(1) + 6, max(y(drawn[0][1]) - 5, 10), readable(drawn[0][1]), "start"),
     ]
     return _svg(f"singular values of the encoder's Jacobian, from {readable(drawn[0][1])} steps down", parts)
@@ -129,10 +123,9 @@ class _Scale:
         self.is_log = may_be_log and low > 0 and high / low > LOG_FROM
         if self.is_log:
             self.ticks = [10.0**e for e in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
-            self.low, self.high = self.ticks[0], self.ticks[-1]
         else:
             self.ticks = _round_ticks(min(low, 0.0) if low < high / 3 else low, high)
-            self.low, self.high = self.ticks[0], self.ticks[-1]
+        self.low, self.high = self.ticks[0], self.ticks[-1]
         self._start, self._stop = start, stop
 
     def __call__(self, value: float) -> float:
@@ -180,6 +173,18 @@ def _tick_label(value: float) -> str:
 
 def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
     return Markup('<line class="{}" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>').format(kind, x1, y1, x2, y2)
+
+
+def _points(places: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+
+
+def _curve(places: Sequence[tuple[float, float]]) -> Markup:
+    return Markup('<polyline class="curve" points="{}"/>').format(_points(places))
+
+
+def _dot(x: float, y: float, radius: float) -> Markup:
+    return Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="{}"/>').format(x, y, radius)
 
 
 def _text(kind: str, x: float, y: float, text: str, anchor: str) -> Markup:
