@@ -39,15 +39,14 @@ def disturbed(x: Tensor, noise: Noise) -> Tensor:
     x = (x - mean) * (1 + 2 * CONTRAST * contrast) + mean
     down, right = (_offsets(noise, count, TRANSLATION, side) for side in (height, width))
     rows, columns = torch.arange(height) - down[:, None], torch.arange(width) - right[:, None]
-    is_outside = _both(rows.ne(rows.clamp(0, height - 1)), columns.ne(columns.clamp(0, width - 1)), any_of=True)
-    x = _moved(x, rows.clamp(0, height - 1), columns.clamp(0, width - 1))
-    middles = [noise.uniform(count)[:, None] * side for side in (height, width)]
-    is_cut = _both(
-        *(
-            (torch.arange(side) + 0.5 - middle).abs() < CUTOUT * side / 2
-            for middle, side in zip(middles, (height, width), strict=True)
-        )
+    rows_inside, columns_inside = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
+    is_outside = (rows != rows_inside)[:, None, :, None] | (columns != columns_inside)[:, None, None, :]
+    x = _moved(x, rows_inside, columns_inside)
+    rows_cut, columns_cut = (
+        (torch.arange(side) + 0.5 - noise.uniform(count)[:, None] * side).abs() < CUTOUT * side / 2
+        for side in (height, width)
     )
+    is_cut = rows_cut[:, None, :, None] & columns_cut[:, None, None, :]
     return torch.where((is_outside | is_cut).to(x.device), GREY, x)
 
 
@@ -63,9 +62,3 @@ def _moved(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     image = torch.arange(len(x), device=x.device)[:, None, None]
     moved = x.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]]
     return moved.permute(0, 3, 1, 2)
-
-
-def _both(rows: Tensor, columns: Tensor, *, any_of: bool = False) -> Tensor:
-    """(batch, 1, height, width): where the row and the column, or one of them, are meant."""
-    rows, columns = rows[:, None, :, None], columns[:, None, None, :]
-    return rows | columns if any_of else rows & columns
