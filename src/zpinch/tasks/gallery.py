@@ -286,18 +286,17 @@ def code_map(subject: Subject) -> Picture | None:
         return None
     shown = side**2
     grid = on_grid(flat_map(subject.flat[:shown], seed=subject.seed), side)
-    labels = subject.labels if len(subject.class_names) <= MOST_NAMED else None
-    is_grey, dark_ink = pixels.shape[1] == 1, pixels.mean() > 127
+    is_named = pixels.shape[1] == 1 and len(subject.class_names) <= MOST_NAMED
+    labels = subject.labels if is_named else None  # whose colour grey images are inked in
+    dark_ink = bool(pixels.mean() > 127)
 
     def tile(n: np.intp) -> Tile:
-        if not is_grey or labels is None:
+        if labels is None:
             return image_tile(pixels[n])
-        return ink_tile(pixels[n], palette(int(labels[n])), dark_ink=bool(dark_ink))
+        return ink_tile(pixels[n], palette(int(labels[n])), dark_ink=dark_ink)
 
-    drawn = board(
-        [Row("", [tile(n) for n in row]) for row in grid], width=56, gap=0 if is_grey and labels is not None else 2
-    )
-    if is_grey and labels is not None:
+    drawn = board([Row("", [tile(n) for n in row]) for row in grid], width=56, gap=2 if labels is None else 0)
+    if labels is not None:
         drawn = with_legend(drawn, subject.class_names)
     return Picture(
         "map",
@@ -305,7 +304,7 @@ def code_map(subject: Subject) -> Picture | None:
         drawn,
         f"{shown:,} images laid out so that those with similar codes lie side by side (t-SNE, moved onto a grid): what "
         "the model thinks alike forms a region"
-        + ("; colours are the classes, which the encoder is never given." if is_grey and labels is not None else "."),
+        + ("." if labels is None else "; colours are the classes, which the encoder is never given."),
     )
 
 
