@@ -13,8 +13,8 @@ def interval_bits(
 
     y: any shape, in steps (z / s); the parameters have one more axis at the end, for the components, and broadcast.
     log_weight: normalised over the last axis. width: of the cells z is rounded to, in the same steps; broadcasts with
-    y. For integer y this is the length of an ideal code; for y = z / s + u, u ~
-    U(-1/2, 1/2), its expectation is that length averaged over where the rounding grid lies (Balle et al. 2017, eq. 11).
+    y. For integer y this is the length of an ideal code; for y = z / s + u, u ~ U(-1/2, 1/2), its expectation is that
+    length averaged over where the rounding grid lies (Balle et al. 2017, eq. 11).
     """
     y, width = y[..., None], torch.as_tensor(width, dtype=y.dtype, device=y.device)[..., None]
     inverse_scale = torch.exp(-log_scale)

@@ -10,15 +10,8 @@ from zpinch.model.config import TRAINED, ModelConfig
 from zpinch.model.frozen import Frozen
 from zpinch.training.recipes import RECIPES, Objective, Recipe, Schedule
 
-GIVEN = {
-    "kind",
-    "image",
-    "code",
-    "labels",
-    "channels",
-    "knows_step",
-    "is_variational",
-}  # fields that follow from images and recipe, not --set
+# Fields that follow from images and recipe, not --set.
+GIVEN = {"kind", "image", "code", "labels", "channels", "knows_step", "is_variational"}
 
 
 def settled(

@@ -148,6 +148,4 @@ class ReportData:
     curves: tuple[Curve, ...] = ()
     kept_step: int | None = None  # the checkpoint that was kept
     notes: tuple[str, ...] = ()  # sentences; where we lose, first
-    provenance: tuple[
-        tuple[str, str], ...
-    ] = ()  # name and value: data fingerprint, model, seed, machine, date, versions
+    provenance: tuple[tuple[str, str], ...] = ()  # name and value: fingerprint, model, seed, machine, date, versions
