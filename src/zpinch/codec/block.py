@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zpinch.codec.coder import CodePrior, Codes, Labels, decode, encode
+from zpinch.codec.exact_canvas import Pixels
 from zpinch.codec.exact_net import ExactNet
 from zpinch.codec.header import ArchiveHeader
 from zpinch.codec.layout import BLOCK, BLOCK_SYNC, CRC, RANGE_CODED, RAW, SOLID, STORED, packed_limit
 from zpinch.codec.names import pack_names, packed_names_limit, unpack, unpack_names
-from zpinch.codec.pixel_block import Pixels, pack_pixels, pixel_symbols, unpack_pixels
+from zpinch.codec.pixel_block import pack_pixels, pixel_symbols, unpack_pixels
 from zpinch.codec.solid import pack_solid, unpack_solid
 from zpinch.codec.source import ByteSource
 from zpinch.codec.tables import MAX_CODE

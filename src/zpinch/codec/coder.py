@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zpinch.codec.integer_prior import IntegerPrior
+from zpinch.codec.layout import Shape
 from zpinch.codec.range_coder import RangeDecoder, RangeEncoder
 from zpinch.codec.tables import MAX_CODE, CodeTables
 from zpinch.errors import CorruptArchive, LimitError, UsageError
@@ -45,7 +46,7 @@ def encode(codes: Codes, labels: NDArray[np.integer] | None, prior: CodePrior) -
 
 
 def decode(
-    payload: bytes, count: int, code_shape: tuple[int, int, int], prior: CodePrior, *, has_labels: bool
+    payload: bytes, count: int, code_shape: Shape, prior: CodePrior, *, has_labels: bool
 ) -> tuple[Codes, Labels | None]:
     """The codes (count, *code_shape) and labels (count,) of a payload, or CorruptArchive."""
     if isinstance(prior, IntegerPrior) and code_shape != prior.code:
@@ -94,7 +95,7 @@ def encode_with_tables(
 
 def decode_with_tables(
     rows: NDArray[np.intp],
-    code_shape: tuple[int, int, int],
+    code_shape: Shape,
     tables: CodeTables,
     decoder: RangeDecoder,
     escaped: NDArray[np.int32],

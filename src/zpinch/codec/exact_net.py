@@ -8,12 +8,13 @@ exact.py codes images with them; zpinch.model.exact learns them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zpinch.codec.integer_net import IntegerLayer
+from zpinch.codec.layout import Shape
 from zpinch.codec.tables import check_array
 from zpinch.errors import ModelError
 
@@ -23,8 +24,6 @@ NIBBLE = 16
 EXACT_CODERS = ("exact-1", "exact-2")  # absolute, relative
 NO_MISS = 0x88  # the symbol of a pixel that is as guessed: misses of -8 to 7 have one upper nibble
 OFFSET_BITS = 4  # offsets come in 1/16 of a layer's output
-
-Shape: TypeAlias = tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)

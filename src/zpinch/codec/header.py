@@ -14,13 +14,11 @@ from typing import Any, cast
 from zpinch.codec.canonical import from_json, to_json
 from zpinch.codec.exact_net import EXACT_CODERS
 from zpinch.codec.integer_prior import IntegerPrior
-from zpinch.codec.layout import CRC, HEADER, JSON_BYTES, MAGIC, MODEL_BYTES, VERSION, images_per_block
+from zpinch.codec.layout import CRC, HEADER, JSON_BYTES, MAGIC, MODEL_BYTES, VERSION, Shape, images_per_block
 from zpinch.codec.source import ByteSource
 from zpinch.codec.tables import MAX_ENTRIES, CodeTables
 from zpinch.codec.text import can_be_shown
 from zpinch.errors import ArchiveError, CorruptArchive, LimitError, UsageError, WrongModel
-
-Shape = tuple[int, int, int]
 
 OPTIONAL = "model_bytes"  # the one field that is left out where there is nothing to say
 # What this version writes and understands; another value means another reader.

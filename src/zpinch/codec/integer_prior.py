@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zpinch.codec.integer_net import MAX_ACTIVATION, Float, IntegerLayer, rescale, weights_from_logits
+from zpinch.codec.layout import Shape
 from zpinch.codec.range_coder import RangeDecoder, RangeEncoder
 from zpinch.codec.tables import ESCAPE_BITS, MAX_CODE, SCALE_BITS, check_array, check_weights, rows_of, symbols_of
 from zpinch.errors import LimitError, ModelError
@@ -26,7 +27,6 @@ MAX_ENTRIES = 64  # of a table, the escape symbol included
 MAX_WEIGHTS = 1 << 26  # of a layer
 NEIGHBOURS = ((0, -1), (-1, -1), (-1, 0), (-1, 1))  # (rows, columns) to each
 
-Shape = tuple[int, int, int]
 Symbols = NDArray[np.int32]
 Place = tuple[slice, int, int, int]  # images, channel, row, column
 Choose = Callable[[NDArray[np.int32], Place], Symbols]  # logits (n, entries) and their place -> symbols (n,)

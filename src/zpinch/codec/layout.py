@@ -12,8 +12,11 @@ docs/format.md says what each field means. Nothing here reads or writes.
 
 from math import prod
 from struct import Struct
+from typing import TypeAlias
 
 from zpinch.errors import LimitError
+
+Shape: TypeAlias = tuple[int, int, int]  # channels, height, width
 
 MAGIC = b"\x8bZPN\r\n\x1a\n"
 END_MAGIC = b"\x8bEND\r\n\x1a\n"
@@ -41,7 +44,7 @@ BLOCKS = 1 << 18  # a terabyte of pixels; the index of so many takes 48 MiB when
 NAME_BYTES = 1024  # of one name in UTF-8
 
 
-def images_per_block(image_shape: tuple[int, int, int], code_shape: tuple[int, int, int] = (1, 1, 1)) -> int:
+def images_per_block(image_shape: Shape, code_shape: Shape = (1, 1, 1)) -> int:
     """How many images of this shape a block may hold.
 
     >>> images_per_block((1, 64, 64))

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zpinch.codec import exact
+from zpinch.codec.coder import Labels
+from zpinch.codec.exact_canvas import Pixels
 from zpinch.codec.exact_net import ExactNet
 from zpinch.codec.header import ArchiveHeader
 from zpinch.codec.integer_net import weights_from_logits
@@ -23,9 +25,6 @@ from zpinch.codec.names import unpack
 from zpinch.codec.range_coder import RangeDecoder, RangeEncoder
 from zpinch.codec.solid import pack_solid, unpack_solid
 from zpinch.errors import CorruptArchive
-
-Pixels = NDArray[np.uint8]
-Labels = NDArray[np.int32]
 
 
 def pixel_symbols(pixels: Pixels, labels: NDArray[np.integer] | None) -> bytes:

@@ -18,9 +18,9 @@ from sklearn.decomposition import PCA
 from zpinch.evaluation.fidelity import ReconstructionScore, Reference, score_reconstructions
 from zpinch.evaluation.metrics import mean_squared_error
 from zpinch.evaluation.subset import subset
+from zpinch.images.collection import Pixels
 from zpinch.images.decoding import encoded, to_picture
 
-Pixels = npt.NDArray[np.uint8]
 Encode = Callable[[Image.Image], bytes]
 
 SAMPLED = 2_000  # images for what is slow: single files, and formats tried at several qualities

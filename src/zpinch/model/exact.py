@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from zpinch.codec.exact_net import ABOVE, NIBBLE, NO_MISS, OFFSET_BITS, WINDOW, ExactNet, Shape, added, most
+from zpinch.codec.exact_net import ABOVE, NIBBLE, NO_MISS, OFFSET_BITS, WINDOW, ExactNet, added, most
 from zpinch.codec.integer_net import IntegerLayer
+from zpinch.codec.layout import Shape
 from zpinch.model.frozen import Frozen, Width
 
 PIXEL_BITS = 8  # a value v stands for v / 2^8

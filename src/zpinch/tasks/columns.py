@@ -7,7 +7,7 @@ A column is an array (n,) of numbers or words, or (n, d) of d figures each: one 
 import csv
 import os
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from zpinch.errors import UsageError, require_extra
 from zpinch.images.writers.atomic import check_free, new_file
+from zpinch.images.writers.columns import Columns
 from zpinch.images.writers.npz import write_member
 
-Columns = Mapping[str, NDArray[Any]]
 ROWS = 4096  # of a .csv that are made into text at once
 
 

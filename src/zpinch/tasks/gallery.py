@@ -29,8 +29,9 @@ from zpinch.evaluation.board import (
 from zpinch.evaluation.latent_space import between, flat_map, nearest, on_grid, typical, walk
 from zpinch.evaluation.report.exploration import Picture
 from zpinch.evaluation.sensitivity import Directions, saliency
+from zpinch.images.collection import Pixels
 from zpinch.model.bottleneck import dequantise, quantise
-from zpinch.tasks.subject import ROWS, Pixels, Subject
+from zpinch.tasks.subject import ROWS, Subject
 
 WALKS, WALK_STEPS, WALK_REACH = 16, 9, 2.5  # coordinates; values of each; standard deviations to either side
 FILTERS, FILTERS_A_ROW = 64, 16

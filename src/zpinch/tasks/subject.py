@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -11,11 +10,10 @@ from torch import Tensor
 
 from zpinch.evaluation.latent_space import entropies, typical
 from zpinch.evaluation.sensitivity import Directions, affordable, directions, variations
+from zpinch.images.collection import Pixels
 from zpinch.model.bottleneck import quantise
 from zpinch.model.config import needed
 from zpinch.model.model import Model
-
-Pixels: TypeAlias = NDArray[np.uint8]
 
 SPECTRUM_IMAGES, TANGENTS = 64, 6
 ROWS = 6  # of pictures that show a few images

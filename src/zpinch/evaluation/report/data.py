@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zpinch.evaluation.baselines import SizeRow
-
-Pixels = npt.NDArray[np.uint8]
+from zpinch.images.collection import Pixels
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,12 @@
 """Small images as data: URIs, within a budget of bytes for the whole page."""
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from zpinch.evaluation.board import signed_tile
+from zpinch.images.collection import Pixels
 from zpinch.images.decoding import to_picture
 from zpinch.images.notebook import png_uri
-
-Pixels = npt.NDArray[np.uint8]
 
 
 def affordable(shape: tuple[int, ...], budget_bytes: int, *, bytes_a_pixel: int) -> int:

@@ -1,9 +1,8 @@
 """Missing pixels filled in by the model, beside the nearest training image and PCA."""
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
@@ -13,15 +12,13 @@ from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.tasks.complete import complete
 from zpinch.tasks.contests.contest import FEWEST, FITTED, Contest, Rows, contest, flat, outcomes, some, table
-from zpinch.tasks.masking import WORDS
+from zpinch.tasks.masking import WORDS, Bools
 from zpinch.tasks.progress import unheard
 
 COMPLETED = 500
 COMPLETED_PIXELS = 2_000_000  # of one channel: refining takes the longest here
 MASKS = ("half", "center")
 COMPONENTS = (8, 16, 32, 64, 128)  # of PCA that fills in, chosen on a fifth of what it is fitted to
-
-Bools: TypeAlias = NDArray[np.bool_]
 
 
 class Completion(NamedTuple):
