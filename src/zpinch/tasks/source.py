@@ -112,14 +112,14 @@ def archive_table(path: Path, *, own_labels: bool) -> Table:
         is_lossy = not archive.header.is_lossless
 
     @contextmanager
-    def unlock() -> Generator[Callable[[int], Pixels]]:
+    def opened() -> Generator[Callable[[int], Pixels]]:
         with open_archive(path) as archive:
             shorter = CorruptArchive(f"{path}: was replaced by a shorter archive while it was read")
             yield one_by_one(iter(archive), archive.shape, shorter)
 
     told = f"Images are what {path.name} gives back: its compression is lossy."
     return Table(
-        Rows(str(path), shape, np.dtype(np.uint8), unlock), labels, class_names, names, (told,) if is_lossy else ()
+        Rows(str(path), shape, np.dtype(np.uint8), opened), labels, class_names, names, (told,) if is_lossy else ()
     )
 
 

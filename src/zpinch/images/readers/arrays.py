@@ -32,20 +32,20 @@ _BLOCK_BYTES = 1 << 24  # what is read at once, before it is resized
 class Rows:
     """An array whose first axis is read in order, so that it need not be in memory.
 
-    unlock: opens it at its start; what it gives takes the next k rows
+    open: at its start; what it gives takes the next k rows
     """
 
     where: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    unlock: Callable[[], AbstractContextManager[Callable[[int], npt.NDArray[Any]]]]
+    open: Callable[[], AbstractContextManager[Callable[[int], npt.NDArray[Any]]]]
 
     def __len__(self) -> int:
         return self.shape[0] if self.shape else 0
 
     def all(self) -> npt.NDArray[Any]:
         require_memory(math.prod(self.shape) * self.dtype.itemsize, self.where)
-        with self.unlock() as take:
+        with self.open() as take:
             return take(len(self))
 
 
@@ -68,7 +68,7 @@ class Table(NamedTuple):
 
 def rows_of(array: npt.NDArray[Any], where: str) -> Rows:
     @contextmanager
-    def unlock() -> Generator[Callable[[int], npt.NDArray[Any]]]:
+    def opened() -> Generator[Callable[[int], npt.NDArray[Any]]]:
         done = 0
 
         def take(k: int) -> npt.NDArray[Any]:
@@ -78,7 +78,7 @@ def rows_of(array: npt.NDArray[Any], where: str) -> Rows:
 
         yield take
 
-    return Rows(where, array.shape, array.dtype, unlock)
+    return Rows(where, array.shape, array.dtype, opened)
 
 
 def one_by_one(images: Iterator[Pixels], sides: tuple[int, ...], missing: ZpinchError) -> Callable[[int], Pixels]:
@@ -105,8 +105,8 @@ def join_rows(first: Rows, second: Rows) -> Rows:
         )
 
     @contextmanager
-    def unlock() -> Generator[Callable[[int], npt.NDArray[Any]]]:
-        with first.unlock() as take_first, second.unlock() as take_second:
+    def opened() -> Generator[Callable[[int], npt.NDArray[Any]]]:
+        with first.open() as take_first, second.open() as take_second:
             left = len(first)
 
             def take(k: int) -> npt.NDArray[Any]:
@@ -118,7 +118,7 @@ def join_rows(first: Rows, second: Rows) -> Rows:
 
             yield take
 
-    return Rows(first.where, (len(first) + len(second), *first.shape[1:]), first.dtype, unlock)
+    return Rows(first.where, (len(first) + len(second), *first.shape[1:]), first.dtype, opened)
 
 
 def choose_split(train: Table, test: Table, split: str, source: str) -> Table:
@@ -152,7 +152,7 @@ def stream_table(table: Table, source: str, *, size: tuple[int, int] | None) -> 
     step = _rows_at_once(rows)
 
     def read(batch: int) -> Iterator[ImageCollection]:
-        with rows.unlock() as take:
+        with rows.open() as take:
             for start in range(0, count, batch):
                 those = slice(start, min(start + batch, count))
                 pixels = np.empty((those.stop - start, *shape), np.uint8)
@@ -220,7 +220,7 @@ def _settle(rows: Rows, channel_axis: int | None, size: tuple[int, int] | None) 
 def _check_deep(rows: Rows) -> None:
     """Refuse 16 bits that hold 8, 10 or 12: their high bytes would be black, or nearly."""
     step = _rows_at_once(rows)
-    with rows.unlock() as take:
+    with rows.open() as take:
         highest = max(int(take(min(step, len(rows) - start)).max()) for start in range(0, len(rows), step))
     if highest <= _TWELVE_BITS:
         raise ImageError(

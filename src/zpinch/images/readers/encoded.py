@@ -24,7 +24,7 @@ from zpinch.images.naming import counted
 
 _DARK = 64
 
-Unlock: TypeAlias = Callable[[], AbstractContextManager[Callable[[Place], BinaryIO]]]
+Open: TypeAlias = Callable[[], AbstractContextManager[Callable[[Place], BinaryIO]]]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Shelf:
     """Where encoded images lie, and how to open them.
 
     places: in the order in which they are read
-    unlock: opens the source; what it gives opens one place, in the order of places
+    open: the source; what it gives opens one place, in the order of places
     problems: images known to be unusable before any was opened
     splits: those of the source, whichever of them this is
     refusals: what --skip-bad passed over besides
@@ -42,14 +42,14 @@ class Shelf:
     places: Sequence[Place]
     class_names: tuple[str, ...]
     notes: tuple[str, ...]
-    unlock: Unlock
+    open: Open
     problems: Sequence[Problem] = ()
     has_names: bool = True
     splits: tuple[str, ...] = ()
     refusals: Sequence[ZpinchError] = ()
 
 
-def shelf_from(layout: Layout, source: str, split: str, unlock: Unlock) -> Shelf:
+def shelf_from(layout: Layout, source: str, split: str, opened: Open) -> Shelf:
     places, class_names = layout.select(split, source), layout.class_names
     if class_names and any(place.label < 0 for place in places):
         places, class_names = [place._replace(label=-1) for place in places], ()
@@ -58,7 +58,7 @@ def shelf_from(layout: Layout, source: str, split: str, unlock: Unlock) -> Shelf
         places,
         class_names,
         layout.notes,
-        unlock,
+        opened,
         layout.problems,
         splits=layout.splits,
         refusals=layout.refusals,
@@ -90,7 +90,7 @@ def survey(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool) -> Sur
     problems: list[Problem] = list(shelf.problems)
     first: Header | None = None
     brightest: int | None = None
-    with shelf.unlock() as open_place:
+    with shelf.open() as open_place:
         for place in shelf.places:
             try:
                 with open_place(place) as file:
@@ -134,7 +134,7 @@ def stream_shelf(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool, 
     shape = (1, *shape[1:]) if of_alpha else shape
 
     def read(batch: int) -> Iterator[ImageCollection]:
-        with shelf.unlock() as open_place:
+        with shelf.open() as open_place:
             for start in range(0, len(kept), batch):
                 places = kept[start : start + batch]
                 pixels = np.empty((len(places), *shape), np.uint8)

@@ -25,12 +25,12 @@ class Entries(NamedTuple):
     """The files in an archive.
 
     names: as the archive has them, folders left out
-    unlock: opens the archive; what it gives reads the entry at a position
+    open: the archive; what it gives reads the entry at a position
     notes: on what was left out of them
     """
 
     names: Sequence[str]
-    unlock: Callable[[], AbstractContextManager[Callable[[int], bytes]]]
+    open: Callable[[], AbstractContextManager[Callable[[int], bytes]]]
     notes: tuple[str, ...] = ()
 
 
@@ -40,17 +40,17 @@ def without_samples(entries: Entries) -> Entries:
         return entries
     paths = [PurePosixPath(_shown(name)) for name in entries.names]
     configs = [at for at, path in enumerate(paths) if path.name == CONFIG and not is_hidden(path.parts)]
-    with entries.unlock() as read:
+    with entries.open() as read:
         models = {paths[at].parent for at in configs if _is_model(entries, read, at)}
     sheets = {folder / SAMPLES for folder in models}
     kept = [at for at, path in enumerate(paths) if path not in sheets]
 
     @contextmanager
-    def unlock() -> Generator[Callable[[int], bytes]]:
-        with entries.unlock() as read:
+    def opened() -> Generator[Callable[[int], bytes]]:
+        with entries.open() as read:
             yield lambda position: read(kept[position])
 
-    return Entries([entries.names[at] for at in kept], unlock, told(len(models)))
+    return Entries([entries.names[at] for at in kept], opened, told(len(models)))
 
 
 def read_entries(entries: Entries, stem: str, source: str, *, skip_bad: bool) -> Layout:
@@ -59,7 +59,7 @@ def read_entries(entries: Entries, stem: str, source: str, *, skip_bad: bool) ->
 
     @contextmanager
     def open_file(position: int) -> Generator[BinaryIO]:
-        with entries.unlock() as read:
+        with entries.open() as read:
             yield _opened(entries, read, position)
 
     labelled = read_metadata(names, source, open_file, skip_bad=skip_bad)
@@ -74,8 +74,8 @@ def entries_shelf(entries: Entries, layout: Layout, source: str, split: str) -> 
         first_at.setdefault(name, position)
 
     @contextmanager
-    def unlock() -> Generator[Callable[[Place], BinaryIO]]:
-        with entries.unlock() as read:
+    def opened() -> Generator[Callable[[Place], BinaryIO]]:
+        with entries.open() as read:
 
             def open_place(place: Place) -> BinaryIO:
                 if first_at[names[place.position]] != place.position:
@@ -84,7 +84,7 @@ def entries_shelf(entries: Entries, layout: Layout, source: str, split: str) -> 
 
             yield open_place
 
-    return shelf_from(layout, source, split, unlock)
+    return shelf_from(layout, source, split, opened)
 
 
 def _opened(entries: Entries, read: Callable[[int], bytes], position: int) -> BinaryIO:

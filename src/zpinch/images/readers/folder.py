@@ -31,20 +31,20 @@ def folder_shelf(folder: Path, source: str, *, split: str, skip_bad: bool) -> Sh
     labelled = read_metadata(names, source, open_file, skip_bad=skip_bad)
     layout = read_layout(names, source, skip_bad=skip_bad, labelled=labelled)
     layout = layout._replace(notes=(*layout.notes, *notes), problems=(*layout.problems, *problems))
-    unlock = _unlocker([os.path.join(folder, path) for path in paths])
-    return shelf_from(layout, source, split, unlock)
+    opened = _opener([os.path.join(folder, path) for path in paths])
+    return shelf_from(layout, source, split, opened)
 
 
 def file_shelf(file: Path, source: str) -> Shelf:
-    return Shelf(source, [Place(0, readable(file.name), -1)], (), (), _unlocker([str(file)]))
+    return Shelf(source, [Place(0, readable(file.name), -1)], (), (), _opener([str(file)]))
 
 
-def _unlocker(paths: list[str]):
+def _opener(paths: list[str]):
     @contextmanager
-    def unlock() -> Generator[Callable[[Place], BinaryIO]]:
+    def opened() -> Generator[Callable[[Place], BinaryIO]]:
         yield lambda place: _open(paths[place.position], place.name)
 
-    return unlock
+    return opened
 
 
 def _open(path: str, name: str) -> BinaryIO:

@@ -103,7 +103,7 @@ def parquet_shelf(path: Path, source: str, *, split: str, skip_bad: bool, own_la
         raise ImageError(f"{source} holds no images")
 
     @contextmanager
-    def unlock() -> Generator[Callable[[Place], BinaryIO]]:
+    def opened() -> Generator[Callable[[Place], BinaryIO]]:
         with open_parquet(path, source) as file:
             cells = _cells(file, leaf, source)
             passed = 0
@@ -116,7 +116,7 @@ def parquet_shelf(path: Path, source: str, *, split: str, skip_bad: bool, own_la
 
             yield open_place
 
-    return Shelf(source, places, column.class_names, (), unlock, column.problems, has_names=names is not None)
+    return Shelf(source, places, column.class_names, (), opened, column.problems, has_names=names is not None)
 
 
 def row_name(row: int) -> str:

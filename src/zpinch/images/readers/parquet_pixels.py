@@ -62,12 +62,12 @@ def parquet_table(path: Path, source: str, *, size: tuple[int, int] | None, skip
         raise CorruptImage(f"{source} has {len(usable):,} rows of pixels and {len(column.labels):,} of labels")
 
     @contextmanager
-    def unlock() -> Generator[Callable[[int], Pixels]]:
+    def opened() -> Generator[Callable[[int], Pixels]]:
         with open_parquet(path, source) as file:
             images = chain.from_iterable(_kept(file, form, usable, source))
             yield one_by_one(images, form.sides, CorruptImage(f"{source} has changed since it was first read"))
 
-    rows = Rows(source, (count, *form.sides), np.dtype(np.uint8), unlock)
+    rows = Rows(source, (count, *form.sides), np.dtype(np.uint8), opened)
     labels = None if column.labels is None else column.labels[usable]
     told = notes_on({"floats": count}) if form.is_float else ()
     is_flat = not form.lists or len(form.lists) == 1

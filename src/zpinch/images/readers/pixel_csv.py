@@ -85,7 +85,7 @@ def csv_table(path: Path, *, size: tuple[int, int] | None, skip_bad: bool, own_l
         raise ImageError(f"{where} holds no image that can be used{told}")
 
     @contextmanager
-    def unlock() -> Generator[Callable[[int], Pixels]]:
+    def opened() -> Generator[Callable[[int], Pixels]]:
         with open_lines() as lines:
             body = zip(usable, _body(lines, form), strict=False)
             levels = (_parse(line, form, f"{where}, line {n:,}")[1] for is_usable, (n, line) in body if is_usable)
@@ -98,7 +98,7 @@ def csv_table(path: Path, *, size: tuple[int, int] | None, skip_bad: bool, own_l
 
             yield take
 
-    rows = Rows(where, (count, *form.sides), np.dtype(np.uint8), unlock)
+    rows = Rows(where, (count, *form.sides), np.dtype(np.uint8), opened)
     labels, class_names = words.labels() if form.label is not None and own_labels else (None, ())
     notes = colour_note(form.sides, count)
     return Table(rows, labels, class_names, None, notes, tuple(problems), usable if problems else None)

@@ -45,7 +45,7 @@ def record_rows(
         raise CorruptImage(f"{where}: its header speaks of {claimed:,} bytes, the file holds {at_most}{held:,}")
 
     @contextmanager
-    def unlock() -> Generator[Callable[[int], npt.NDArray[Any]]]:
+    def opened() -> Generator[Callable[[int], npt.NDArray[Any]]]:
         with open_file() as file:
             if read_head(file) != head:
                 raise CorruptImage(f"{where} has changed since its header was read")
@@ -65,10 +65,10 @@ def record_rows(
             # Columns first: the first row ends where the file does, so all of it is needed.
             require_memory(2 * claimed, where)
             whole = take(left).reshape(-1).reshape(head.shape, order="F")
-            with rows_of(whole, where).unlock() as take_from_memory:
+            with rows_of(whole, where).open() as take_from_memory:
                 yield take_from_memory
 
-    return Rows(where, head.shape, head.dtype, unlock)
+    return Rows(where, head.shape, head.dtype, opened)
 
 
 def read_exactly(file: BinaryIO, size: int, where: str) -> bytearray:

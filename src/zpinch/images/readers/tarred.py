@@ -49,11 +49,11 @@ def tar_shelf(path: Path, source: str, *, split: str, skip_bad: bool) -> Shelf:
         found = list(_entries(file, path, source, packed=packed))
 
     @contextmanager
-    def unlock() -> Generator[Callable[[int], bytes]]:
+    def opened() -> Generator[Callable[[int], bytes]]:
         with open_packed(path, source, packed=packed) as file:
             yield lambda position: _read_entry(file, found[position])
 
-    entries = without_samples(Entries([entry.name for entry in found], unlock))
+    entries = without_samples(Entries([entry.name for entry in found], opened))
     layout = read_entries(entries, _stem(path), source, skip_bad=skip_bad)
     # Sorted by name, a packed archive would be unpacked from its start again for every image.
     places = {split: sorted(group, key=lambda place: place.position) for split, group in layout.places.items()}

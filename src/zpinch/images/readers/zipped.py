@@ -28,11 +28,11 @@ def zip_shelf(path: Path, source: str, *, split: str, skip_bad: bool) -> Shelf:
     check_unpacked(total, most_unpacked(path, packed=True), source)
 
     @contextmanager
-    def unlock() -> Generator[Callable[[int], bytes]]:
+    def opened() -> Generator[Callable[[int], bytes]]:
         with open_zip(path, source) as archive:
             yield lambda position: read_entry(archive, infos[position])
 
-    entries = without_samples(Entries([info.filename for info in infos], unlock))
+    entries = without_samples(Entries([info.filename for info in infos], opened))
     layout = read_entries(entries, path.stem, source, skip_bad=skip_bad)
     return entries_shelf(entries, layout, source, split)
 
