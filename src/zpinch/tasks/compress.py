@@ -20,7 +20,7 @@ from zpinch.codec.tables import MAX_ENTRIES
 from zpinch.errors import ImageError, UsageError
 from zpinch.images import ImageCollection, ImageStream
 from zpinch.images.layout import in_order, listed
-from zpinch.images.writers.atomic import check_free, discard, place_beside, publish_file, telling
+from zpinch.images.writers.atomic import check_free, discard, place_beside, publish_file, writing
 from zpinch.images.writers.writer import check_ending
 from zpinch.model.bottleneck import DEFAULT_QUALITY
 from zpinch.model.embedded import packed_parts
@@ -120,18 +120,18 @@ def compress(
     start, done, code_bytes, name_bytes = time.perf_counter(), 0, 0, 0
     errors, watch = Errors(), watch_codes(model, quality) if allowed is None else watch_pixels(model, allowed)
     with destination(out, force=force) as (file, where), threads_for(header):
-        with telling(where):
+        with writing(where):
             writer = ArchiveWriter(file, header, coder, model=inside, verify=check and header.is_exact)
         for batch in source.batches(header.block_images):
             block = Block(codes_of(model, header, batch.pixels), stored_labels(batch, header), batch.names)
-            with telling(where):
+            with writing(where):
                 size = writer.write(block)
             if check:
                 errors = errors.with_images(batch.pixels, pixels_of(model, header, block))
             watch.see(block, done, size.codes)
             done, code_bytes, name_bytes = done + len(batch), code_bytes + size.codes, name_bytes + size.names
             progress(done, source.count)
-        with telling(where):
+        with writing(where):
             found = {"mse": errors.mse, "max_error": errors.worst} if check else {}
             told = {"quality": int(quality)} if allowed is None else {}
             pixels = done * int(np.prod(source.shape))
@@ -185,14 +185,14 @@ def destination(out: str | Path | BinaryIO, *, force: bool) -> Generator[tuple[B
         return
     part = place_beside(Path(out))
     try:
-        with telling(Path(out)):
+        with writing(Path(out)):
             file = part.open("wb")
         try:
             yield file, Path(out)
         finally:
-            with telling(Path(out)):
+            with writing(Path(out)):
                 file.close()
-        with telling(Path(out)):
+        with writing(Path(out)):
             publish_file(part, Path(out), force=force)
     finally:
         discard(part)

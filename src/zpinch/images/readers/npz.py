@@ -21,7 +21,7 @@ from zpinch.images.layout import SPLITS, are_numbers
 from zpinch.images.naming import readable
 from zpinch.images.readers.arrays import Rows, Table, choose_split
 from zpinch.images.readers.labels import as_positions, is_label_name, to_labels
-from zpinch.images.readers.packed import telling
+from zpinch.images.readers.packed import reading
 from zpinch.images.readers.records import RecordHeader, read_exactly, record_rows
 from zpinch.images.readers.zipped import open_entry, open_zip
 
@@ -114,7 +114,7 @@ def _member_rows(path: Path, info: zipfile.ZipInfo) -> Rows:
 
     @contextmanager
     def open_file() -> Generator[BinaryIO]:
-        with telling(where, "zip"), open_zip(path, where) as archive, open_entry(archive, info) as file:
+        with reading(where, "zip"), open_zip(path, where) as archive, open_entry(archive, info) as file:
             yield file
 
     return record_rows(where, open_file, lambda file: _read_head(file, where), held=info.file_size, is_packed=False)

@@ -45,8 +45,8 @@ def open_packed(path: Path, where: str, *, packed: bool) -> Generator[BinaryIO]:
 
 
 @contextmanager
-def telling(where: str, kind: str) -> Generator[None]:
-    """Libraries raise many things on damaged bytes; all leave as errors of ours. kind: zip, parquet"""
+def reading(where: str, kind: str) -> Generator[None]:
+    """Libraries raise many things on damaged bytes; all leave as errors of ours about `where`. kind: zip, parquet"""
     try:
         yield
     except ZpinchError:

@@ -26,7 +26,7 @@ from zpinch.images.layout import Place, Problem, check_split, set_aside
 from zpinch.images.naming import readable
 from zpinch.images.readers.encoded import Shelf
 from zpinch.images.readers.labels import MAX_CLASSES, WordList, as_positions, is_label_name
-from zpinch.images.readers.packed import check_crowd, check_entry, telling
+from zpinch.images.readers.packed import check_crowd, check_entry, reading
 from zpinch.images.readers.parquet_pages import check_pages
 
 _IMAGE_NAMES = ("image", "img")
@@ -52,12 +52,12 @@ UNLABELLED = LabelColumn(None, (), ())
 def open_parquet(path: Path, where: str) -> Generator[Any]:
     """A pyarrow ParquetFile whose claims about itself have been compared with its size."""
     parquet = require_extra("pyarrow.parquet", "parquet")
-    with telling(where, "parquet"):
+    with reading(where, "parquet"):
         check_pages(path, where)
         # A buffer: otherwise a whole column of a row group is read at once.
         file = parquet.ParquetFile(path, buffer_size=1 << 16, pre_buffer=False, thrift_string_size_limit=1 << 26)
     try:
-        with telling(where, "parquet"):
+        with reading(where, "parquet"):
             check_crowd(file.metadata.num_rows, path.stat().st_size, where)
             if file.metadata.num_columns > _MAX_COLUMNS:
                 raise LimitError(f"{where} has {file.metadata.num_columns:,} columns; the limit is {_MAX_COLUMNS:,}")
@@ -68,10 +68,10 @@ def open_parquet(path: Path, where: str) -> Generator[Any]:
 
 def batches(file: Any, columns: list[str], rows: int, where: str) -> Iterator[Any]:
     """Record batches of at most `rows` rows of some columns."""
-    with telling(where, "parquet"):
+    with reading(where, "parquet"):
         found = file.iter_batches(batch_size=rows, columns=columns, use_threads=False)
     while True:
-        with telling(where, "parquet"):
+        with reading(where, "parquet"):
             batch = next(found, None)
         if batch is None:
             return
@@ -140,7 +140,7 @@ def read_labels(file: Any, source: str, *, skip_bad: bool) -> LabelColumn:
         raise ImageError(f"{source}: its labels must be whole numbers or words, not {str(kind)[:100]}")
     words, is_null = WordList(f"the labels of {source}"), array("b")
     for batch in batches(file, named, _WORDS_AT_ONCE, source):
-        with telling(source, "parquet"):
+        with reading(source, "parquet"):
             values: list[int | str | None] = batch.column(0).to_pylist()
         for value in values:
             is_null.append(value is None)
@@ -194,7 +194,7 @@ def _read_names(file: Any, leaf: str, source: str) -> list[str] | None:
         return None
     names: list[str] = []
     for batch in batches(file, [column], _WORDS_AT_ONCE, source):
-        with telling(source, "parquet"):
+        with reading(source, "parquet"):
             values: list[Any] = _leaf(batch.column(0), column).to_pylist()
         if not all(isinstance(value, str) and value for value in values):
             return None
@@ -206,7 +206,7 @@ def _read_names(file: Any, leaf: str, source: str) -> list[str] | None:
 
 def _cells(file: Any, leaf: str, source: str) -> Iterator[Any]:
     for batch in batches(file, [leaf], _IMAGES_AT_ONCE, source):
-        with telling(source, "parquet"):
+        with reading(source, "parquet"):
             column = _leaf(batch.column(0), leaf)
         yield from column
 
@@ -221,7 +221,7 @@ def _opened(cell: Any, name: str) -> BinaryIO:
         raise CorruptImage(f"{name}: the file has fewer rows than it claims")
     if not cell.is_valid:
         raise CorruptImage(f"{name} is null. Files that only name images cannot be read.")
-    with telling(name, "parquet"):
+    with reading(name, "parquet"):
         size = cell.as_buffer().size
     check_entry(size, name)
     return io.BytesIO(cell.as_py())

@@ -27,7 +27,7 @@ from zpinch.images.naming import readable
 from zpinch.images.readers.arrays import Rows, Table, one_by_one
 from zpinch.images.readers.flat import colour_note, need_sides
 from zpinch.images.readers.labels import is_label_name
-from zpinch.images.readers.packed import MAX_SWELLING, telling
+from zpinch.images.readers.packed import MAX_SWELLING, reading
 from zpinch.images.readers.parquet import UNLABELLED, batches, open_parquet, read_labels, row_name
 from zpinch.images.readers.parquet_pages import check_pages
 
@@ -108,7 +108,7 @@ def _read_form(file: Any, path: Path, source: str, size: tuple[int, int] | None)
     if first is None:
         raise ImageError(f"{source} holds no images")
     column, lengths = first.column(0), list[int]()
-    with telling(source, "parquet"):
+    with reading(source, "parquet"):
         for _ in range(depth(kind)):
             lengths.append(len(column[0]) if len(column) and column[0].is_valid else 0)
             column = column.flatten()
@@ -166,7 +166,7 @@ def _kept(file: Any, form: Form, usable: npt.NDArray[np.bool_], source: str) -> 
 def _pixels(batch: Any, form: Form) -> Pixels:
     """(rows, *sides) of a batch, or CorruptImage with a reason but without a place."""
     compute: Any = importlib.import_module("pyarrow.compute")
-    with telling("it", "parquet"):
+    with reading("it", "parquet"):
         if not form.lists:
             return np.stack([_levels(column) for column in batch.columns], axis=1).reshape(-1, *form.sides)
         column = batch.column(0)

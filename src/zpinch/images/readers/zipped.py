@@ -17,7 +17,7 @@ from zpinch.errors import CorruptImage
 from zpinch.images.naming import readable
 from zpinch.images.readers.encoded import Shelf
 from zpinch.images.readers.entries import Entries, entries_shelf, read_entries, without_samples
-from zpinch.images.readers.packed import check_entry, check_unpacked, most_unpacked, telling
+from zpinch.images.readers.packed import check_entry, check_unpacked, most_unpacked, reading
 
 
 def zip_shelf(path: Path, source: str, *, split: str, skip_bad: bool) -> Shelf:
@@ -43,7 +43,7 @@ def read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     if info.flag_bits & 1:
         raise CorruptImage(f"{name} is encrypted. Unpack the archive first.")
     check_entry(info.file_size, name, does="unpacks to")
-    with telling(name, "zip"), open_entry(archive, info) as file:
+    with reading(name, "zip"), open_entry(archive, info) as file:
         data = file.read(info.file_size)
     if len(data) != info.file_size:
         raise CorruptImage(f"{name} ends early: {info.file_size - len(data):,} bytes are missing")
@@ -59,7 +59,7 @@ def open_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
 
 @contextmanager
 def open_zip(path: Path, source: str) -> Generator[zipfile.ZipFile]:
-    with telling(source, "zip"):
+    with reading(source, "zip"):
         archive = zipfile.ZipFile(path)
     with archive:
         yield archive

@@ -40,7 +40,7 @@ def place_beside(out: Path) -> Path:
 
     That may be a mounted disk, or a link to one.
     """
-    with telling(out):
+    with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
     name = f".{out.name[:50]}.{secrets.token_hex(4)}.part"  # 255 bytes at most: a letter may have four
     return out.resolve() / name if out.is_dir() else out.with_name(name)
@@ -51,7 +51,7 @@ def new_file(out: Path, *, force: bool) -> Generator[Path]:
     """A name to write under that becomes OUT at the end of the block; after an error nothing is left."""
     part = place_beside(out)
     try:
-        with telling(out):
+        with writing(out):
             yield part
             publish_file(part, out, force=force)
     finally:
@@ -63,7 +63,7 @@ def new_folder(out: Path, *, force: bool) -> Generator[Path]:
     """Likewise a folder, made and empty."""
     part = place_beside(out)
     try:
-        with telling(out):
+        with writing(out):
             part.mkdir()
             yield part
             publish_folder(part, out, force=force)
@@ -92,8 +92,8 @@ def publish_folder(part: Path, out: Path, *, force: bool) -> None:
 
 
 @contextlib.contextmanager
-def telling(out: Path) -> Generator[None]:
-    """What the file system refuses, told about OUT."""
+def writing(out: Path) -> Generator[None]:
+    """What the file system refuses leaves as a UsageError about OUT."""
     try:
         yield
     except OSError as error:

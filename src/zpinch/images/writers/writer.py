@@ -63,7 +63,7 @@ class ImageWriter:
         self.count = 0
         self._part = atomic.place_beside(out)
         try:
-            with atomic.telling(out):
+            with atomic.writing(out):
                 self._sink = SINKS[kind](self._part, shape, class_names)
         except BaseException:
             atomic.discard(self._part)
@@ -77,7 +77,7 @@ class ImageWriter:
                 f"those of shape {self._shape} and {len(self._class_names)} classes in one output"
             )
         if len(batch):
-            with atomic.telling(self._out):
+            with atomic.writing(self._out):
                 self._sink.add(batch.pixels, batch.labels, self._namer.names(batch, self.count), columns)
             self.count += len(batch)
 
@@ -88,7 +88,7 @@ class ImageWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            with atomic.telling(self._out):
+            with atomic.writing(self._out):
                 try:
                     if kind is None:
                         self._sink.finish()
