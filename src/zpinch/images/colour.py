@@ -27,13 +27,13 @@ def with_channels(images: Images, channels: int) -> Images:
         def read(size: int) -> Iterator[ImageCollection]:
             return (with_channels(batch, channels) for batch in images.batches(size))
 
-        return replace(images, shape=(3, height, width), notes=_told(images.notes, images.count), read=read)
+        return replace(images, shape=(3, height, width), notes=_with_note(images.notes, images.count), read=read)
     # One plane that is seen three times: pixels that are mapped from a file may not fit into memory even once.
     count, _, height, width = images.pixels.shape
     pixels = np.broadcast_to(images.pixels, (count, channels, height, width))
-    return replace(images, pixels=pixels, notes=_told(images.notes, len(images)))
+    return replace(images, pixels=pixels, notes=_with_note(images.notes, len(images)))
 
 
-def _told(notes: tuple[str, ...], count: int) -> tuple[str, ...]:
+def _with_note(notes: tuple[str, ...], count: int) -> tuple[str, ...]:
     are = "is" if count == 1 else "are"
     return (*notes, f"{counted(count, 'image')} {are} grey, for a model of colours: given three equal channels.")

@@ -140,7 +140,7 @@ def read_layout(names: Sequence[str], source: str, *, skip_bad: bool, labelled: 
         split: [Place(at, "/".join(parts), index.get(composed(parts[0]), -1)) for at, parts in group]
         for split, group in groups.items()
     }
-    return Layout(places, class_names, (*notes, *_told(ignored)), refusals=tuple(refusals))
+    return Layout(places, class_names, (*notes, *_notes(ignored)), refusals=tuple(refusals))
 
 
 def _joined(train: tuple[str, ...], test: tuple[str, ...], source: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -203,10 +203,10 @@ def _as_labelled(
     ignored["not listed in the metadata file"] += sum(map(len, groups.values())) - sum(map(len, places.values()))
     ignored["without an image's ending"] -= len(labelled.files)
     note = f"Labels are those of {' and '.join(labelled.files)}."
-    return Layout(places, labelled.class_names, (note, *_told(ignored)), labelled.problems)
+    return Layout(places, labelled.class_names, (note, *_notes(ignored)), labelled.problems)
 
 
-def _told(ignored: Counter[str]) -> tuple[str, ...]:
+def _notes(ignored: Counter[str]) -> tuple[str, ...]:
     return tuple(f"{counted(n, 'file')} {what}: ignored." for what, n in ignored.items() if n)
 
 

@@ -179,7 +179,7 @@ def _stream_table(table: arrays.Table, shown: str, options: Options) -> ImageStr
         if table.is_kept is not None and len(labels) == len(table.is_kept):
             labels = labels[table.is_kept]
         table = table._replace(labels=labels, class_names=class_names)
-    table = table._replace(notes=(*table.notes, *encoded.left_out(table.problems)))
+    table = table._replace(notes=(*table.notes, *encoded.left_out_note(table.problems)))
     return arrays.stream_table(table, shown, size=options.size)
 
 

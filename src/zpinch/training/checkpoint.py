@@ -190,7 +190,7 @@ def load_run(
             since, later = _read(place / SINCE, StoredSince)
             if (since.look_step, since.caution) == (look.step, look.caution):
                 newest, seconds = Snapshot(since.step, since.mixture, later), since.seconds
-                means = Means.told(since.totals, since.counts)
+                means = Means.of(since.totals, since.counts)
         learner = Learner(Model(look.model).to(device or "cpu"), look.plan(), processes)
         learner.caution = look.caution
         newest.put_back(learner)

@@ -61,7 +61,7 @@ class Means(NamedTuple):
     counts: dict[str, int]
 
     @staticmethod
-    def told(totals: dict[str, float], counts: dict[str, int]) -> "Means":
+    def of(totals: dict[str, float], counts: dict[str, int]) -> "Means":
         return Means({name: torch.tensor(total, dtype=torch.float64) for name, total in totals.items()}, counts)
 
     def plus(self, terms: dict[str, Tensor]) -> "Means":

@@ -76,7 +76,7 @@ class Survey(NamedTuple):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return (*notes_on(self.conversions), *dark(self.brightest))
+        return (*notes_on(self.conversions), *dark_note(self.brightest))
 
     @property
     def losses(self) -> tuple[str, ...]:
@@ -129,7 +129,7 @@ def stream_shelf(shelf: Shelf, *, size: tuple[int, int] | None, skip_bad: bool, 
         raise ImageError(
             f"{shelf.source}: {counted(len(seen.problems), 'image')}, and none can be used. The first: {error}"
         )
-    notes = (*shelf.notes, *seen.notes, *left_out(seen.problems))
+    notes = (*shelf.notes, *seen.notes, *left_out_note(seen.problems))
     decoded = decode_alpha if of_alpha else decode
     shape = (1, *shape[1:]) if of_alpha else shape
 
@@ -175,7 +175,7 @@ def _check_size(header: Header, first: Header, name: str) -> None:
         )
 
 
-def dark(brightest: int | None) -> tuple[str, ...]:
+def dark_note(brightest: int | None) -> tuple[str, ...]:
     """The note on images of 16 bits that were surely not meant to be so dark, if they are."""
     told = (
         f"The brightest pixel of those with 16 bits a sample is {brightest} of 255. If they hold 10 or 12 bits, scale "
@@ -184,7 +184,7 @@ def dark(brightest: int | None) -> tuple[str, ...]:
     return () if brightest is None or brightest >= _DARK else (told,)
 
 
-def left_out(problems: Sequence[Problem]) -> tuple[str, ...]:
+def left_out_note(problems: Sequence[Problem]) -> tuple[str, ...]:
     """The note on what was left out, if anything was."""
     told = f"{counted(len(problems), 'image')} left out: {listed([problem.name for problem in problems])}."
     return (told,) if problems else ()

@@ -17,7 +17,7 @@ from zpinch.images.layout import Layout, Place, is_hidden, read_layout
 from zpinch.images.naming import leaves, readable, safe_name
 from zpinch.images.readers.encoded import Shelf, shelf_from
 from zpinch.images.readers.metadata import read_metadata
-from zpinch.images.readers.models import CONFIG, SAMPLES, is_model, told
+from zpinch.images.readers.model_folders import CONFIG, SAMPLES, is_model, models_note
 from zpinch.images.readers.wrapper import without_wrapper
 
 
@@ -50,7 +50,7 @@ def without_samples(entries: Entries) -> Entries:
         with entries.open() as read:
             yield lambda position: read(kept[position])
 
-    return Entries([entries.names[at] for at in kept], opened, told(len(models)))
+    return Entries([entries.names[at] for at in kept], opened, models_note(len(models)))
 
 
 def read_entries(entries: Entries, stem: str, source: str, *, skip_bad: bool) -> Layout:

@@ -18,7 +18,7 @@ from zpinch.images.layout import Place, Problem, is_hidden, read_layout, set_asi
 from zpinch.images.naming import counted, readable
 from zpinch.images.readers.encoded import Shelf, shelf_from
 from zpinch.images.readers.metadata import read_metadata
-from zpinch.images.readers.models import CONFIG, HEAD_BYTES, SAMPLES, is_model, told
+from zpinch.images.readers.model_folders import CONFIG, HEAD_BYTES, SAMPLES, is_model, models_note
 
 
 def folder_shelf(folder: Path, source: str, *, split: str, skip_bad: bool) -> Shelf:
@@ -96,7 +96,7 @@ def _walk(folder: Path, source: str, *, skip_bad: bool) -> tuple[list[str], tupl
     notes = [
         f"{counted(hidden, 'hidden folder')}: ignored." if hidden else "",
         f"{counted(again, 'link')} to folders already read: not followed." if again else "",
-        *told(models),
+        *models_note(models),
         f"{odd:,} broken {'link or pipe' if odd == 1 else 'links or pipes'}: ignored." if odd else "",
     ]
     return files, tuple(filter(None, notes)), problems

@@ -13,6 +13,6 @@ def is_model(head: bytes) -> bool:
     return b'"format": "zpinch-model"' in head[:HEAD_BYTES]
 
 
-def told(models: int) -> tuple[str, ...]:
+def models_note(models: int) -> tuple[str, ...]:
     """The note on so many of them, if any."""
     return (f"{counted(models, 'zpinch model')} among them: not read as images.",) if models else ()
