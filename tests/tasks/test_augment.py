@@ -19,7 +19,7 @@ from zpinch.model.model import Model
 from zpinch.model.storage import identities, load
 from zpinch.tasks import proof
 from zpinch.tasks.augment import Augmented
-from zpinch.tasks.filling import first_of_each
+from zpinch.tasks.balancing import first_of_each
 from zpinch.tasks.mixing import FEWEST, Made, Mixer
 from zpinch.tasks.sieve import Sieve
 

@@ -21,7 +21,7 @@ from zpinch.images.writers.sheet import check_picture
 from zpinch.images.writers.writer import check_output
 from zpinch.model.model import Model
 from zpinch.model.storage import identities, loaded
-from zpinch.tasks.filling import Counts, Kinds, filled
+from zpinch.tasks.balancing import Counts, Kinds, balanced
 from zpinch.tasks.mixing import NONE, Made, Mixer
 from zpinch.tasks.progress import Phase, unasked_phase
 from zpinch.tasks.proof import Proof, prove_worth, test_images
@@ -127,7 +127,7 @@ def augment(
     held = test_images(data, real, model, test) if prove else None
     phase("learning what the classes look like")
     mixer, sieve = Mixer(model, real), Sieve(real, seed=seed)
-    made, origin, counts = filled(real, mixer, sieve, per_class, kinds, seed=seed, phase=phase)
+    made, origin, counts = balanced(real, mixer, sieve, per_class, kinds, seed=seed, phase=phase)
     found = put_together(real, made, origin, counts, model, per_class, seed=seed)
     if held is not None:
         proof = prove_worth(found.images, found.origin == "real", found.sources, held, model, repeats, seed, phase)

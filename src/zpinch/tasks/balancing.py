@@ -29,7 +29,7 @@ class Counts(NamedTuple):
     copies: int  # likewise
 
 
-def filled(
+def balanced(
     real: ImageCollection, mixer: Mixer, sieve: Sieve, per_class: int, kinds: Kinds, *, seed: int, phase: Phase
 ) -> tuple[Made, list[str], tuple[Counts, ...]]:
     """Made images until each class has `per_class`, their origins, and what was counted."""
