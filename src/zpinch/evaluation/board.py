@@ -83,7 +83,7 @@ def board(rows: Sequence[Row], heads: Sequence[str] = (), *, width: int = TILE_W
         draw.text((margin - 18, y + high / 2), word, (*GREY, 255), font, anchor="rm")
         for left, tile in zip(_lefts(row.tiles, wide, gap), row.tiles, strict=False):
             if tile is not None:
-                picture.paste(_enlarged(tile, scale), (margin + left, y))
+                picture.paste(Image.fromarray(tile.repeat(scale, 0).repeat(scale, 1)), (margin + left, y))
     return picture
 
 
@@ -119,10 +119,6 @@ def _lefts(tiles: Sequence[Tile | None], wide: int, gap: int) -> list[int]:
     for tile in tiles:
         lefts.append(lefts[-1] + (wide + gap if tile is not None else wide // 3))
     return lefts
-
-
-def _enlarged(tile: Tile, scale: int) -> Image.Image:
-    return Image.fromarray(tile.repeat(scale, 0).repeat(scale, 1))
 
 
 def _shortened(word: str) -> str:

@@ -169,6 +169,7 @@ def score_samples(reference: Reference, fake: Pixels | SamplesSeen) -> SampleSco
     seen = fake if isinstance(fake, SamplesSeen) else look_at_samples(reference, fake)
     n = len(seen.features)
     real = reference.at(n)
+    counts = None if seen.predicted is None else np.bincount(seen.predicted, minlength=reference.extractor.classes)
     return SampleScore(
         n=n,
         fcd_ratio=ratio(frechet_distance(seen.features, reference.test_moments), real.floor),
@@ -176,7 +177,7 @@ def score_samples(reference: Reference, fake: Pixels | SamplesSeen) -> SampleSco
         recall_ratio=ratio(float(seen.is_recalled.mean()), real.recall),
         kernel_distance=kernel_distance(seen.features, reference.test_features[:n]) if n < FEW else None,
         nearest_ratio=median_ratio(seen.nearest, reference.held_out_nearest),
-        class_share=None if seen.predicted is None else _class_shares(seen.predicted, reference.extractor.classes),
+        class_share=None if counts is None else tuple((counts / n).tolist()),
     )
 
 
@@ -204,7 +205,3 @@ def distance_ratio(reference: Reference, before: Features, after: Features) -> f
     """How far features of reconstructions (n, 128) are from those of their originals, as a multiple of the floor."""
     floor = reference.at(min(len(before), reference.most)).floor
     return ratio(frechet_distance(after, before), floor)
-
-
-def _class_shares(predicted: npt.NDArray[np.int64], classes: int) -> tuple[float, ...]:
-    return tuple(float(count) / len(predicted) for count in np.bincount(predicted, minlength=classes))

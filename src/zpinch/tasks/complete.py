@@ -6,6 +6,7 @@ Known pixels come back untouched. What is computed stands in completing.py, what
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -161,12 +162,10 @@ def board(pixels: Pixels, missing: Bools, made: Pixels, *, is_whole: bool) -> Pi
 
 
 def together(parts: list[ImageCollection]) -> ImageCollection:
-    first = parts[0]
-    return ImageCollection(
-        np.concatenate([part.pixels for part in parts]),
-        None if first.labels is None else np.concatenate([part.labels for part in parts if part.labels is not None]),
-        first.class_names,
-        tuple(name for part in parts for name in part.names or ()),
-        first.source,
-        first.notes,
+    labels = [part.labels for part in parts if part.labels is not None]
+    return replace(
+        parts[0],
+        pixels=np.concatenate([part.pixels for part in parts]),
+        labels=np.concatenate(labels) if labels else None,
+        names=tuple(name for part in parts for name in part.names or ()),
     )

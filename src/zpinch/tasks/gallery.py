@@ -180,7 +180,8 @@ def filters(subject: Subject) -> Picture:
     rows: list[Row] = []
     for word, network in (("encoder", subject.model.encoder), ("critic", subject.model.critic)):
         if network is not None:
-            tiles = [_filter_tile(weights) for weights in first_filters(network, subject.model.config.image)]
+            weights = first_filters(network, subject.model.config.image)
+            tiles = [colour_tile(each) if len(each) == 3 else signed_tile(each) for each in weights]
             for start in range(0, len(tiles), FILTERS_A_ROW):
                 rows.append(Row(word if start == 0 else "", tiles[start : start + FILTERS_A_ROW]))
     return Picture(
@@ -202,10 +203,6 @@ def first_filters(network: nn.Module, image: tuple[int, int, int]) -> NDArray[np
     weight = F.pixel_shuffle(weight, 2) if isinstance(layer, nn.Conv2d) else weight.unflatten(1, image)
     strongest = weight.flatten(1).norm(dim=1).argsort(descending=True, stable=True)
     return weight[strongest[:FILTERS]].numpy()
-
-
-def _filter_tile(weights: NDArray[np.float32]) -> Tile:
-    return colour_tile(weights) if len(weights) == 3 else signed_tile(weights)
 
 
 def critic_saliency(subject: Subject) -> Picture | None:
