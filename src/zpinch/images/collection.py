@@ -36,6 +36,8 @@ class ImageCollection:
     source: what the person typed, for messages
     notes: sentences on what was converted or left out
     losses: those of the notes that say what converting lost of the pixels
+
+    Lists do for arrays and tuples. Raises ImageError where these do not fit together.
     """
 
     pixels: Pixels
@@ -48,7 +50,7 @@ class ImageCollection:
 
     def __post_init__(self) -> None:
         for name, kind in {"pixels": np.asarray, "labels": np.asarray, "class_names": tuple, "names": tuple}.items():
-            if (given := getattr(self, name)) is not None:  # lists do as well
+            if (given := getattr(self, name)) is not None:
                 object.__setattr__(self, name, kind(given))
         pixels, labels, n = self.pixels, self.labels, len(self.pixels)
         if pixels.ndim != 4 or pixels.dtype != np.uint8 or pixels.shape[1] not in (1, 3):

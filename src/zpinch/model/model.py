@@ -149,6 +149,7 @@ class Model(nn.Module):
         return self.sampler is not None or self.autoregressive is not None
 
     def require_sampler(self) -> Sampler:
+        """What new codes are drawn from. Raises ModelError where training has not finished."""
         if self.sampler is not None:
             return self.sampler
         if self.autoregressive is None:
@@ -173,7 +174,10 @@ class Model(nn.Module):
 
     @torch.inference_mode()
     def latents(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """z of images: (n, channels, height, width) uint8 -> (n, *code) float32, before quantisation."""
+        """z of images: (n, channels, height, width) uint8 -> (n, *code) float32, before quantisation.
+
+        Raises ImageError for images of another shape, ModelError without an encoder.
+        """
         encoder = needed(self.encoder, "encoder")
         self.check_shape(pixels.shape[1:])
         z = np.empty((len(pixels), *self.config.code), np.float32)
@@ -185,7 +189,10 @@ class Model(nn.Module):
         return z
 
     def encode(self, pixels: NDArray[np.uint8], quality: int = DEFAULT_QUALITY) -> NDArray[np.int32]:
-        """Codes of images: (n, channels, height, width) uint8 -> (n, *code) int32. quality: 1, coarse, to 5, fine."""
+        """Codes of images: (n, channels, height, width) uint8 -> (n, *code) int32. quality: 1, coarse, to 5, fine.
+
+        Raises as `latents` does; for a quality that there is not UsageError, that this model has not ModelError.
+        """
         step = self.config.step_of(quality)
         return quantise(torch.from_numpy(self.latents(pixels)), step).numpy()
 
@@ -193,7 +200,10 @@ class Model(nn.Module):
     def decode(
         self, codes: NDArray[np.int32], realism: float | None = None, quality: int = DEFAULT_QUALITY
     ) -> NDArray[np.uint8]:
-        """Images of codes: (n, *code) int32 -> (n, channels, height, width) uint8. quality: that of the codes."""
+        """Images of codes: (n, *code) int32 -> (n, channels, height, width) uint8. quality: that of the codes.
+
+        realism: 0, the least error, to 1, what the critic accepts; None for the model's own.
+        """
         return self.generate_from(dequantise(as_tensor(codes), self.config.step_of(quality)), realism, quality)
 
     @torch.inference_mode()
@@ -215,7 +225,10 @@ class Model(nn.Module):
     def sample(
         self, label: NDArray[np.int64], *, seed: int, temperature: float = 1.0, realism: float = 1.0
     ) -> NDArray[np.uint8]:
-        """New images for labels (n,), where `config.labels` means any class."""
+        """New images, (n, channels, height, width) uint8, for labels (n,), where `config.labels` means any class.
+
+        temperature: above 0; below 1 safer, above 1 bolder. realism: 0 to 1. Raises ModelError without a sampler.
+        """
         rng = torch.Generator().manual_seed(seed)
         return self.generate_from(self.draw(as_tensor(label), rng, temperature=temperature), realism)
 

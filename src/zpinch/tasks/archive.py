@@ -135,7 +135,7 @@ class Archive:
 
     @property
     def codes(self) -> NDArray[np.int32]:
-        """The codes of all images, (n, channels, height, width) of a code; read anew each time."""
+        """The codes of all images, (n, *code) int32; read anew each time. Raises UsageError in an archive of pixels."""
         if self.header.is_exact:
             raise UsageError(f"{self.path} holds pixels, not codes: it was written with --lossless or --max-error.")
         codes = np.empty((len(self), *self.header.code_shape), np.int32)
@@ -152,7 +152,7 @@ class Archive:
         return np.concatenate([np.empty(0, np.int64), *found]).astype(np.int64)
 
     def embeddings(self) -> NDArray[np.float32]:
-        """The latent of every image as a row, (n, d): code times step. No pixel is decoded."""
+        """The latent of every image as a row, (n, d) float32: code times step, no pixel decoded. Raises as `codes`."""
         codes = self.codes.reshape(len(self), int(np.prod(self.header.code_shape)))
         return codes.astype(np.float32) * np.float32(self.header.step)
 
@@ -176,7 +176,11 @@ class Archive:
             yield from pixels_of(self.model, self.header, block, realism=self._realism)
 
     def take(self, positions: Positions) -> ImageCollection:
-        """Images by number, in the order asked for; negative ones count from the end, as everywhere in Python."""
+        """Images by number, in the order asked for; negative ones count from the end, as everywhere in Python.
+
+        Raises IndexError for a number beyond the end, UsageError for what is no number, LimitError for more than memory
+        holds, CorruptArchive.
+        """
         wanted = self._checked(positions)
         require_memory(len(wanted) * int(np.prod(self.shape)), str(self.path))
         pixels = np.empty((len(wanted), *self.shape), np.uint8)

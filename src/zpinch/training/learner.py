@@ -109,7 +109,7 @@ class Learner:
     @torch.no_grad()
     def update_average(self, decay: float) -> None:
         decay = min(decay, (1 + self.step) / (10 + self.step))
-        # The call that PyTorch's own optimisers make, without a name for others: one kernel for all parameters.
+        # Private, but what PyTorch's own optimisers call: one kernel for all parameters.
         torch._foreach_lerp_(self._average_parameters, self._live_parameters, 1 - decay)  # pyright: ignore
 
     def keep_sampler_fresh(self, images: ImageCollection, plan: Plan) -> None:

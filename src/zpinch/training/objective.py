@@ -63,7 +63,7 @@ def divergence(posterior: Posterior | None) -> Tensor:
 def perceived_error(model: Model, x_hat: Tensor, x: Tensor) -> Tensor:
     """Squared error of what the critic sees in x_hat and in x, whose own weights it does not move (Larsen et al. 2016).
 
-    Its features are a ruler that knows what matters; that they stay of one size is the critic's penalty's to see to.
+    Its features are a ruler that knows what matters; the critic's gradient penalty keeps the ruler from growing.
     """
     critic = needed(model.critic, "critic").requires_grad_(False)
     return squared_error(critic.perceive(x_hat).float(), critic.perceive(x).float())
