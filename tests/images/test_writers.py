@@ -258,8 +258,7 @@ def test_batches_must_fit_and_endings_be_known(tmp_path: Path, collection: Image
     for ending in ("npy", "jpg", "csv", "zpn", "tgz", "pgm", "avif", "HTML", "txt", "json", "pdf"):
         with pytest.raises(UsageError, match=r"is not written\. OUT is a folder"):
             save_images(collection, tmp_path / f"a.{ending}")
-    writer = open_writer(tmp_path / "v1.2", shape=(1, 8, 8))
-    with pytest.raises(ImageError, match="cannot join"), writer:
+    with pytest.raises(ImageError, match="cannot join"), open_writer(tmp_path / "v1.2", shape=(1, 8, 8)) as writer:
         writer.write(collection)
     (tmp_path / "plain").write_text("")
     with pytest.raises(UsageError, match="cannot be written"):

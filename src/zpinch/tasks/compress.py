@@ -20,7 +20,7 @@ from zpinch.codec.tables import MAX_ENTRIES
 from zpinch.errors import ImageError, UsageError
 from zpinch.images import ImageCollection, ImageStream
 from zpinch.images.layout import in_order, listed
-from zpinch.images.writers.atomic import check_free, discard, place_beside, publish_file, writing
+from zpinch.images.writers.atomic import check_free, growing, writing
 from zpinch.images.writers.writer import check_ending
 from zpinch.model.bottleneck import DEFAULT_QUALITY
 from zpinch.model.embedded import packed_parts
@@ -183,8 +183,7 @@ def destination(out: str | Path | BinaryIO, *, force: bool) -> Generator[tuple[B
     if not isinstance(out, str | Path):
         yield out, Path("the output stream")
         return
-    part = place_beside(Path(out))
-    try:
+    with growing(Path(out), is_folder=False, force=force) as part:
         with writing(Path(out)):
             file = part.open("wb")
         try:
@@ -192,10 +191,6 @@ def destination(out: str | Path | BinaryIO, *, force: bool) -> Generator[tuple[B
         finally:
             with writing(Path(out)):
                 file.close()
-        with writing(Path(out)):
-            publish_file(part, Path(out), force=force)
-    finally:
-        discard(part)
 
 
 def header_of(

@@ -47,28 +47,34 @@ def place_beside(out: Path) -> Path:
 
 
 @contextlib.contextmanager
-def new_file(out: Path, *, force: bool) -> Generator[Path]:
-    """A name to write under that becomes OUT at the end of the block; after an error nothing is left."""
+def growing(out: Path, *, is_folder: bool, force: bool) -> Generator[Path]:
+    """A name to write under that becomes OUT at the end of the block; after an error nothing is left.
+
+    What the block reads may fail too, so that it says itself where it is `writing`.
+    """
     part = place_beside(out)
+    publish = publish_folder if is_folder else publish_file
     try:
+        yield part
         with writing(out):
-            yield part
-            publish_file(part, out, force=force)
+            publish(part, out, force=force)
     finally:
         discard(part)
 
 
 @contextlib.contextmanager
+def new_file(out: Path, *, force: bool) -> Generator[Path]:
+    """Such a name of a file, for a block that does nothing but write."""
+    with growing(out, is_folder=False, force=force) as part, writing(out):
+        yield part
+
+
+@contextlib.contextmanager
 def new_folder(out: Path, *, force: bool) -> Generator[Path]:
     """Likewise a folder, made and empty."""
-    part = place_beside(out)
-    try:
-        with writing(out):
-            part.mkdir()
-            yield part
-            publish_folder(part, out, force=force)
-    finally:
-        discard(part)
+    with growing(out, is_folder=True, force=force) as part, writing(out):
+        part.mkdir()
+        yield part
 
 
 def publish_file(part: Path, out: Path, *, force: bool) -> None:

@@ -6,9 +6,9 @@ which is limited, apart); names and labels do, at about a hundred bytes an image
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 from typing import Protocol
 
 import numpy as np
@@ -52,22 +52,13 @@ FILE_ENDINGS = (
 
 
 class ImageWriter:
-    """Writes batches; as a context manager it finishes at the end of the block, or leaves nothing after an error."""
+    """Checks what comes, names it, and hands it on to one kind of output."""
 
-    def __init__(self, out: Path, *, shape: Shape, class_names: tuple[str, ...] = (), force: bool = False) -> None:
-        kind = check_output(out, force=force)
-        self._is_folder = kind == ""
-        self._out, self._force = out, force
+    def __init__(self, out: Path, sink: Sink, shape: Shape, class_names: tuple[str, ...]) -> None:
+        self._out, self._sink = out, sink
         self._shape, self._class_names = shape, class_names
         self._namer = _Namer(class_names)
         self.count = 0
-        self._part = atomic.place_beside(out)
-        try:
-            with atomic.writing(out):
-                self._sink = SINKS[kind](self._part, shape, class_names)
-        except BaseException:
-            atomic.discard(self._part)
-            raise
 
     def write(self, batch: ImageCollection, columns: Columns = NO_COLUMNS) -> None:
         """Add images; columns: more that is known of each, the same names in every batch. A sheet leaves them out."""
@@ -80,25 +71,6 @@ class ImageWriter:
             with atomic.writing(self._out):
                 self._sink.add(batch.pixels, batch.labels, self._namer.names(batch, self.count), columns)
             self.count += len(batch)
-
-    def __enter__(self) -> ImageWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            with atomic.writing(self._out):
-                try:
-                    if kind is None:
-                        self._sink.finish()
-                finally:
-                    self._sink.close()
-                if kind is None:
-                    publish = atomic.publish_folder if self._is_folder else atomic.publish_file
-                    publish(self._part, self._out, force=self._force)
-        finally:
-            atomic.discard(self._part)
 
 
 def check_ending(out: Path, what: str, ending: str = "") -> None:
@@ -131,8 +103,8 @@ def open_writer(
     class_names: tuple[str, ...] = (),
     count_hint: int | None = None,
     force: bool = False,
-) -> ImageWriter:
-    """A writer for OUT.
+) -> AbstractContextManager[ImageWriter]:
+    """A writer for OUT, which is there, complete, when the block has ended; after an error nothing is left.
 
     shape: (channels, height, width) of every image
     count_hint: how many images will come, when known: a sheet that would be too large is refused at once
@@ -140,7 +112,21 @@ def open_writer(
     """
     if count_hint is not None and out.suffix.lower() == ".png":
         check_sheet(count_hint)
-    return ImageWriter(out, shape=shape, class_names=class_names, force=force)
+    return _writer(out, check_output(out, force=force), shape, class_names, force=force)
+
+
+@contextmanager
+def _writer(out: Path, kind: str, shape: Shape, class_names: tuple[str, ...], *, force: bool) -> Generator[ImageWriter]:
+    with atomic.growing(out, is_folder=kind == "", force=force) as part:
+        with atomic.writing(out):
+            sink = SINKS[kind](part, shape, class_names)
+        try:
+            yield ImageWriter(out, sink, shape, class_names)
+            with atomic.writing(out):
+                sink.finish()
+        finally:
+            with atomic.writing(out):
+                sink.close()
 
 
 def save_images(
