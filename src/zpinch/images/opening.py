@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,16 +25,12 @@ from zpinch.images.readers.labels import to_labels
 Source: TypeAlias = "str | Path | npt.NDArray[Any]"
 LabelSource: TypeAlias = "str | Path | npt.ArrayLike"  # lists too, as NumPy takes them
 Size: TypeAlias = "int | tuple[int, int]"
+Given: TypeAlias = tuple[Labels, tuple[str, ...]]  # labels instead of a source's own, and the names of their classes
 
 KINDS = (
     "a folder of images, a single image, a .zip or .tar of images, IDX files or the folder of the four, .npz, .npy, "
     "pixel .csv, .parquet, or a name: " + ", ".join(builtin.NAMES)
 )
-
-
-class Options(NamedTuple):
-    labels: tuple[Labels, tuple[str, ...]] | None
-    size: tuple[int, int] | None
 
 
 def open_stream(
@@ -48,17 +44,18 @@ def open_stream(
     """Images read batch by batch; arguments as in `zpinch.open_images` (tasks/source.py), which reads archives too."""
     shown = shown_source(source)
     check_split(split, SPLITS, shown)
-    options = _read_options(labels, size)
+    given, sides = _read_labels(labels), _read_size(size)
     if isinstance(source, np.ndarray):
-        return open_table(arrays.Table(arrays.rows_of(source, shown)), shown, split=split, labels=labels, size=size)
+        check_split(split, (), shown)
+        return _stream_table(arrays.Table(arrays.rows_of(source, shown)), shown, given, sides)
     if (name := str(source)) in builtin.NAMES:
-        return _stream_table(builtin.read_table(name, split), shown, options)
+        return _stream_table(builtin.read_table(name, split), shown, given, sides)
     path = existing(source)
     own = labels is None
     if (shelf := shelf_of(path, shown, split=split, skip_bad=skip_bad, own_labels=own)) is not None:
-        return encoded.stream_shelf(_relabel(shelf, options), size=options.size, skip_bad=skip_bad)
-    table = table_of(path, shown, split=split, size=options.size, skip_bad=skip_bad, own_labels=own)
-    return _stream_table(table, shown, options)
+        return encoded.stream_shelf(_relabel(shelf, given), size=sides, skip_bad=skip_bad)
+    table = table_of(path, shown, split=split, size=sides, skip_bad=skip_bad, own_labels=own)
+    return _stream_table(table, shown, given, sides)
 
 
 def open_alpha(
@@ -90,7 +87,7 @@ def open_table(
 ) -> ImageStream:
     """Rows without splits as a stream; arguments as in `open_stream`."""
     check_split(split, (), shown)
-    return _stream_table(table, shown, _read_options(labels, size))
+    return _stream_table(table, shown, _read_labels(labels), _read_size(size))
 
 
 def splits_of(source: Source) -> tuple[str, ...]:
@@ -173,20 +170,20 @@ def shown_source(source: Source) -> str:
         ) from error
 
 
-def _stream_table(table: arrays.Table, shown: str, options: Options) -> ImageStream:
-    if options.labels is not None:
-        labels, class_names = options.labels
+def _stream_table(table: arrays.Table, shown: str, given: Given | None, size: tuple[int, int] | None) -> ImageStream:
+    if given is not None:
+        labels, class_names = given
         if table.is_kept is not None and len(labels) == len(table.is_kept):
             labels = labels[table.is_kept]
         table = table._replace(labels=labels, class_names=class_names)
     table = table._replace(notes=(*table.notes, *encoded.left_out_note(table.problems)))
-    return arrays.stream_table(table, shown, size=options.size)
+    return arrays.stream_table(table, shown, size=size)
 
 
-def _relabel(shelf: encoded.Shelf, options: Options) -> encoded.Shelf:
-    if options.labels is None:
+def _relabel(shelf: encoded.Shelf, given: Given | None) -> encoded.Shelf:
+    if given is None:
         return shelf
-    labels, class_names = options.labels
+    labels, class_names = given
     if len(labels) != len(shelf.places):
         raise ImageError(
             f"{shelf.source} holds {counted(len(shelf.places), 'image')}, but there are {counted(len(labels), 'label')}"
@@ -195,11 +192,9 @@ def _relabel(shelf: encoded.Shelf, options: Options) -> encoded.Shelf:
     return replace(shelf, places=places, class_names=class_names)
 
 
-def _read_options(labels: LabelSource | None, size: Size | None) -> Options:
-    return Options(None if labels is None else _read_labels(labels), _read_size(size))
-
-
-def _read_labels(labels: LabelSource) -> tuple[Labels, tuple[str, ...]]:
+def _read_labels(labels: LabelSource | None) -> Given | None:
+    if labels is None:
+        return None
     if not isinstance(labels, str | os.PathLike):
         return to_labels(_array(labels), "the labels")
     path = existing(labels)
