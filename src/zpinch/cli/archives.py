@@ -140,10 +140,7 @@ def compress(
     if rm or rm_lossy:
         lines.append(f"  compared with {data}, which is deleted: {counted(made.removed_files, 'file')}")
     figures = {**made._asdict(), "bits_per_image": made.bits_per_image, "images_per_second": made.images_per_second}
-    if is_standard(out):
-        common.show(figures, *lines, to=sys.stderr)  # stdout is the archive's
-    else:
-        common.show(figures, *lines)
+    common.show(figures, *lines, to=sys.stderr if is_standard(out) else None)  # stdout is the archive's
 
 
 @app.command(
@@ -200,11 +197,7 @@ def decompress(
         )
     lost = made.lost
     common.show(
-        {
-            **made._asdict(),
-            "images_per_second": made.images_per_second,
-            "lost": None if lost is None else {**lost._asdict(), "gaps": [gap._asdict() for gap in lost.gaps]},
-        },
+        {**made._asdict(), "images_per_second": made.images_per_second},
         f"{made.path}: {counted(made.images, 'image')}, {made.images_per_second:,.0f} images/s",
         *(lost.lines() if lost else ()),
     )
@@ -234,7 +227,7 @@ def test(
         else f"checksums only: {found.model_fault or 'the model was not found, pass -m'}"
     )
     held = f"{counted(found.images, 'image')} in {counted(found.blocks, 'block')}"
-    common.show(found._asdict(), f"{archive}: whole. {held}; {how}")
+    common.show(found, f"{archive}: whole. {held}; {how}")
 
 
 @app.command(name="list", help_epilogue=examples("zpinch list digits.zpn", "zpinch list scans.zpn --json"))
@@ -307,6 +300,6 @@ def find(
             progress=report,
         )
     common.show(
-        [near._asdict() for near in found],
+        found,
         *(f"{near.index}\t{readable(near.name or '-')}\t{near.distance:.3f}" for near in found),
     )

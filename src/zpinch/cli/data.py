@@ -18,7 +18,7 @@ def data_list(*, common: Common = COMMON) -> None:
 
     rows = available()
     common.show(
-        [row._asdict() for row in rows],
+        rows,
         *(f"{row.name:<14} {row.description}; {row.where or 'not here: zpinch data get ' + row.name}" for row in rows),
     )
 
@@ -48,7 +48,7 @@ def data_check(path: str, *, common: Common = COMMON) -> None:
             "shape": found.shape,
             "classes": dict(found.classes),
             "splits": found.splits,
-            "problems": [f._asdict() for f in found.problems],
+            "problems": found.problems,
             "notes": found.notes,
         },
         f"{found.source}: {counted(found.count, 'image')} of {shape} (channels x height x width)",

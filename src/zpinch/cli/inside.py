@@ -36,7 +36,7 @@ def export(
             progress=lambda done, of: status.update(f"exporting, {done} of {of} networks written and compared"),
         )
     common.show(
-        [one._asdict() for one in made],
+        made,
         *(
             f"{one.path}: {', '.join(one.inputs)} -> {one.output}; {one.bytes:,} bytes, at most {one.difference:.1g} "
             "from PyTorch in onnxruntime"

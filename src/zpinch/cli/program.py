@@ -71,7 +71,7 @@ class Common:
         return console(quiet=self.quiet)
 
     def show(self, data: Any, *lines: str, to: TextIO | None = None) -> None:
-        """The result, on stdout if not `to` another stream: plain data for machines, lines for people."""
+        """The result, on stdout if not `to` another stream: typed or plain data for machines, lines for people."""
         from zpinch.tasks.plain_data import plain
 
         if SPEAKS and (to is None or self.as_json or not self.quiet):
