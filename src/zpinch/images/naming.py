@@ -41,7 +41,7 @@ def composed(name: str) -> str:
 
 
 def counted(n: int, noun: str) -> str:
-    """So many of something, in words.
+    """A number of things, in words.
 
     >>> counted(1, "image"), counted(2000, "new image")
     ('1 image', '2,000 new images')

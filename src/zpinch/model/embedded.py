@@ -28,7 +28,7 @@ def packed_parts(model: Model, parts: Iterable[str]) -> bytes:
     """These parts of a model. Raises LimitError when they are too large to go into an archive."""
     wanted = set(parts)
     tied = {"encoder"} if "generator" in wanted and model.config.is_tied else set[str]()  # it holds the weights
-    # A coder that predicts stands beside its tables.
+    # The autoregressive prior of a quality is stored with the tables of that quality.
     tables = {part.replace("autoregressive", "prior") for part in wanted if part.startswith("autoregressive")}
     kept = wanted | tied | tables
     left_out = {name: None for name in ("encoder", "generator", "critic") if name not in kept}

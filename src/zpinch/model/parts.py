@@ -45,7 +45,7 @@ def part_tensors(model: Model) -> dict[str, dict[str, Tensor]]:
 
 
 def networks(model: Model) -> dict[str, nn.Module]:
-    """What a model has of tensors that PyTorch loads, by part."""
+    """The parts that are networks or samplers, by name: what PyTorch loads."""
     found = {
         "encoder": model.encoder,
         "generator": model.generator,

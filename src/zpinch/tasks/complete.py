@@ -122,7 +122,7 @@ def opened(
 
 
 def pieces(batch: Batch, missing: Bools, answers: int) -> Iterator[tuple[list[str], Labels | None, Pixels, Bools]]:
-    """Names, labels, pixels and masks of so few images that their answers make a batch, but a picture's worth."""
+    """Names, labels, pixels and masks of as many images as make a batch with their answers, or as a picture shows."""
     assert batch.pixels is not None
     count = max(SHOWN, BATCH // answers)
     for start in range(0, len(batch.names), count):

@@ -81,7 +81,9 @@ def take_weights(model: Model, start: Model) -> None:
 
 
 def _rows(known: tuple[str, ...], wanted: tuple[str, ...]) -> Tensor:
-    """For each wanted class, and then for none, the row of what knows `known`."""
+    """For each wanted class its row in a table of the classes `known`, and last the row of no class, which new ones
+    take too.
+    """
     return torch.tensor([known.index(name) if name in known else len(known) for name in wanted] + [len(known)])
 
 

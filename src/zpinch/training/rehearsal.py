@@ -34,8 +34,8 @@ LATER_STEPS = 24
 TIMED_IMAGES = 256
 SLOWER = 1.3  # a step of a run, than one of its rehearsal: 5 minutes of MNIST took 4.4 to 5.1, by recipe
 # What follows the steps, beside priors and layers: encoding the training images, and fitting the sampler and what is
-# normal to them, which takes 1.7 times as long as encoding. A look encodes and decodes four times the held-out images'
-# worth of networks: their reconstructions, those of as many training images, samples, and their features.
+# normal to them, which takes 1.7 times as long as encoding. A look takes as long as encoding and decoding the held-out
+# images four times: it rebuilds them and as many training images, draws as many samples, and takes features of all.
 FINISH, LOOK = 2.7, 4.0
 ANOTHER = 1.5  # times as slow or as quick as rehearsed: a machine that is busy, or was
 LEAST_SHARE = 0.5  # of --minutes, for the steps, though all takes longer then

@@ -69,7 +69,7 @@ def to_labels(given: npt.NDArray[Any], where: str) -> tuple[Labels, tuple[str, .
 
 
 def sorted_classes(index: Labels, names: list[str], where: str) -> tuple[Labels, tuple[str, ...]]:
-    """Labels that point into `names` made to point into these in order, where each stands once, composed."""
+    """Labels and class names, which are `names` composed, in order, each once. index: (n,), points into `names`."""
     names = list(map(composed, names))
     class_names = in_order(names)
     if are_numbers(class_names) and class_names[0].startswith("-"):
@@ -83,7 +83,7 @@ def sorted_classes(index: Labels, names: list[str], where: str) -> tuple[Labels,
 def as_positions(
     labels: Labels, class_names: tuple[str, ...], told: tuple[str, ...], where: str
 ) -> tuple[Labels, tuple[str, ...]]:
-    """Labels that are numbers as positions in the class names that the source tells, of which some may not occur."""
+    """Labels whose classes are numbers as positions in the names that the source tells; some of these may not occur."""
     numbers = np.array([int(name) for name in class_names])
     if numbers.max() >= len(told):
         raise ImageError(f"{where} has labels up to {numbers.max()} but {len(told)} class names")
