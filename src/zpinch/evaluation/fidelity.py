@@ -41,7 +41,7 @@ Features = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class RealAgainstReal:
-    """What n training images reach against the test images: the yardstick for n made ones."""
+    """What n training images reach against the test images: the unit of what n made ones do."""
 
     n: int
     floor: float  # Frechet distance, the mean over several draws
@@ -59,7 +59,7 @@ class Reference:
     test_features: npt.NDArray[np.float32]
     test_moments: Moments
     held_out_nearest: npt.NDArray[np.float64]  # pixel distances of test images to their nearest training image
-    _yardsticks: dict[int, RealAgainstReal] = field(default_factory=dict[int, RealAgainstReal], init=False, repr=False)
+    _real: dict[int, RealAgainstReal] = field(default_factory=dict[int, RealAgainstReal], init=False, repr=False)
 
     @staticmethod
     def fit(
@@ -103,15 +103,15 @@ class Reference:
         return self.at(self.most).recall
 
     def at(self, n: int) -> RealAgainstReal:
-        """The yardstick for n made images; computed at the first call."""
+        """What n real images reach, for n made ones to be compared with; computed at the first call."""
         if not 5 <= n <= self.most:
             raise UsageError(f"scores compare between 5 and {self.most:,} images here, not {n:,}")
-        if n not in self._yardsticks:
+        if n not in self._real:
             real = precision_recall(self.test_features[:n], self.train_features[:n])
             draws = (self.train_features[subset(len(self.train_features), n, seed=seed)] for seed in range(FLOOR_DRAWS))
             floor = np.mean([frechet_distance(drawn, self.test_moments) for drawn in draws])
-            self._yardsticks[n] = RealAgainstReal(n, float(floor), real.precision, real.recall)
-        return self._yardsticks[n]
+            self._real[n] = RealAgainstReal(n, float(floor), real.precision, real.recall)
+        return self._real[n]
 
 
 @dataclass(frozen=True)
