@@ -11,6 +11,7 @@ import re
 import zipfile
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,7 +22,7 @@ from zpinch.images.layout import SPLITS, are_numbers
 from zpinch.images.naming import readable
 from zpinch.images.readers.arrays import Rows, Table, choose_split
 from zpinch.images.readers.labels import as_positions, is_label_name, to_labels
-from zpinch.images.readers.packed import reading
+from zpinch.images.readers.packed import open_packed, reading
 from zpinch.images.readers.records import RecordHeader, read_exactly, record_rows
 from zpinch.images.readers.zipped import open_entry, open_zip
 
@@ -31,15 +32,7 @@ _SINGLE = (("x", "y"), ("X", "y"))
 
 
 def npy_rows(path: Path) -> Rows:
-    @contextmanager
-    def open_file() -> Generator[BinaryIO]:
-        try:
-            with open(path, "rb") as file:
-                yield file
-        except OSError as error:
-            raise ImageError(f"{path.name} cannot be read: {error.strerror}") from error
-
-    held = path.stat().st_size
+    open_file, held = partial(open_packed, path, path.name, packed=False), path.stat().st_size
     return record_rows(path.name, open_file, lambda file: _read_head(file, path.name), held=held, is_packed=False)
 
 

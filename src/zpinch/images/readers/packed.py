@@ -41,7 +41,7 @@ def open_packed(path: Path, where: str, *, packed: bool) -> Generator[BinaryIO]:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise CorruptImage(f"{where}: damaged gzip data: {error}") from error
     except OSError as error:
-        raise ImageError(f"{where} cannot be read: {error}") from error
+        raise ImageError(f"{where} cannot be read: {error.strerror or error}") from error
 
 
 @contextmanager
