@@ -20,7 +20,7 @@ from zpinch.model.config import needed
 from zpinch.model.design import Backbone, design
 from zpinch.model.model import Model
 from zpinch.tasks.settings import check_objective, settled
-from zpinch.tasks.start import check_unchanged, config_from, take_weights
+from zpinch.tasks.warm_start import check_unchanged, config_from, take_weights
 from zpinch.training.fit_mixture import MOST_COVARIANCES
 from zpinch.training.learner import Plan
 from zpinch.training.measure import held_out_of

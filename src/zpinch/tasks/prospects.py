@@ -8,7 +8,7 @@ from zpinch.images import ImageCollection
 from zpinch.images.naming import counted
 from zpinch.model.model import Model
 from zpinch.tasks.preparation import without_room
-from zpinch.tasks.start import said_of
+from zpinch.tasks.warm_start import said_of
 from zpinch.training.measure import held_out_of
 
 # Fewer images than this: what to expect.

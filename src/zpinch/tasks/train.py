@@ -38,7 +38,7 @@ from zpinch.tasks.prospects import prospects
 from zpinch.tasks.seeds import checked_seed
 from zpinch.tasks.settings import settled
 from zpinch.tasks.source import Source, open_images
-from zpinch.tasks.start import origin_of
+from zpinch.tasks.warm_start import origin_of
 from zpinch.training.checkpoint import LOOK, RUN, Past, StoredLook, drop_run, load_run, strangers
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.listener import Listener, Outcome

@@ -1,4 +1,4 @@
-"""A run that starts from a trained model: what must agree with it, and how its weights become a new model's.
+"""A run from a trained model (a warm start): what must agree with it, and how its weights become a new model's.
 
 Encoder, generator, critic and density are taken over; what is fitted at the end of a run (priors, sampler, exact
 layer, calibration) is fitted anew. The generator never sees a label; critic and density have a row for each, found by
