@@ -69,9 +69,10 @@ def board(rows: Sequence[Row], heads: Sequence[str] = (), *, width: int = TILE_W
     font = ImageFont.load_default(WORD_SIZE)
     words = [_shortened(row.word) for row in rows]
     margin = round(max((font.getlength(word) for word in words), default=0)) + (MARGIN if any(words) else 0)
-    scale = max(1, round(width / max(tile.shape[1] for row in rows for tile in row.tiles if tile is not None)))
-    high = max(tile.shape[0] for row in rows for tile in row.tiles if tile is not None) * scale
-    wide = max(tile.shape[1] for row in rows for tile in row.tiles if tile is not None) * scale
+    tiles = [tile for row in rows for tile in row.tiles if tile is not None]
+    high, wide = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
+    scale = max(1, round(width / wide))
+    high, wide = high * scale, wide * scale
     top = WORD_SIZE + 12 if any(heads) else 0
     lengths = [_lefts(row.tiles, wide, gap)[-1] for row in rows]
     picture = Image.new("RGBA", (margin + max(lengths) - gap, top + len(rows) * (high + gap) - gap), (*GREY, 0))
