@@ -63,7 +63,8 @@ class ExtractorNet(nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.constant_(layer.bias, 0) if layer.bias is not None else None
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
     def forward(self, pixels: Tensor) -> Tensor:
         # Taken before the ReLU: closer to the Gaussian that the Frechet distance takes features for.
