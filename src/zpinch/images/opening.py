@@ -22,9 +22,9 @@ from zpinch.images.naming import counted, readable
 from zpinch.images.readers import arrays, encoded, folder, idx, npz, parquet, parquet_pixels, pixel_csv, tarred, zipped
 from zpinch.images.readers.labels import to_labels
 
-Source: TypeAlias = "str | Path | npt.NDArray[Any]"
-LabelSource: TypeAlias = "str | Path | npt.ArrayLike"  # lists too, as NumPy takes them
-Size: TypeAlias = "int | tuple[int, int]"
+Source: TypeAlias = str | Path | npt.NDArray[Any]
+LabelSource: TypeAlias = str | Path | npt.ArrayLike  # lists too, as NumPy takes them
+Size: TypeAlias = int | tuple[int, int]
 Given: TypeAlias = tuple[Labels, tuple[str, ...]]  # labels instead of a source's own, and the names of their classes
 
 KINDS = (

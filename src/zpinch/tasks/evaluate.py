@@ -55,11 +55,11 @@ SEEN = (
 
 
 def evaluate(
-    data: "ImageCollection | Source | tuple[ImageCollection, ImageCollection]",
+    data: ImageCollection | Source | tuple[ImageCollection, ImageCollection],
     model: Model | str | Path,
     out: str | Path | None = None,
     *,
-    size: "Size | None" = None,
+    size: Size | None = None,
     skip_bad: bool = False,
     seed: int = 0,
     command: str = "zpinch.evaluate",
@@ -168,10 +168,10 @@ class Splits(NamedTuple):
 
 
 def both_splits(
-    data: "ImageCollection | Source | tuple[ImageCollection, ImageCollection]",
+    data: ImageCollection | Source | tuple[ImageCollection, ImageCollection],
     *,
     channels: int = 1,
-    size: "Size | None" = None,
+    size: Size | None = None,
     skip_bad: bool = False,
 ) -> Splits:
     """channels: 3 for a model of colours, which knows what was cut in two as it was trained on it."""

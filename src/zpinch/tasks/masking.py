@@ -13,7 +13,7 @@ from zpinch.images.naming import counted
 from zpinch.tasks.rows import BATCH
 
 Bools: TypeAlias = NDArray[np.bool_]
-Mask: TypeAlias = "str | Path | Bools | ImageStream"
+Mask: TypeAlias = str | Path | Bools | ImageStream
 
 KINDS = "half, center, lines, random:P (P a share of the pixels), alpha, or an image whose white pixels are missing"
 

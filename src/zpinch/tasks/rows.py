@@ -26,7 +26,7 @@ from zpinch.tasks.source import fitted, is_archive, open_stream
 
 BATCH = 1024
 
-Data: TypeAlias = "ImageStream | ImageCollection | Source"
+Data: TypeAlias = ImageStream | ImageCollection | Source
 
 
 class Batch(NamedTuple):

@@ -88,7 +88,7 @@ class Estimate(NamedTuple):
 
 @repeatable()
 def train(
-    images: "ImageCollection | Source",
+    images: ImageCollection | Source,
     *,
     recipe: str | None = None,
     backbone: Backbone | None = None,

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from zpinch.images.collection import Labels
 
-Columns: TypeAlias = "Mapping[str, npt.NDArray[Any]]"
+Columns: TypeAlias = Mapping[str, npt.NDArray[Any]]
 NO_COLUMNS: Columns = MappingProxyType({})
 METADATA = "metadata.csv"
 
