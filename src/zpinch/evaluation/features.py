@@ -15,17 +15,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zpinch.errors import ImageError
-from zpinch.evaluation.metrics import on_processor
 from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
+from zpinch.images.collection import Pixels
+from zpinch.model.model import as_tensor
 
 FEATURES = 128
 STEPS = 400
 BATCH = 64  # images a step; 128 for 300 steps takes twice as long and is no more accurate
 LEARN_FROM = 20_000  # images at most, drawn by the seed
 ROWS = 500  # images worked on at once
-
-Pixels = npt.NDArray[np.uint8] | Tensor
 
 
 @dataclass(frozen=True)
@@ -117,14 +116,14 @@ class Extractor:
         return self._apply(lambda chunk: self._net.head(self._net(chunk)), pixels).argmax(1)
 
     def _apply(self, function: Callable[[Tensor], Tensor], pixels: Pixels) -> npt.NDArray[np.float32]:
-        if tuple(pixels.shape[1:]) != self._config.shape or pixels.dtype not in (np.uint8, torch.uint8):
+        if pixels.shape[1:] != self._config.shape or pixels.dtype != np.uint8:
             raise ImageError(
                 f"the feature extractor was fitted to uint8 images of {self._config.shape}, these are {pixels.dtype} "
-                f"{tuple(pixels.shape[1:])}"
+                f"{pixels.shape[1:]}"
             )
         with torch.inference_mode():
-            chunks = (pixels[start : start + ROWS] for start in range(0, pixels.shape[0], ROWS))
-            return np.concatenate([function(on_processor(chunk)).numpy() for chunk in chunks])
+            chunks = (pixels[start : start + ROWS] for start in range(0, len(pixels), ROWS))
+            return np.concatenate([function(as_tensor(chunk)).numpy() for chunk in chunks])
 
 
 def _learn(net: ExtractorNet, pixels: Tensor, labels: Tensor) -> None:

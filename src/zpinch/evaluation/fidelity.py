@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zpinch.errors import UsageError
-from zpinch.evaluation.features import Extractor, Pixels
+from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.metrics import (
     Moments,
     frechet_distance,
@@ -27,6 +27,7 @@ from zpinch.evaluation.metrics import (
 )
 from zpinch.evaluation.subset import subset
 from zpinch.images.cache import gathered
+from zpinch.images.collection import Pixels
 
 FEW = 2_000  # below, Frechet distances of 128 features are mostly bias: the kernel distance is given beside them
 FLOOR_DRAWS = 12  # one draw of MNIST's floor is off by 28 % at n = 1,000 and by 11 % at 10,000 (standard deviation)

@@ -1,4 +1,4 @@
-"""Distances between images and between sets of images: pure functions of arrays or tensors.
+"""Distances between images and between sets of images: pure functions of arrays.
 
 Pixels are (n, channels, height, width), uint8 or floats in [0, 1]; results are in units of [0, 1]. Features are
 (n, d) rows of one extractor. Nothing here knows a model, a baseline or a verdict: fidelity.py puts these together.
@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from zpinch.errors import ImageError, UsageError
+from zpinch.model.model import as_tensor
 
-Array = npt.NDArray[np.generic] | Tensor
+Array = npt.NDArray[np.generic]
 
 ROWS = 1024  # worked on at once: 1,024 x 10,000 float32 distances take 40 MB
 VALUES = 1 << 22  # of images as float64, likewise: 32 MB, and structural similarity has about ten of them
@@ -96,7 +97,7 @@ def kernel_distance(a: Array, b: Array) -> float:
     a: (n, d), b: (m, d). Unbiased at every n, hence for few images; may come out slightly negative.
     Binkowski et al. 2018, eq. 4.
     """
-    x, y = on_processor(a).double(), on_processor(b).double()
+    x, y = as_tensor(a).double(), as_tensor(b).double()
 
     def kernel_sum(p: Tensor, q: Tensor) -> float:
         return sum(float((chunk @ q.T / q.shape[1] + 1).pow(3).sum()) for chunk in p.split(ROWS))
@@ -130,10 +131,10 @@ def inside(real: Array, fake: Array, k: int = 3) -> tuple[npt.NDArray[np.bool_],
 
     Raises UsageError where there are no more than k.
     """
-    real, fake = on_processor(real).float(), on_processor(fake).float()
-    if min(len(real), len(fake)) <= k:
+    x, y = as_tensor(real).float(), as_tensor(fake).float()
+    if min(len(x), len(y)) <= k:
         raise UsageError(f"precision and recall need more than {k} images on both sides")
-    return _are_inside(fake, real, _neighbour_radii(real, k)), _are_inside(real, fake, _neighbour_radii(fake, k))
+    return _are_inside(y, x, _neighbour_radii(x, k)), _are_inside(x, y, _neighbour_radii(y, k))
 
 
 def nearest_distances(images: Array, train: Array) -> npt.NDArray[np.float64]:
@@ -184,15 +185,8 @@ def _unit_chunks(images: Array) -> Iterator[Tensor]:
     rows = max(1, min(ROWS, VALUES // math.prod(images.shape[1:])))
     for start in range(0, images.shape[0], rows):
         chunk = images[start : start + rows]
-        unit = on_processor(chunk).double()
-        yield unit / 255 if chunk.dtype in (np.uint8, torch.uint8) else unit
-
-
-def on_processor(array: Array) -> Tensor:
-    """The same numbers as a tensor there; a copy where NumPy's memory is read-only: torch warns about sharing it."""
-    if isinstance(array, Tensor):
-        return array.detach().cpu()
-    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+        unit = as_tensor(chunk).double()
+        yield unit / 255 if chunk.dtype == np.uint8 else unit
 
 
 def _window_matrix(side: int) -> Tensor:
