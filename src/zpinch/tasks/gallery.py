@@ -223,7 +223,7 @@ def critic_saliency(subject: Subject) -> Picture | None:
     # A critic that begins with an unshuffle has weights of their own for each pixel of a 2x2 patch: unblurred, a grain.
     blur = (0, 0, *[max(1.0, side / 28) for side in model.config.image[1:]])
     maps = {
-        word: gaussian_filter(saliency(score, subject.input(pixels)).cpu().numpy(), blur)
+        word: gaussian_filter(saliency(score, model.as_input(pixels)).cpu().numpy(), blur)
         for word, pixels in shown.items()
     }
     most = float(np.quantile(np.abs(np.concatenate([values.mean(1) for values in maps.values()])), 0.995)) or 1.0

@@ -6,7 +6,6 @@ from functools import cached_property, partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from zpinch.evaluation.latent_space import entropies, typical
 from zpinch.evaluation.sensitivity import Directions, affordable, directions, variations
@@ -65,7 +64,7 @@ class Subject:
         count = affordable(int(np.prod(self.model.config.image)), self.flat.shape[1], SPECTRUM_IMAGES)
         if encoder is None or count == 0:
             return None
-        return directions(encoder, self.input(self.pixels[:count]), count=TANGENTS)
+        return directions(encoder, self.model.as_input(self.pixels[:count]), count=TANGENTS)
 
     @cached_property
     def variations(self) -> Directions | None:
@@ -92,6 +91,3 @@ class Subject:
 
     def made(self, z: NDArray[np.floating]) -> Pixels:
         return self.model.generate_from(torch.from_numpy(z.astype(np.float32)), REALISM)
-
-    def input(self, pixels: Pixels) -> Tensor:
-        return self.model.as_input(pixels)
