@@ -238,8 +238,9 @@ def test_bad_input_leaves_nothing_behind(
     seen = replace(train_digits, source="seen")
     for data, by, how, kind, words in (
         (held_digits, model, {}, UsageError, "0.01 cannot be promised from 24 .*--normal with at least 200"),
-        (held_digits, model, {"false_alarms": 0.0}, UsageError, "above 0 and below 1"),
-        (held_digits, model, {"false_alarms": 1.5}, UsageError, "above 0 and below 1"),
+        (held_digits, model, {"false_alarms": 0.0}, UsageError, "to below 1"),
+        (held_digits, model, {"false_alarms": 1e-310}, UsageError, "1e-09 to below 1"),
+        (held_digits, model, {"false_alarms": 1.5}, UsageError, "to below 1"),
         (spots.images, spots.model, few, ModelError, "--normal"),
         (spots.images, model, few, ImageError, "28x28 grey.*8x8"),
         (held_digits[:0], model, few, ImageError, "no image"),

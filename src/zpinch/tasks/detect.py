@@ -29,6 +29,7 @@ from zpinch.tasks.source import fitted, open_images
 from zpinch.training.fit_mixture import CANDIDATES, fit_mixture
 
 FALSE_ALARMS = 0.01
+LEAST = 1e-9  # a promise of fewer takes more normal images than there are, or than a float counts
 PRINTED = 10  # names on the terminal
 SHOWN = 20  # images in the picture
 FEWEST = 20  # normal images that can be split into those that scale and those that judge
@@ -96,7 +97,7 @@ def detect(
     """Which images are odd, at most a share `false_alarms` of normal ones among them on average.
 
     data: a source as `open_images` takes it (all of its splits), an array, what `open_images` gave, or an archive.
-    model: a trained model, or its folder. false_alarms: above 0 and below 1. out: .csv, .npz or .parquet with
+    model: a trained model, or its folder. false_alarms: a billionth or more, below 1. out: .csv, .npz or .parquet with
     `name`, `p_value`, `is_odd`, `oddness` and the four scores. normal: normal images that the model was not trained
     on, instead of those held out from its training. picture: a .png of the oddest images, each over its
     reconstruction and over a map of its odd pixels.
@@ -188,8 +189,8 @@ def calibration_for(model: Model, normal: ImageCollection | str | Path | None) -
 
 
 def check_share(false_alarms: float) -> None:
-    if not 0 < false_alarms < 1:
-        raise UsageError(f"--false-alarms is a share of the normal images, above 0 and below 1, not {false_alarms:g}.")
+    if not LEAST <= false_alarms < 1:
+        raise UsageError(f"--false-alarms is a share of the normal images, {LEAST:g} to below 1, not {false_alarms:g}.")
 
 
 def check_promise(count: int, false_alarms: float) -> None:

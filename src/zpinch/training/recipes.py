@@ -10,11 +10,15 @@ an image. A term of weight zero is never computed.
 import math
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import ConfigDict, Field
 
 from zpinch.model.frozen import Frozen
 
 FINITE = ConfigDict(allow_inf_nan=False)  # a bound alone lets "nan" through
+MOST = 10**9  # so that no product of them is more than a float counts
+NonNegative = Annotated[float, Field(ge=0, le=MOST)]
+Positive = Annotated[float, Field(gt=0, le=MOST)]
+Count = Annotated[int, Field(gt=0, le=MOST)]
 
 
 class Objective(Frozen):
@@ -22,21 +26,21 @@ class Objective(Frozen):
 
     model_config = FINITE
 
-    distortion: NonNegativeFloat = 1.0
-    rate: NonNegativeFloat = 0.0
-    contraction: NonNegativeFloat = 0.0
-    divergence: NonNegativeFloat = 0.0
-    features: NonNegativeFloat = 0.0
-    adversarial: NonNegativeFloat = 0.0
+    distortion: NonNegative = 1.0
+    rate: NonNegative = 0.0
+    contraction: NonNegative = 0.0
+    divergence: NonNegative = 0.0
+    features: NonNegative = 0.0
+    adversarial: NonNegative = 0.0
 
     error: Literal["squared", "absolute", "cross-entropy"] = "squared"
     game: Literal["relativistic", "minimax", "non-saturating"] = "relativistic"
     judges_samples: bool = True  # the critic sees samples too, not only what was rebuilt
-    penalty: NonNegativeFloat = 0.5  # R1 and R2 on the critic
-    penalty_every: PositiveInt = 1  # steps between two of them, weighted up in return
-    contraction_every: PositiveInt = 8
+    penalty: NonNegative = 0.5  # R1 and R2 on the critic
+    penalty_every: Count = 1  # steps between two of them, weighted up in return
+    contraction_every: Count = 8
     critic_start: Annotated[float, Field(ge=0, le=1)] = 0.35  # share of the steps before the critic's gradient counts
-    sampler_every: PositiveInt = 500  # steps between two fits of the sampler whose draws the critic sees
+    sampler_every: Count = 500  # steps between two fits of the sampler whose draws the critic sees
     disturbed: bool = False  # what the critic sees, real and fake alike (DiffAugment)
 
 
@@ -45,16 +49,16 @@ class Schedule(Frozen):
 
     model_config = FINITE
 
-    batch: PositiveInt = 64
-    learning_rate: PositiveFloat = 2e-3  # of Adam
-    muon_rate: NonNegativeFloat = 2e-2  # of Muon, for the weights of a conv encoder and generator; 0: Adam
-    critic_rate: PositiveFloat = 5e-4
-    prior_rate: PositiveFloat = 1e-2
-    prior_share: NonNegativeFloat = 1.0  # steps of the autoregressive prior, afterwards, for each step of the model
-    exact_share: NonNegativeFloat = 2.0  # steps of the exact layer, afterwards, likewise; 0: no lossless archives
-    completer_share: NonNegativeFloat = 1.2  # steps of the completer, afterwards, likewise; 0: none
-    quality_share: NonNegativeFloat = 0.1  # of those steps, for the prior of each quality but the default
-    warm_up: PositiveInt = 100
+    batch: Count = 64
+    learning_rate: Positive = 2e-3  # of Adam
+    muon_rate: NonNegative = 2e-2  # of Muon, for the weights of a conv encoder and generator; 0: Adam
+    critic_rate: Positive = 5e-4
+    prior_rate: Positive = 1e-2
+    prior_share: NonNegative = 1.0  # steps of the autoregressive prior, afterwards, for each step of the model
+    exact_share: NonNegative = 2.0  # steps of the exact layer, afterwards, likewise; 0: no lossless archives
+    completer_share: NonNegative = 1.2  # steps of the completer, afterwards, likewise; 0: none
+    quality_share: NonNegative = 0.1  # of those steps, for the prior of each quality but the default
+    warm_up: Count = 100
     average: Annotated[float, Field(ge=0, lt=1)] = 0.998  # decay of the averaged weights that are kept
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # on a processor; auto: the quicker one, by a stopwatch
     shift: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # of a side, that training images are moved by at most
