@@ -153,7 +153,11 @@ def test_what_no_images_can_help_is_refused_before_they_are_read(zpinch: Zpinch,
         (*compress, "x.zip"): "no .zip",
         (*compress, "x.zpn", "--max-error", 200): "0 to 127",
         (*augment, data): "--force",
+        (*compress, "x.zpn", "--allow-conversion"): "--lossless alone",
+        (*compress, "x.zpn", "--allow-conversion", "--max-error", 1): "--lossless alone",
         (*augment, "x.npz", "--prove", "--repeats", 1): "at least 5",
+        (*augment, "x.npz", "--repeats", 6): "pass --prove too",
+        (*augment, "x.npz", "--test", data): "pass --prove too",
     }.items():
         assert_fails(zpinch(*words), 1, said)
     assert_fails(zpinch("compress", "nowhere", "-m", "none", "-o", "x.zpn"), 3, "no model at none")

@@ -109,6 +109,7 @@ def compress(
         "quality": quality,
         "lossless": lossless,
         "max_error": max_error,
+        "allow_conversion": allow_conversion,
         "force": common.force,
     }
     with output(out) as file:
@@ -121,7 +122,6 @@ def compress(
                 trained,
                 file,
                 **chosen,
-                allow_conversion=allow_conversion,
                 embed_model=embed_model,
                 check=not no_check,
                 remove=data if rm or rm_lossy else None,

@@ -30,6 +30,7 @@ from zpinch.tasks.sieve import Sieve
 from zpinch.tasks.source import open_images
 
 UNPROVEN = "Whether these teach a classifier anything is not known: often they do not. --prove measures it."
+REPEATS = 5  # the least that make an interval
 SHOWN = 12  # images of each kind in a row of the picture
 ROWS = 100  # classes in it: a sheet holds 4,096 images
 
@@ -95,7 +96,7 @@ def augment(
     kinds: Kinds = "samples",
     prove: bool = False,
     test: ImageCollection | str | Path | None = None,
-    repeats: int = 5,
+    repeats: int = REPEATS,
     picture: str | Path | None = None,
     seed: int = 0,
     force: bool = False,
@@ -156,10 +157,12 @@ def check_asked(
         raise UsageError(f"--per-class must be at least 1, not {per_class}.")
     if kinds not in ("samples", "mixes", "both"):
         raise UsageError(f"--kinds is samples, mixes or both, not {kinds}.")
-    if prove and repeats < 5:
-        raise UsageError(f"--repeats must be at least 5, for an interval, not {repeats}.")
+    if prove and repeats < REPEATS:
+        raise UsageError(f"--repeats must be at least {REPEATS}, for an interval, not {repeats}.")
     if test is not None and not prove:
         raise UsageError("--test is what --prove measures on: pass --prove too, or leave it out.")
+    if repeats != REPEATS and not prove:
+        raise UsageError("--repeats says how often --prove learns: pass --prove too, or leave it out.")
     if out is not None:
         if Path(out).suffix.lower() == ".png":
             raise UsageError(f"{out}: a sheet cannot say where its images come from. Write a folder, .zip, .npz or "

@@ -101,7 +101,13 @@ def compress(
     """
     progress = progress or unasked()
     model, coder, allowed = check_asked(
-        model, out, quality=quality, lossless=lossless, max_error=max_error, force=force
+        model,
+        out,
+        quality=quality,
+        lossless=lossless,
+        max_error=max_error,
+        allow_conversion=allow_conversion,
+        force=force,
     )
     given = images if isinstance(images, ImageStream | ImageCollection) else open_stream(images, split="all")
     source = fitted(given, model)
@@ -160,6 +166,7 @@ def check_asked(
     quality: int,
     lossless: bool,
     max_error: int | None,
+    allow_conversion: bool,
     force: bool,
 ) -> Asked:
     """Refuse what is wrong whatever the images are; the command does before it surveys them.
@@ -169,6 +176,8 @@ def check_asked(
     allowed = asked_error(lossless=lossless, max_error=max_error)
     if allowed is not None and quality != DEFAULT_QUALITY:
         raise UsageError("--quality is of archives of codes; --lossless and --max-error keep pixels. Leave one out.")
+    if allow_conversion and allowed != 0:
+        raise UsageError("--allow-conversion is of --lossless alone: pass that, or leave it out.")
     if isinstance(out, str | Path):
         check_ending(Path(out), "what is written is an archive", ".zpn")
         check_free(Path(out), is_folder=False, force=force)
