@@ -319,6 +319,13 @@ def test_too_few_images_of_either_split_are_refused_at_once(
         evaluate((held_digits[:training], held_digits[:test]), trained)
 
 
+def test_images_that_are_read_already_are_read_in_no_other_way(trained: Path, held_digits: ImageCollection):
+    for images in (held_digits, (held_digits, held_digits)):
+        for how in ({"size": 28}, {"skip_bad": True}):
+            with pytest.raises(UsageError, match="pass them to open_images"):
+                evaluate(images, trained, **how)
+
+
 def test_a_page_that_is_there_stays(
     trained: Path, train_digits: ImageCollection, held_digits: ImageCollection, tmp_path: Path
 ):

@@ -91,3 +91,5 @@ def test_queries_that_make_no_sense(spots: Spots, tmp_path: Path):
     assert not (tmp_path / "x.png").exists()
     Image.new("L", (20, 10), 200).save(tmp_path / "large.png")
     assert len(find(spots.path, tmp_path / "large.png", 3, model=spots.model, size=8)) == 3
+    with pytest.raises(UsageError, match="how a file is read"):
+        find(spots.path, np.zeros((1, 20, 10), np.uint8), 3, model=spots.model, size=8)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from zpinch.errors import ImageError
+from zpinch.errors import ImageError, UsageError
 from zpinch.evaluation.baselines import SAMPLED, SizeRow, lossless_sizes, lossy_anchor, pca_score
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
@@ -70,7 +70,7 @@ def evaluate(
 
     data: a source as `open_images` takes it, a collection, or two: (training, test). What has no splits is cut in two
     halves, and the report says so: then some test images may have been trained on. At least 5 images each. size,
-    skip_bad: as `open_images` takes them. `phase` hears what is measured now.
+    skip_bad: as `open_images` takes them, of a source. `phase` hears what is measured now.
 
     Raises ImageError for too few images and for those of another shape than the model's, ModelError for a model
     that is unfinished, UsageError when `out` is taken and not `force`.
@@ -175,6 +175,10 @@ def both_splits(
     skip_bad: bool = False,
 ) -> Splits:
     """channels: 3 for a model of colours, which knows what was cut in two as it was trained on it."""
+    if isinstance(data, tuple | ImageCollection) and (size is not None or skip_bad):
+        raise UsageError(
+            "size and skip_bad say how a source is read, and these images have been: pass them to open_images instead."
+        )
     if isinstance(data, tuple):
         return Splits(*data)
     if isinstance(data, ImageCollection):

@@ -54,7 +54,7 @@ def find(
     """The `k` images of an archive nearest to one image, the nearest first; of equals the first in the archive.
 
     k: at least 1. like: an image file, a collection of one image, or its pixels, uint8 (channels, height, width).
-    size: stretch it to this side first. out: also write these images, as `decompress` does; only they are decoded.
+    size: stretch a file to this side first. out: also write these images, as `decompress` does; only they are decoded.
     Distances are Euclidean, between latents.
 
     Raises UsageError for an archive of pixels and when `out` is taken and not `force`, ImageError for an image of
@@ -101,6 +101,8 @@ def find(
 
 
 def one_image(like: ImageCollection | NDArray[np.uint8] | str | Path, size: int | None) -> ImageCollection:
+    if size is not None and not isinstance(like, str | Path):
+        raise UsageError("size says how a file is read, and this image has been: give it in the size of the archive's.")
     if isinstance(like, np.ndarray):
         images = ImageCollection(like[None] if like.ndim == 3 else like, source="the query")
     else:
