@@ -385,12 +385,13 @@ def test_bad_input_leaves_nothing_behind(
         (rare, model, {"picture": tmp_path / "x.jpg"}, UsageError, ".png"),
         (rare, model, {"out": tmp_path / "x", "picture": tmp_path / "x" / "p.png"}, UsageError, "what -o names"),
         (rare, model, {"test": four}, UsageError, "--prove"),
+        (rare, model, {"repeats": 6}, UsageError, "--prove"),
         (rare, model, {"prove": True}, UsageError, "no test split.*--test"),
         (rare, model, {**prove, "repeats": 4}, UsageError, "at least 5"),
         (rare, model, {**prove, "test": held}, ImageError, "has classes that few digits has not"),
         (rare, model, {**prove, "test": rare[:5]}, UsageError, "5 images .* in few digits too"),
         (rare, model, {**prove, "test": plain}, ImageError, "no labels"),
-        (rare, model, {**prove, "test": spots.images}, ImageError, "of shape"),
+        (rare, model, {**prove, "test": spots.images}, ImageError, "the test images of .* 8x8 grey"),
     ):
         with pytest.raises(kind, match=words):
             zpinch.augment(data, by, **{"out": tmp_path / "x.npz", "per_class": 20, **how})

@@ -68,5 +68,13 @@ def test_they_are_looked_at_and_added_to(model: Model, tmp_path: Path):
 
 
 def test_colours_are_not_made_grey(tmp_path: Path):
-    with pytest.raises(ImageError, match="8x8 RGB"):
-        zpinch.compress(COLOUR, finished_model(GREY), tmp_path / "a.zpn")
+    """Which of two splits they are in is said: the other one is what the model was trained on."""
+    grey = finished_model(GREY)
+    with pytest.raises(ImageError, match="these are 8x8 RGB"):
+        zpinch.compress(COLOUR, grey, tmp_path / "a.zpn")
+    save_images(GREY, tmp_path / "set" / "train")
+    save_images(COLOUR, tmp_path / "set" / "test")
+    with pytest.raises(ImageError, match=r"the test images of .*set are 8x8 RGB. Convert them"):
+        zpinch.evaluate(tmp_path / "set", grey)
+    with pytest.raises(ImageError, match=r"the test images of .*set are 8x8 RGB. Convert them"):
+        zpinch.augment(tmp_path / "set", grey, per_class=13, prove=True)

@@ -246,7 +246,7 @@ def test_bad_input_leaves_nothing_behind(
         (held_digits[:0], model, few, ImageError, "no image"),
         (held_digits, gan, few, ModelError, "no encoder"),
         (held_digits, None, few, UsageError, "pass -m"),
-        (held_digits, model, {**few, "normal": spots.images}, ImageError, "28x28 grey"),
+        (held_digits, model, {**few, "normal": spots.images}, ImageError, "28x28 grey.*the normal images of.*8x8"),
         (held_digits, model, {**few, "normal": normal[:19]}, ImageError, "at least 20"),
         (held_digits, model, {**few, "normal": seen}, UsageError, "trained on the images of seen.*Pass --normal"),
         (held_digits, model, {**few, "out": tmp_path / "there.csv"}, UsageError, "--force"),

@@ -237,12 +237,12 @@ class Model(nn.Module):
         pixels = pixels if isinstance(pixels, Tensor) else as_tensor(pixels)
         return pixels.to(self.device).to(memory_format=torch.channels_last).float().div_(255)
 
-    def check_shape(self, found: tuple[int, ...]) -> None:
-        """Refuse images whose (channels, height, width) are not the model's. Raises ImageError."""
+    def check_shape(self, found: tuple[int, ...], whose: str = "these") -> None:
+        """Refuse images whose (channels, height, width) are not the model's. whose: for people. Raises ImageError."""
         wanted = self.config.image
         if found == wanted:
             return
-        said = f"the model was trained on {described(wanted)} images, these are {described(found)}."
+        said = f"the model was trained on {described(wanted)} images, {whose} are {described(found)}."
         if found[0] != wanted[0]:
             raise ImageError(f"{said} Convert them with an image program, or train a model on images like them.")
         resize = f"Pass --size {wanted[1]}, or" if wanted[1] == wanted[2] else "Resize them, or take"

@@ -173,7 +173,8 @@ def calibration_for(model: Model, normal: ImageCollection | str | Path | None) -
                 "that it was not trained on, or train it again."
             )
         return model.calibration
-    images = fitted(normal if isinstance(normal, ImageCollection) else open_images(normal, split="all"), model)
+    given = normal if isinstance(normal, ImageCollection) else open_images(normal, split="all")
+    images = fitted(given, model, f"the normal images of {given.source}")
     if len(images) < FEWEST:
         raise ImageError(f"{images.source} has {counted(len(images), 'image')}; --normal needs at least {FEWEST}.")
     if was_trained_on(model, images.fingerprint()):

@@ -84,14 +84,15 @@ def evaluate(
     phase = phase or unasked_phase()
     phase("reading images")
     splits = both_splits(data, channels=model.config.image[0], size=size, skip_bad=skip_bad)
-    for part, images in (("training", splits.training), ("test", splits.test)):
+    parts = {"training": splits.training, "test": splits.test}
+    for part, images in parts.items():
         if len(images) < FEWEST:
             raise ImageError(
                 f"{images.source} has {counted(len(images), f'{part} image')}; an evaluation compares sets and needs "
                 f"at least {FEWEST} of each."
             )
-    splits = splits._replace(training=fitted(splits.training, model), test=fitted(splits.test, model))
-    training, test = splits.training, splits.test
+    training, test = (fitted(images, model, f"the {part} images of {images.source}") for part, images in parts.items())
+    splits = splits._replace(training=training, test=test)
     result, rebuilt = measured(model, training, test, seed=seed, phase=phase)
     fingerprint = test.fingerprint()
     result = result._replace(

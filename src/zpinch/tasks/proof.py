@@ -18,10 +18,9 @@ from zpinch.evaluation.classifier import STEPS, Examples, Learning, learn
 from zpinch.evaluation.confidence import CONFIDENCE, of_runs
 from zpinch.images import ImageCollection
 from zpinch.images.collection import joint_fingerprint, relabelled
-from zpinch.images.colour import with_channels
 from zpinch.images.layout import in_order, listed
 from zpinch.model.model import Model
-from zpinch.tasks.source import open_images, splits_of, tested_split
+from zpinch.tasks.source import fitted, open_images, splits_of, tested_split
 
 Verdict = Literal["gain", "none", "harm"]
 
@@ -108,12 +107,10 @@ def test_images(
             )
         test = open_images(data, split="test")
     held = test if isinstance(test, ImageCollection) else open_images(test, split=tested_split(test))
-    held = with_channels(held, real.shape[0])
     if len(held) < FEWEST or held.labels is None:
         lacks = "labels" if held.labels is None else f"{FEWEST} images"
         raise ImageError(f"{held.source} has no {lacks} to prove anything on.")
-    if held.shape != real.shape:
-        raise ImageError(f"{held.source} has images of shape {held.shape}, {real.source} of {real.shape}.")
+    held = fitted(held, model, f"the test images of {held.source}")
     if unknown := set(held.class_names) - set(real.class_names):
         raise ImageError(f"{held.source} has classes that {real.source} has not: {listed(in_order(unknown))}.")
     known = {image.tobytes() for image in real.pixels}

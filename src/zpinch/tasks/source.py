@@ -85,13 +85,13 @@ def tested_split(source: Source) -> str:
     return "test" if splits_of(source) else "all"
 
 
-def fitted(images: Images, model: Model) -> Images:
+def fitted(images: Images, model: Model, whose: str = "these") -> Images:
     """Images as a model takes them: grey ones in three equal channels where it is one of colours.
 
-    Raises ImageError where they are of another shape.
+    whose: what they are, for people. Raises ImageError where they are of another shape.
     """
     images = with_channels(images, model.config.image[0])
-    model.check_shape(images.shape)
+    model.check_shape(images.shape, whose)
     return images
 
 
