@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from model_cases import blobs, new_model, small_config, tiny_training
 
 import zpinch
 from zpinch.errors import ImageError, UsageError
@@ -38,8 +39,6 @@ class Evaluated:
 def evaluated(
     trained: Path, train_digits: ImageCollection, held_digits: ImageCollection, tmp_path_factory: pytest.TempPathFactory
 ) -> Evaluated:
-    from model_cases import tiny_training
-
     page = tmp_path_factory.mktemp("report") / "report.html"
     with tiny_training():
         return Evaluated(evaluate((train_digits, held_digits), trained, page), page)
@@ -324,6 +323,13 @@ def test_images_that_are_read_already_are_read_in_no_other_way(trained: Path, he
         for how in ({"size": 28}, {"skip_bad": True}):
             with pytest.raises(UsageError, match="pass them to open_images"):
                 evaluate(images, trained, **how)
+
+
+def test_lines_of_numbers_are_no_pictures():
+    """Python trains on them, and no reader takes such images: evaluate could not read its own archive back."""
+    lines = blobs(40, (1, 1, 64))
+    with pytest.raises(ImageError, match=r"one of 64x1 grey images.* sides from 8 to 128"):
+        evaluate((lines, lines), new_model(small_config((1, 1, 64))))
 
 
 def test_a_page_that_is_there_stays(

@@ -17,8 +17,9 @@ from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_s
 from zpinch.evaluation.report import PriorRow, render
 from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
-from zpinch.images.collection import joint_fingerprint
+from zpinch.images.collection import described, joint_fingerprint
 from zpinch.images.colour import with_channels
+from zpinch.images.decoding import SIDES
 from zpinch.images.naming import counted
 from zpinch.images.opening import Size, Source
 from zpinch.images.writers.atomic import check_free, new_file
@@ -72,10 +73,15 @@ def evaluate(
     halves, and the report says so: then some test images may have been trained on. At least 5 images each. size,
     skip_bad: as `open_images` takes them, of a source. `phase` hears what is measured now.
 
-    Raises ImageError for too few images and for those of another shape than the model's, ModelError for a model
-    that is unfinished, UsageError when `out` is taken and not `force`.
+    Raises ImageError for too few images, for those of another shape than the model's, and for a model of sides that
+    image files do not have; ModelError for one that is unfinished, UsageError when `out` is taken and not `force`.
     """
     model = loaded(model)
+    if not all(SIDES[0] <= side <= SIDES[1] for side in model.config.image[1:]):  # such as lines of numbers
+        raise ImageError(
+            f"the model is one of {described(model.config.image)} images, and an evaluation reads and writes pictures, "
+            f"which have sides from {SIDES[0]} to {SIDES[1]} pixels. Reshape the images to such, and train on them."
+        )
     out = Path(out) if out is not None else None
     if out is not None:
         check_ending(out, "the report is a page", ".html")
