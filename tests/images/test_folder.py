@@ -14,6 +14,7 @@ from PIL import Image
 from zpinch import open_images
 from zpinch.errors import CorruptImage, ImageError, UsageError
 from zpinch.images import check_source, open_stream, save_images, splits_of
+from zpinch.images.layout import SPLITS, read_layout
 
 Picture = Callable[..., Path]
 
@@ -85,6 +86,21 @@ def test_a_class_is_one_however_its_accents_are_written(tmp_path: Path, picture:
     assert (words.class_names, words.labels.tolist()) == (("un", nfc), [1, 0, 1])  # type: ignore[union-attr]
     np.savez(tmp_path / "a.npz", images=np.zeros((2, 8, 8), np.uint8), labels=[0, 1], class_names=[nfd, "un"])
     assert open_images(tmp_path / "a.npz").class_names == (nfc, "un")
+
+
+def test_the_name_of_a_class_is_composed_once_not_for_each_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def noted(name: str) -> str:
+        asked.append(name)
+        return name
+
+    monkeypatch.setattr("zpinch.images.layout.composed", noted)
+    found = read_layout(
+        [f"{split}/{c}/{i}.png" for split in SPLITS for c in "ab" for i in range(9)], "a set", skip_bad=False
+    )
+    assert [place.label for place in found.places["test"]] == [0] * 9 + [1] * 9
+    assert sorted(asked) == ["a", "b"]
 
 
 @pytest.mark.parametrize(("train", "test"), [("Train", "Test"), ("Training", "Testing"), ("TRAINING", "test")])

@@ -127,8 +127,12 @@ def read_layout(names: Sequence[str], source: str, *, skip_bad: bool, labelled: 
     refusals: list[ZpinchError] = []
     for split, group in groups.items():
         groups[split] = _without_loose(group, source, ignored, refusals, skip_bad=skip_bad)
+    called = {
+        folder: composed(folder)
+        for folder in {parts[0] for group in groups.values() for _, parts in group if len(parts) > 1}
+    }
     classes = {
-        split: in_order(composed(parts[0]) for _, parts in group if len(parts) > 1) for split, group in groups.items()
+        split: in_order(called[parts[0]] for _, parts in group if len(parts) > 1) for split, group in groups.items()
     }
     if any(classes.values()) and any(len(parts) == 1 for group in groups.values() for _, parts in group):
         raise ImageError(f"{source}: one of train/ and test/ has class folders, the other has loose images")
@@ -136,8 +140,9 @@ def read_layout(names: Sequence[str], source: str, *, skip_bad: bool, labelled: 
         (classes["all"], ()) if "all" in classes else _joined(classes["train"], classes["test"], source)
     )
     index = {name: i for i, name in enumerate(class_names)}
+    label = {folder: index.get(name, -1) for folder, name in called.items()}
     places = {
-        split: [Place(at, "/".join(parts), index.get(composed(parts[0]), -1)) for at, parts in group]
+        split: [Place(at, "/".join(parts), label.get(parts[0], -1)) for at, parts in group]
         for split, group in groups.items()
     }
     return Layout(places, class_names, (*notes, *_notes(ignored)), refusals=tuple(refusals))
