@@ -107,7 +107,7 @@ def test_names_of_classes_and_images_cannot_leave(tmp_path: Path, collection: Im
         save_images(wicked, out)
     assert {path.name for path in tmp_path.iterdir()} == {"deep"}
     assert {path.name for path in (tmp_path / "deep/er").iterdir()} == {"out", "out.zip"}
-    expected = ["_.._.._up/a.png", "_etc/C_/b.png", "_etc/etc/b.png"]
+    expected = ["_.._.._up/a.png", "_etc/C_/b.png", "_etc/etc/b.png", "metadata.csv"]
     with zipfile.ZipFile(tmp_path / "deep/er/out.zip") as archive:
         assert sorted(archive.namelist()) == expected
 
@@ -315,6 +315,42 @@ def test_classes_that_look_like_numbers_come_back(tmp_path: Path, classes: tuple
     assert back.labels is not None
     found = {name[-5:]: back.class_names[label] for name, label in zip(back.names, back.labels, strict=True)}
     assert found == {f"{i}.png": classes[label] for i, label in enumerate(labels)}
+
+
+@pytest.mark.parametrize("has_columns", [False, True])
+@pytest.mark.parametrize("out", ["f", "f.zip", "f.npz", "f.parquet"])
+def test_classes_that_no_folder_may_be_called_come_back(tmp_path: Path, has_columns: bool, out: str) -> None:
+    """Neither as splits, nor hidden, nor by the name that a system would make of theirs."""
+    numbers, letters = ("-1", "0", "1"), ("A", "a", "zéro")
+    splits, systems = ("Testing", "cat", "train", "val"), (".hidden", "__MACOSX", "a/b", "con", "dot.", "x.png")
+    for classes in (numbers, letters, splits, splits[::3], splits[2:3], systems):
+        labels = np.arange(8) % len(classes)
+        images = ImageCollection(np.arange(8, dtype=np.uint8).repeat(64).reshape(8, 1, 8, 8), labels, classes)
+        columns = {"origin": np.arange(8)} if has_columns else {}
+        save_images(images, tmp_path / out, columns=columns, force=(tmp_path / out).exists())
+        back = open_images(tmp_path / out)
+        assert back.labels is not None
+        found = {int(image[0, 0, 0]): back.class_names[c] for image, c in zip(back.pixels, back.labels, strict=True)}
+        assert found == {i: classes[c] for i, c in enumerate(labels)}
+        _remove(tmp_path / out)
+
+
+def test_what_is_added_to_a_folder_hides_nothing_that_is_there(tmp_path: Path, collection: ImageCollection) -> None:
+    """A metadata.csv that lists the new images alone would: others are ignored."""
+    names = tuple(f"{i}.png" for i in range(12))
+    images = replace(collection, class_names=("a/b", "cat", "test"), names=names)
+    save_images(images[:5], tmp_path / "new")
+    save_images(images[3:], tmp_path / "new", force=True)
+    back = open_images(tmp_path / "new")
+    assert (len(back), back.class_names) == (12, images.class_names)
+    assert np.bincount(back.labels).tolist() == np.bincount(images.labels).tolist()  # type: ignore[arg-type]
+    save_images(collection, tmp_path / "mine")
+    save_images(images, tmp_path / "mine", force=True)
+    assert open_images(tmp_path / "mine").class_names == ("a_b", "cat", "dog", "eel", "test_")
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "metadata.csv").write_bytes(b"\xff")
+    save_images(images, tmp_path / "torn", force=True)
+    assert open_images(tmp_path / "torn").class_names == images.class_names
 
 
 def test_a_folder_that_is_there_may_be_a_disk_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

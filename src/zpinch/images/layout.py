@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from zpinch.errors import ImageError, UsageError, ZpinchError
 from zpinch.images.decoding import SUFFIXES
-from zpinch.images.naming import composed, counted
+from zpinch.images.naming import NameBook, composed, counted, safe_name
 
 SPLITS = ("train", "test")
 _SPLIT_OF = {"train": "train", "training": "train", "test": "test", "testing": "test"}
@@ -84,6 +84,18 @@ def split_folders(tops: Iterable[str]) -> dict[str, str]:
         if split := _SPLIT_OF.get(top.lower()):
             found.setdefault(split, top)
     return found
+
+
+def class_folders(class_names: Iterable[str]) -> list[str]:
+    """A folder for each class, that is read as one: by its own name, or where no folder may have that by another."""
+    book = NameBook()
+    return [book.take(_class_folder(name)) for name in class_names]
+
+
+def _class_folder(class_name: str) -> str:
+    part = safe_name(class_name.replace("/", "_").replace("\\", "_"))
+    is_taken = part.lower() in {*_SPLIT_OF, *_OTHER_SPLITS} or is_hidden((part,)) or part.lower().endswith(".png")
+    return part + "_" if is_taken else part
 
 
 def check_split(split: str, splits: tuple[str, ...], source: str) -> None:

@@ -15,7 +15,7 @@ from zpinch.images.naming import composed, readable
 
 MAX_CLASSES = 1 << 16
 LABEL_NAMES = ("label", "labels", "class", "target")  # what a column of labels is called, in any case
-_MAX_LABEL_LENGTH = 255  # what a folder of a class may be called
+MAX_LABEL_LENGTH = 255  # what a folder of a class may be called
 
 
 def is_label_name(name: str) -> bool:
@@ -50,8 +50,8 @@ class WordList:
 def check_label(word: str, where: str) -> None:
     if not word:
         raise CorruptImage(f"{where}: its label is empty")
-    if len(word) > _MAX_LABEL_LENGTH:
-        raise CorruptImage(f"{where}: a label of {len(word):,} characters; the limit is {_MAX_LABEL_LENGTH}")
+    if len(word) > MAX_LABEL_LENGTH:
+        raise CorruptImage(f"{where}: a label of {len(word):,} characters; the limit is {MAX_LABEL_LENGTH}")
 
 
 def to_labels(given: npt.NDArray[Any], where: str) -> tuple[Labels, tuple[str, ...]]:

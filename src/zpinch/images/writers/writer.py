@@ -16,10 +16,10 @@ import numpy as np
 from zpinch.errors import ImageError, UsageError, require_extra
 from zpinch.images.collection import ImageCollection, Labels, Pixels, Shape
 from zpinch.images.decoding import SUFFIXES
-from zpinch.images.layout import SPLITS
+from zpinch.images.layout import SPLITS, class_folders
 from zpinch.images.naming import NameBook, composed, safe_name
 from zpinch.images.writers import atomic
-from zpinch.images.writers.columns import NO_COLUMNS, Columns
+from zpinch.images.writers.columns import NO_COLUMNS, Columns, fit_in
 from zpinch.images.writers.files import FolderSink, ZipSink
 from zpinch.images.writers.npz import NpzSink
 from zpinch.images.writers.parquet import ParquetSink
@@ -124,6 +124,8 @@ def _writer(out: Path, kind: str, shape: Shape, class_names: tuple[str, ...], *,
             yield ImageWriter(out, sink, shape, class_names)
             with atomic.writing(out):
                 sink.finish()
+                if not kind:
+                    fit_in(part, out)
         finally:
             with atomic.writing(out):
                 sink.close()
@@ -153,8 +155,7 @@ class _Namer:
 
     def __init__(self, class_names: tuple[str, ...]) -> None:
         self._book = NameBook()
-        folders = NameBook()
-        self._folders = [folders.take(_one_part(name)) for name in class_names]
+        self._folders = class_folders(class_names)
 
     def names(self, batch: ImageCollection, start: int) -> list[str]:
         names: list[str] = []
@@ -166,10 +167,6 @@ class _Namer:
                 name = f"{folder}/{name}"
             names.append(self._book.take(name))
         return names
-
-
-def _one_part(name: str) -> str:
-    return _dir_part(safe_name(name.replace("/", "_").replace("\\", "_")))
 
 
 def _dir_part(part: str) -> str:
