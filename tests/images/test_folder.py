@@ -88,6 +88,20 @@ def test_a_class_is_one_however_its_accents_are_written(tmp_path: Path, picture:
     assert open_images(tmp_path / "a.npz").class_names == (nfc, "un")
 
 
+def test_a_class_is_one_whatever_spaces_are_around_it(tmp_path: Path, picture: Picture) -> None:
+    """Labels in text files have none, so that augment would write another class than it read."""
+    for name in ("cat /1.png", "cat/2.png", " dog\u3000/3.png"):
+        picture(tmp_path / "set" / name)
+    images = open_images(tmp_path / "set")
+    assert images.class_names == ("cat", "dog")
+    for out, columns in (("again", {}), ("more", {"origin": np.arange(3)})):
+        save_images(images, tmp_path / out, columns=columns)
+        back = open_images(tmp_path / out)
+        assert (back.class_names, sorted(back.labels)) == (("cat", "dog"), [0, 0, 1])  # type: ignore[arg-type]
+    words = open_images(np.zeros((3, 8, 8), np.uint8), labels=["cat", "dog ", " cat"])
+    assert (words.class_names, words.labels.tolist()) == (("cat", "dog"), [0, 1, 0])  # type: ignore[union-attr]
+
+
 def test_the_name_of_a_class_is_composed_once_not_for_each_image(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
@@ -95,7 +109,7 @@ def test_the_name_of_a_class_is_composed_once_not_for_each_image(monkeypatch: py
         asked.append(name)
         return name
 
-    monkeypatch.setattr("zpinch.images.layout.composed", noted)
+    monkeypatch.setattr("zpinch.images.layout.class_name", noted)
     found = read_layout(
         [f"{split}/{c}/{i}.png" for split in SPLITS for c in "ab" for i in range(9)], "a set", skip_bad=False
     )

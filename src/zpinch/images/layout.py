@@ -6,7 +6,8 @@
 - Inside a split (or the whole): images in folders are labelled with the first folder of their path; images that lie
   loose are unlabelled. Both at once is an error, or the loose ones are left out with --skip-bad.
 - Classes are the folders that hold at least one image in any split, in order; a single one in test/ that is none of
-  train/ holds images without labels. Two that differ only in how accents are written (NFC, NFD) are one class.
+  train/ holds images without labels. Two that differ only in how accents are written (NFC, NFD), or in spaces around
+  them, are one class.
 
 Hidden files (a leading dot, __MACOSX) and files without an image's ending are ignored, and counted.
 Labels that a metadata file gives (readers/metadata.py) come before folders; images that it does not list are left out.
@@ -22,7 +23,7 @@ from typing import NamedTuple
 
 from zpinch.errors import ImageError, UsageError, ZpinchError
 from zpinch.images.decoding import SUFFIXES
-from zpinch.images.naming import NameBook, composed, counted, safe_name
+from zpinch.images.naming import NameBook, class_name, counted, safe_name
 
 SPLITS = ("train", "test")
 _SPLIT_OF = {"train": "train", "training": "train", "test": "test", "testing": "test"}
@@ -92,8 +93,8 @@ def class_folders(class_names: Iterable[str]) -> list[str]:
     return [book.take(_class_folder(name)) for name in class_names]
 
 
-def _class_folder(class_name: str) -> str:
-    part = safe_name(class_name.replace("/", "_").replace("\\", "_"))
+def _class_folder(name: str) -> str:
+    part = safe_name(class_name(name).replace("/", "_").replace("\\", "_"))
     is_taken = part.lower() in {*_SPLIT_OF, *_OTHER_SPLITS} or is_hidden((part,)) or part.lower().endswith(".png")
     return part + "_" if is_taken else part
 
@@ -140,7 +141,7 @@ def read_layout(names: Sequence[str], source: str, *, skip_bad: bool, labelled: 
     for split, group in groups.items():
         groups[split] = _without_loose(group, source, ignored, refusals, skip_bad=skip_bad)
     called = {
-        folder: composed(folder)
+        folder: class_name(folder)
         for folder in {parts[0] for group in groups.values() for _, parts in group if len(parts) > 1}
     }
     classes = {

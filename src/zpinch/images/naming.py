@@ -2,7 +2,7 @@
 
 `readable` makes any name printable and valid UTF-8. `safe_name` maps any string to a relative path that every system
 accepts and that cannot leave the folder it is joined to. `NameBook` hands each out only once. `composed` is the form
-in which names are compared, and which classes have. `counted` names a number of things.
+in which names are compared, and `class_name` the one that classes have. `counted` names a number of things.
 """
 
 from __future__ import annotations
@@ -38,6 +38,15 @@ def composed(name: str) -> str:
     True
     """
     return unicodedata.normalize("NFC", name)
+
+
+def class_name(word: str) -> str:
+    """What a class is called by a word: composed, without spaces around it, which lists in text files do not keep.
+
+    >>> class_name(" cat ")
+    'cat'
+    """
+    return composed(word).strip() or word
 
 
 def counted(n: int, noun: str) -> str:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from zpinch.errors import CorruptImage, ImageError, LimitError
 from zpinch.images.collection import Labels, relabelled
 from zpinch.images.layout import are_numbers, in_order
-from zpinch.images.naming import composed, readable
+from zpinch.images.naming import class_name, readable
 
 MAX_CLASSES = 1 << 16
 LABEL_NAMES = ("label", "labels", "class", "target")  # what a column of labels is called, in any case
@@ -69,8 +69,8 @@ def to_labels(given: npt.NDArray[Any], where: str) -> tuple[Labels, tuple[str, .
 
 
 def sorted_classes(index: Labels, names: list[str], where: str) -> tuple[Labels, tuple[str, ...]]:
-    """Labels and class names, which are `names` composed, in order, each once. index: (n,), points into `names`."""
-    names = list(map(composed, names))
+    """Labels and class names, which are `names` in order, each once. index: (n,), points into `names`."""
+    names = list(map(class_name, names))
     class_names = in_order(names)
     if are_numbers(class_names) and class_names[0].startswith("-"):
         raise ImageError(
@@ -87,4 +87,4 @@ def as_positions(
     numbers = np.array([int(name) for name in class_names])
     if numbers.max() >= len(told):
         raise ImageError(f"{where} has labels up to {numbers.max()} but {len(told)} class names")
-    return numbers[labels], tuple(map(composed, told))
+    return numbers[labels], tuple(map(class_name, told))

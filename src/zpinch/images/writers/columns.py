@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from zpinch.images.collection import Labels
 from zpinch.images.layout import are_numbers, class_folders
-from zpinch.images.naming import composed, readable
+from zpinch.images.naming import class_name, readable
 from zpinch.images.readers.labels import MAX_LABEL_LENGTH
 
 Columns: TypeAlias = Mapping[str, npt.NDArray[Any]]
@@ -32,7 +32,7 @@ class MetadataLines:
     def __init__(self, class_names: tuple[str, ...]) -> None:
         self._class_names = class_names
         self._has_labels = are_labels(class_names)
-        self._is_needed = self._has_labels and class_folders(class_names) != list(class_names)
+        self._is_needed = self._has_labels and class_folders(class_names) != list(map(class_name, class_names))
         self._text = io.StringIO(newline="")
         self._writer = csv.writer(self._text, lineterminator="\n")
 
@@ -79,7 +79,7 @@ def rows_of(path: Path) -> list[list[str]]:
 
 def are_labels(class_names: Sequence[str]) -> bool:
     """Whether a column of labels reads back as these classes. Where it does not, folders alone say what they can."""
-    return len(set(map(composed, class_names))) == len(class_names) and all(map(_is_label, class_names))
+    return len(set(map(class_name, class_names))) == len(class_names) and all(map(_is_label, class_names))
 
 
 def _is_label(name: str) -> bool:
