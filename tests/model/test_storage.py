@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -19,6 +20,7 @@ from model_cases import blobs, finished_model, new_model, same_weights, small_co
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from zpinch import compress, open_archive, open_images
 from zpinch.errors import CorruptModel, LimitError, ModelError, UsageError, ZpinchError
 from zpinch.images.memory import peak_mib
 from zpinch.model import storage
@@ -83,6 +85,23 @@ def test_an_unfinished_model_can_be_saved_and_says_what_it_lacks(tmp_path: Path)
     for ask in (lambda: found.require_codes("compress"), found.require_sampler):
         with pytest.raises(ModelError, match="--resume"):
             ask()
+
+
+def test_classes_of_before_their_names_were_composed_are_those_of_images_today(tmp_path: Path):
+    """In the files of a model and of an archive: identities are of what is written there, and stay."""
+    nfc, nfd = (unicodedata.normalize(form, "zéro") for form in ("NFC", "NFD"))
+    then, now = (replace(IMAGES, class_names=names) for names in ((nfd, "un "), (nfc, "un")))
+    old = finished_model(then)
+    compress(then, old, tmp_path / "old.zpn")
+    found = load(old.save(tmp_path / "m"))
+    assert found.config.class_names == now.class_names
+    assert open_images(tmp_path / "old.zpn").class_names == now.class_names
+    compress(now, found, tmp_path / "new.zpn")
+    with open_archive(tmp_path / "new.zpn") as archive:
+        np.testing.assert_array_equal(archive.labels, IMAGES.labels)
+    assert load(found.save(tmp_path / "again")).config.class_names == now.class_names
+    two = finished_model(replace(IMAGES, class_names=(nfc, nfd)))
+    assert load(two.save(tmp_path / "two")).config.class_names == (nfc, nfd)
 
 
 def test_the_folder_holds_what_the_design_says(folder: Path):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from zpinch.codec.text import can_be_shown
 
@@ -47,6 +48,17 @@ def class_name(word: str) -> str:
     'cat'
     """
     return composed(word).strip() or word
+
+
+def known_names(class_names: Iterable[str]) -> tuple[str, ...]:
+    """What classes are called that a file tells of, maybe an old one; as they stand there where two would become one.
+
+    >>> known_names(["zero", "one "]), known_names(["zero", "zero "])
+    (('zero', 'one'), ('zero', 'zero '))
+    """
+    told = tuple(class_names)
+    called = tuple(map(class_name, told))
+    return called if len(set(called)) == len(set(told)) else told
 
 
 def counted(n: int, noun: str) -> str:

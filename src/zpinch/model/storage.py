@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zpinch.errors import CorruptModel, LimitError, ModelError, UsageError, ZpinchError, is_out_of_memory
-from zpinch.images.naming import readable
+from zpinch.images.naming import known_names, readable
 from zpinch.model.card import CARD, METRICS, SAMPLES, card_files
 from zpinch.model.completer import CompleterConfig
 from zpinch.model.config import ModelConfig
@@ -209,6 +209,8 @@ def checked(stored: StoredConfig, flat: Mapping[str, Tensor], name: str) -> Mode
                 f"{name}: the {part} is not the one that {CONFIG} names: the file was altered. Restore it from a copy."
             )
     model.name, model.facts = readable(stored.name), stored.facts  # inside an archive it may be a stranger's
+    # Not before: identities are of the names as they are written.
+    model.config = model.config.model_copy(update={"class_names": known_names(model.config.class_names)})
     return model.eval()
 
 

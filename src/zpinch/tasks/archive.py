@@ -21,6 +21,7 @@ from zpinch.errors import ArchiveError, UsageError, ZpinchError
 from zpinch.images import ImageCollection
 from zpinch.images.collection import Labels, Pixels, Shape, described
 from zpinch.images.memory import require_memory
+from zpinch.images.naming import known_names
 from zpinch.images.notebook import SHOWN, as_html
 from zpinch.model.model import Model
 from zpinch.tasks.dataset import ArchiveDataset
@@ -91,10 +92,10 @@ class Archive:
         """(channels, height, width) of every image."""
         return self.header.image_shape
 
-    @property
+    @cached_property
     def class_names(self) -> tuple[str, ...]:
         """What the labels stand for; () without labels."""
-        return self.header.class_names
+        return known_names(self.header.class_names)
 
     @property
     def statistics(self) -> dict[str, float | int | str]:

@@ -9,7 +9,7 @@ import numpy as np
 from zpinch.errors import UsageError
 from zpinch.images import ImageCollection, save_images
 from zpinch.images.memory import require_memory
-from zpinch.images.naming import composed
+from zpinch.images.naming import class_name
 from zpinch.images.writers.sheet import check_sheet
 from zpinch.images.writers.writer import check_output
 from zpinch.model.model import Model
@@ -85,5 +85,5 @@ def generate(
 
 def spelt_as(label: str, classes: Sequence[str]) -> str:
     """The label as a class spells it."""
-    alike = [name for name in classes if composed(name) == composed(label)]
+    alike = [name for name in classes if class_name(name) == class_name(label)]
     return alike[0] if len(alike) == 1 else label

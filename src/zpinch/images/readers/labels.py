@@ -11,7 +11,7 @@ import numpy.typing as npt
 from zpinch.errors import CorruptImage, ImageError, LimitError
 from zpinch.images.collection import Labels, relabelled
 from zpinch.images.layout import are_numbers, in_order
-from zpinch.images.naming import class_name, readable
+from zpinch.images.naming import class_name, known_names, readable
 
 MAX_CLASSES = 1 << 16
 LABEL_NAMES = ("label", "labels", "class", "target")  # what a column of labels is called, in any case
@@ -87,4 +87,4 @@ def as_positions(
     numbers = np.array([int(name) for name in class_names])
     if numbers.max() >= len(told):
         raise ImageError(f"{where} has labels up to {numbers.max()} but {len(told)} class names")
-    return numbers[labels], tuple(map(class_name, told))
+    return numbers[labels], known_names(told)
