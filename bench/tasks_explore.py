@@ -11,7 +11,6 @@ images, how many being chosen on training images that are held out; of a PCA of 
 import argparse
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -30,9 +29,10 @@ from tasks_models import add_length, length, provenance, trained
 from zpinch.evaluation.confidence import draws, interval, of_mean
 from zpinch.evaluation.latent_space import flat_map, on_grid
 from zpinch.evaluation.latent_space import nearest as nearest_others
-from zpinch.evaluation.sensitivity import directions, variations
+from zpinch.evaluation.sensitivity import directions
 from zpinch.evaluation.subset import subset
 from zpinch.model.config import needed
+from zpinch.tasks.subject import variations_of
 
 SIDE = 32  # of the grid: as many images as `explore` lays out
 NEIGHBOURS = 10  # on a map
@@ -136,12 +136,6 @@ def explained(change: Floats, span: Floats) -> Floats:
     return np.square(np.einsum("nkp,np->nk", span, change)).sum(1) / np.square(change).sum(1)
 
 
-def by_generator(model: zpinch.Model, pixels: Pixels) -> Floats:
-    """Tangents of what it makes of the images' codes."""
-    generator = partial(needed(model.generator, "generator"), beta=torch.tensor([model.config.realism]))
-    return variations(generator, torch.from_numpy(model.latents(pixels)), count=max(COUNTS)).pixels
-
-
 def by_encoder(model: zpinch.Model, pixels: Pixels) -> Floats:
     x = model.as_input(torch.from_numpy(pixels))
     return directions(needed(model.encoder, "encoder"), x, count=max(COUNTS)).pixels
@@ -181,8 +175,9 @@ def tangents(
     numbers = ", ".join(map(str, neighbours.values()))
     principal = PCA(max(COUNTS), random_state=0).fit(flat(gallery)).components_
     drawn = np.linalg.qr(rng.normal(size=(len(pixels), pixels[0].size, max(COUNTS))))[0].swapaxes(1, 2)
+    varied = variations_of(model, model.latents(pixels), count=max(COUNTS)).pixels
     spans = {
-        "zpinch: the generator's Jacobian": first(by_generator(model, pixels)),
+        "zpinch: the generator's Jacobian": first(varied),
         "zpinch: the encoder's Jacobian": first(by_encoder(model, pixels)),
         f"PCA of the {numbers} nearest training images": {
             k: around(pixels, gallery, n)[:, :k] for k, n in neighbours.items()

@@ -34,6 +34,7 @@ from zpinch.tasks.gallery import (
     tangents,
     thumbnails,
 )
+from zpinch.tasks.subject import variations_of
 
 ALL = {"map", "coordinates", "extremes", "interpolations", "neighbours", "tangents", "variations"} | {
     "filters",
@@ -82,6 +83,19 @@ def test_figures_are_those_of_plain_means(spots: Spots, tmp_path: Path):
     shares = [kept.coordinates for kept in found.kept]
     assert shares[0] > shares[-1]
     assert found.same_class is not None
+
+
+def test_variations_are_of_what_the_model_decodes_at_its_own_realism():
+    """bench/tasks_explore.py measures the same ones."""
+    images = blobs(20)
+    model = finished_model(images)
+    model.config = model.config.model_copy(update={"realism": 0.7})
+    z = model.latents(images.pixels[:3])
+    found = variations_of(model, z, count=2)
+    for one, values in zip(torch.from_numpy(z).split(1), found.values, strict=True):
+        jacobian = torch.autograd.functional.jacobian(lambda v: model.generator(v, torch.tensor([0.7])).flatten(), one)
+        by_numpy = np.linalg.svd(jacobian.flatten(1).numpy(), compute_uv=False)
+        np.testing.assert_allclose(values, by_numpy, rtol=1e-4, atol=1e-5)
 
 
 def test_samples_stand_in_for_images(spots: Spots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -69,15 +69,8 @@ class Subject:
     @cached_property
     def variations(self) -> Directions | None:
         """Of the first few codes, at the model's own realism; None where one Jacobian alone would be too large."""
-        model = self.model
-        count = affordable(int(np.prod(model.config.image)), self.flat.shape[1], ROWS)
-        if count == 0:
-            return None
-        beta = torch.tensor([model.config.realism], device=model.device)
-        generator = needed(model.generator, "generator")
-        return variations(
-            partial(generator, beta=beta), torch.from_numpy(self.z[:count]).to(model.device), count=TANGENTS
-        )
+        count = affordable(int(np.prod(self.model.config.image)), self.flat.shape[1], ROWS)
+        return variations_of(self.model, self.z[:count], count=TANGENTS) if count else None
 
     def some(self, count: int) -> NDArray[np.intp]:
         """Images to show: of each class in turn, where there are classes."""
@@ -91,3 +84,10 @@ class Subject:
 
     def made(self, z: NDArray[np.floating]) -> Pixels:
         return self.model.generate_from(torch.from_numpy(z.astype(np.float32)), REALISM)
+
+
+def variations_of(model: Model, z: NDArray[np.float32], *, count: int) -> Directions:
+    """How images like those of latents (n, *code) vary, at the realism that archives are decoded at."""
+    beta = torch.tensor([model.config.realism], device=model.device)
+    generator = partial(needed(model.generator, "generator"), beta=beta)
+    return variations(generator, torch.from_numpy(z).to(model.device), count=count)
