@@ -463,6 +463,18 @@ def test_a_save_cut_off_at_its_end_and_another_in_its_middle_leave_a_model(
         load(folder)
 
 
+def test_a_model_that_is_saved_anew_while_it_is_read_is_read_anew(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    other, read = finished_model(IMAGES, seed=1), storage.load_weights
+
+    def meanwhile(path: Path, stored: storage.StoredConfig) -> Model:
+        monkeypatch.setattr(storage, "load_weights", read)
+        other.save(folder, force=True)
+        return read(path, stored)
+
+    monkeypatch.setattr(storage, "load_weights", meanwhile)
+    assert identities(load(folder)) == identities(other)
+
+
 def test_the_working_folder_is_a_place_to_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     assert load(finished_model(IMAGES).save(".")).name == tmp_path.name

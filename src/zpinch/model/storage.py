@@ -5,6 +5,7 @@ needs to be decoded, so training another prior later orphans nothing. README.md,
 them are for people; reading a model needs the two files alone.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -153,8 +154,10 @@ def load(folder: str | Path) -> Model:
     try:
         return load_weights(folder / WEIGHTS, stored)
     except CorruptModel:
-        if (folder / PREVIOUS).is_file():  # a save was cut off before it came to the configuration
+        with contextlib.suppress(ModelError):  # a save was cut off before it came to the configuration, or goes on
             return load_weights(folder / PREVIOUS, stored)
+        if load_config(folder).identities != stored.identities:  # another was saved meanwhile
+            return load(folder)
         raise
 
 
