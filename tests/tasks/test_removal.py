@@ -4,6 +4,7 @@ import os
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from trained_models import Spots, write_spots
 from zpinch import open_images
 from zpinch.errors import UsageError, ZpinchError
 from zpinch.images import ImageCollection, open_stream, save_images
+from zpinch.images.writers.atomic import JUNCTION
 from zpinch.tasks import removal
 from zpinch.tasks.compress import Compressed, compress
 from zpinch.tasks.decompress import decompress
@@ -71,6 +73,23 @@ def test_a_folder_with_anything_else_stays(spots: Spots, photos: Path, extra: st
     with pytest.raises(ZpinchError):
         rm(photos, spots)
     assert contents(photos) == before
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_junctions_are_not_followed(spots: Spots, photos: Path, inside: bool, monkeypatch: pytest.MonkeyPatch):
+    """Windows' own links of folders, which are folders to Python 3.11. Here one is, by what lstat says of it there."""
+    junction = next(path for path in photos.iterdir() if path.is_dir()) if inside else photos
+    honest = os.lstat
+
+    def tagged(path: str | Path, **options: object) -> object:
+        found = honest(path, **options)
+        return SimpleNamespace(st_mode=found.st_mode, st_reparse_tag=JUNCTION) if Path(path) == junction else found
+
+    monkeypatch.setattr(os, "lstat", tagged)
+    assert_stays(photos, spots, "follows no link")
+    if inside:
+        with pytest.raises(UsageError, match="not followed"):
+            save_images(spots.images, photos, force=True)
 
 
 def test_links_are_not_followed(spots: Spots, photos: Path, tmp_path: Path):

@@ -18,6 +18,7 @@ from zpinch.errors import UsageError
 from zpinch.images import BUILTIN_NAMES, ImageCollection, ImageStream
 from zpinch.images.layout import is_image
 from zpinch.images.opening import shown_source
+from zpinch.images.writers.atomic import is_link
 from zpinch.model.model import Model
 from zpinch.tasks.locate import coder_for
 from zpinch.tasks.lossless import threads_for
@@ -69,7 +70,7 @@ def plan_removal(
         raise UsageError(
             f"--rm deletes what the images were read from, which is {stream.source}, not {source}. Give the same path."
         )
-    if path.is_symlink():
+    if is_link(path):
         raise UsageError(f"--rm follows no link, and {source} is one. Name what it points to.")
     if path.is_dir():
         if out.resolve().is_relative_to(path.resolve()) or Path.cwd().is_relative_to(path.resolve()):
@@ -104,7 +105,7 @@ def folder_contents(folder: Path) -> Contents:
     folders = [folder]
     for place in folders:  # grows on the way
         for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
-            if entry.is_symlink():
+            if is_link(entry.path):
                 raise UsageError(f"--rm follows no link, and {entry.path} is one. Nothing is deleted.")
             if entry.is_dir():
                 folders.append(Path(entry.path))

@@ -17,6 +17,8 @@ from pathlib import Path
 from zpinch.errors import UsageError
 from zpinch.images.naming import readable
 
+JUNCTION = 0xA0000003  # stat.IO_REPARSE_TAG_MOUNT_POINT, which Python has on Windows alone
+
 
 def check_free(out: Path, *, is_folder: bool, force: bool) -> None:
     """Refuse an OUT that is taken, or of the other kind than what will be written."""
@@ -106,6 +108,12 @@ def writing(out: Path) -> Generator[None]:
         raise UsageError(f"{readable(str(out))} cannot be written: {error.strerror or error}") from error
 
 
+def is_link(path: str | Path) -> bool:
+    """Whether a path leads elsewhere, also as a junction does: a folder of Windows that Python calls no link."""
+    found = os.lstat(path)
+    return stat.S_ISLNK(found.st_mode) or getattr(found, "st_reparse_tag", 0) == JUNCTION
+
+
 def _is_part(name: str) -> bool:
     """Whether a file is an output that grows, or that was killed while it grew."""
     return name.startswith(".") and name.endswith(".part")
@@ -131,7 +139,7 @@ def _merge(part: Path, out: Path) -> None:
 def _check_target(target: Path, out: Path) -> None:
     for folder in [parent for parent in target.parents if parent.is_relative_to(out) and parent != out]:
         with contextlib.suppress(FileNotFoundError):
-            if not stat.S_ISDIR(folder.lstat().st_mode):
+            if is_link(folder) or not folder.is_dir():
                 raise UsageError(f"{readable(str(folder))} is a link or a file where a folder is needed: not followed")
     if target.is_dir() and not target.is_symlink():
         raise UsageError(f"{readable(str(target))} is a folder where an image is to be written")
