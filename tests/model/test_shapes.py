@@ -180,3 +180,10 @@ def test_a_latent_that_a_generator_alone_cannot_have_is_refused_too(latent: int)
 def test_images_of_another_shape_are_refused_in_words():
     with pytest.raises(ImageError, match=r"8x8 grey.*8x9 grey"):
         built((1, 8, 8), "mlp").encode(np.zeros((2, 1, 9, 8), np.uint8))
+
+
+@pytest.mark.parametrize("array", [np.full((2, 1, 8, 8), 0.5), np.zeros((1, 8, 8), np.uint8)], ids=["floats", "one"])
+def test_arrays_that_are_no_bytes_or_no_set_are_refused_in_words(array: np.ndarray):
+    """Floats in [0, 1] would be taken for black."""
+    with pytest.raises(ImageError, match=r"is encoded is uint8 of shape \(n, channels, height, width\), not "):
+        built((1, 8, 8), "mlp").encode(array)

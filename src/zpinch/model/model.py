@@ -176,9 +176,14 @@ class Model(nn.Module):
     def latents(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """z of images: (n, channels, height, width) uint8 -> (n, *code) float32, before quantisation.
 
-        Raises ImageError for images of another shape, ModelError without an encoder.
+        Raises ImageError for other arrays (floats in [0, 1] would be black), ModelError without an encoder.
         """
         encoder = needed(self.encoder, "encoder")
+        if pixels.ndim != 4 or pixels.dtype != np.uint8:
+            raise ImageError(
+                f"what is encoded is uint8 of shape (n, channels, height, width), not {pixels.dtype} of shape "
+                f"{pixels.shape}. zpinch.open_images(array).pixels makes that of other arrays of images."
+            )
         self.check_shape(pixels.shape[1:])
         z = np.empty((len(pixels), *self.config.code), np.float32)
         for start in range(0, len(pixels), ENCODE_BATCH):
