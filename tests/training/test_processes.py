@@ -61,6 +61,19 @@ def test_noise_is_that_of_one_process_shared_out(count: int):
             assert torch.equal(ours, processes.share(theirs))
 
 
+def test_what_lies_on_the_processor_is_averaged_where_processes_meet():
+    """Means of terms that a run goes on from are read from a file, beside others that its steps left on a GPU."""
+
+    def reduce(tensor: torch.Tensor, how: str) -> torch.Tensor:
+        assert (tensor.device.type, how) == ("meta", "mean")
+        return torch.arange(float(tensor.numel()))
+
+    several = Processes(SimpleNamespace(num_processes=2, process_index=0, device=torch.device("meta"), reduce=reduce))
+    means = [torch.tensor(5.0), torch.ones(2, 1)]
+    several.average(means)
+    assert [mean.tolist() for mean in means] == [0.0, [[1.0], [2.0]]]
+
+
 @pytest.mark.parametrize("batch", [6, 64, 10])
 def test_batches_that_cannot_be_shared_are_refused(batch: int):
     ALONE.check_batch(batch)

@@ -65,8 +65,9 @@ class Processes:
         """Replace each tensor by its mean over all processes."""
         if self.accelerator is None or self.count == 1:
             return
-        found = list(tensors)
-        means: Tensor = self.accelerator.reduce(torch.cat([t.flatten() for t in found]), "mean")  # pyright: ignore
+        found, device = list(tensors), self.accelerator.device
+        flat = torch.cat([t.flatten().to(device) for t in found])  # means of a run that goes on begin on the processor
+        means: Tensor = self.accelerator.reduce(flat, "mean")  # pyright: ignore
         for tensor, mean in zip(found, means.split([t.numel() for t in found]), strict=True):
             tensor.copy_(mean.view(tensor.shape))
 
