@@ -11,7 +11,7 @@ from model_cases import blobs, finished_model, new_model, small_config
 
 from zpinch.codec.tables import CodeTables
 from zpinch.images import ImageCollection
-from zpinch.model.model import Coders, Model
+from zpinch.model.model import ENCODE_BATCH, Coders, Model
 from zpinch.model.prior.factorised import FactorisedPrior, FactorisedPriorConfig
 from zpinch.model.prior.sampler import GaussianSampler, MixtureSampler
 from zpinch.model.storage import load
@@ -103,6 +103,12 @@ def test_copies_are_moved_by_half_of_what_images_were_in_training():
     assert {0, 4} <= set(rows.ravel().tolist())
     assert {0, 4} <= set(columns.ravel().tolist())
     assert (found[1] != found[2]).any()
+
+
+def test_images_that_do_not_fit_into_memory_are_encoded_a_few_at_a_time():
+    """Of the largest no more than 256 MiB are copied at once, and latents are those of all of them together."""
+    assert finish.AT_ONCE * 3 * 128 * 128 <= 1 << 28
+    assert finish.AT_ONCE % ENCODE_BATCH == 0
 
 
 def test_large_codes_are_fewer(monkeypatch: pytest.MonkeyPatch):

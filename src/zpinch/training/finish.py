@@ -33,7 +33,7 @@ from zpinch.training.repeatable import step_rng
 
 CODED_IMAGES = 1_000_000  # that the priors are fitted to, at most
 CODED_INTEGERS = 1 << 25  # of all of them: some forty bytes each while the priors are fitted
-AT_ONCE = 1 << 16  # images copied out of the training set
+AT_ONCE = 1 << 12  # images copied out of the training set, which may not fit into memory: 200 MB at most
 MOVED_COPIES = 8  # of each training image, that the priors are fitted to as well
 PRIOR_EPOCHS = 40  # at most: by then it has stopped learning
 
