@@ -117,6 +117,18 @@ def test_a_recipe_without_an_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "no encoder" in (tmp_path / "out" / "explore.html").read_text("utf-8")
 
 
+def test_variations_without_an_encoder_are_of_the_realism_that_it_was_trained_at(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("zpinch.tasks.explore.MOST_IMAGES", 20)
+    model = new_model(small_config(recipe="gan", latent=None)).eval()
+    subject, *_ = subject_of(model, None, seed=0)
+    jacobian = torch.autograd.functional.jacobian(
+        lambda z: model.generator(z, torch.ones(1)).flatten(), torch.from_numpy(subject.z[:1])
+    )
+    assert subject.variations is not None
+    singular = torch.linalg.svdvals(jacobian.flatten(1)).numpy()
+    assert subject.variations.values[0] == pytest.approx(singular, abs=1e-3)
+
+
 def test_a_recipe_without_a_critic_in_colour_without_labels(tmp_path: Path):
     images = blobs(30, (3, 12, 10))
     model = finished_model(images, recipe="contractive", backbone="conv")

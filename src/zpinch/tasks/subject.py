@@ -68,7 +68,7 @@ class Subject:
 
     @cached_property
     def variations(self) -> Directions | None:
-        """Of the first few codes, at the model's own realism; None where one Jacobian alone would be too large."""
+        """Of the first few codes; None where one Jacobian alone would be too large."""
         count = affordable(int(np.prod(self.model.config.image)), self.flat.shape[1], ROWS)
         return variations_of(self.model, self.z[:count], count=TANGENTS) if count else None
 
@@ -87,7 +87,8 @@ class Subject:
 
 
 def variations_of(model: Model, z: NDArray[np.float32], *, count: int) -> Directions:
-    """How images like those of latents (n, *code) vary, at the realism that archives are decoded at."""
-    beta = torch.tensor([model.config.realism], device=model.device)
+    """How images like those of latents (n, *code) vary, at the realism that these are shown at."""
+    # A generator without an encoder has met no realism but that of what is made up.
+    beta = torch.tensor([REALISM if model.encoder is None else model.config.realism], device=model.device)
     generator = partial(needed(model.generator, "generator"), beta=beta)
     return variations(generator, torch.from_numpy(z).to(model.device), count=count)
