@@ -199,6 +199,27 @@ def test_as_many_normal_images_as_the_error_asks_for_will_do(held_out: int, shar
     assert least >= FEWEST
 
 
+def test_normal_images_that_do_not_fit_into_memory_are_looked_at_a_few_at_a_time(
+    model: Model, normal: ImageCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """They stay in a file, and besides the half that gives the scale so few are rebuilt at once."""
+    wanted = zpinch.detect(normal[:8], model, normal=normal[8:], false_alarms=0.1)
+    rebuilt: list[int] = []
+    decode = Model.decode
+
+    def noted(self: Model, codes: np.ndarray) -> np.ndarray:
+        rebuilt.append(len(codes))
+        return decode(self, codes)
+
+    monkeypatch.setattr(Model, "decode", noted)
+    monkeypatch.setattr("zpinch.evaluation.oddness.AT_ONCE", 100)
+    monkeypatch.setattr("zpinch.images.cache.is_too_much", lambda n_bytes: n_bytes > 0)
+    monkeypatch.setenv("ZPINCH_DATA", str(tmp_path))
+    found = zpinch.detect(normal[:8], model, normal=normal[8:], false_alarms=0.1)
+    assert rebuilt == [226, 100, 100, 26, 8]
+    np.testing.assert_allclose(found.oddness, wanted.oddness, rtol=1e-3)
+
+
 def test_images_may_run_backwards(model: Model, held_digits: ImageCollection):
     there, back = (zpinch.detect(images, model, false_alarms=0.1) for images in (held_digits, held_digits[::-1]))
     np.testing.assert_allclose(back.scores, there.scores[::-1], rtol=1e-6)

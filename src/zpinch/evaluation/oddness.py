@@ -29,6 +29,7 @@ from zpinch.model.model import Model
 from zpinch.model.prior.sampler import MixtureSampler
 
 BATCH = 256
+AT_ONCE = 1024  # images that are rebuilt before they are scored: all of them may not fit into memory
 FLOOR = 0.1  # of the mean error, added to each pixel's: a border that is always black makes none infinitely odd
 
 
@@ -39,9 +40,12 @@ def score(model: Model, normals: Normals, pixels: Pixels) -> Doubles:
     usual at that pixel; about 1. critic: its logit, higher for what looks real; NaN where the model has none.
     lof: local outlier factor of the code among those of normal images; NaN where the model knows none of these.
     """
-    codes = model.encode(pixels)
-    scores = scores_of(model, normals, codes, pixels, model.decode(codes))
-    scores[:, LOF] = normals.lof(codes)
+    scores = np.empty((len(pixels), len(SCORES)))
+    for start in range(0, len(pixels), AT_ONCE):
+        few = slice(start, start + AT_ONCE)
+        codes = model.encode(pixels[few])
+        scores[few] = scores_of(model, normals, codes, pixels[few], model.decode(codes))
+        scores[few, LOF] = normals.lof(codes)
     return scores
 
 

@@ -183,7 +183,7 @@ def calibration_for(model: Model, normal: ImageCollection | str | Path | None) -
             "more of these than promised would be odd. Pass --normal with others, or leave it out."
         )
     order = np.random.default_rng(0).permutation(len(images))
-    seen, unseen = (images.pixels[np.sort(half)] for half in np.array_split(order, 2))
+    seen, unseen = (images[np.sort(half)].pixels for half in np.array_split(order, 2))
     codes = model.encode(seen).astype(np.float32) * np.float32(model.config.step)
     density = fit_mixture(codes, None, labels=0, candidates=CANDIDATES)
     return calibrate(model, density, seen, unseen)
