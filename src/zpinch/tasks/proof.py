@@ -106,11 +106,11 @@ def test_images(
                 "classes that the model was not trained on."
             )
         test = open_images(data, split="test")
-    held = test if isinstance(test, ImageCollection) else open_images(test, split=tested_split(test))
+    given = test if isinstance(test, ImageCollection) else open_images(test, split=tested_split(test))
+    held = fitted(given, model, f"the test images of {given.source}")
     if len(held) < FEWEST or held.labels is None:
         lacks = "labels" if held.labels is None else f"{FEWEST} images"
         raise ImageError(f"{held.source} has no {lacks} to prove anything on.")
-    held = fitted(held, model, f"the test images of {held.source}")
     if unknown := set(held.class_names) - set(real.class_names):
         raise ImageError(f"{held.source} has classes that {real.source} has not: {listed(in_order(unknown))}.")
     known = {image.tobytes() for image in real.pixels}
