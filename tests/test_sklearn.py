@@ -141,8 +141,11 @@ def test_shapes_of_rows():
             ImageEmbedder(image_shape=wrong, **FAST).fit(rgb)
     with pytest.raises(ValueError, match=r"10,304 pixels a row.*say image_shape"):
         ImageEmbedder(**FAST).fit(np.zeros((20, 112 * 92), np.uint8))
+    again = ImageEmbedder(found.model_).fit(rgb)  # the model knows it
+    assert again.image_shape_ == (3, 8, 10)
+    np.testing.assert_array_equal(again.transform(rgb), found.transform(rgb))
     with pytest.raises(zpinch.ZpinchError, match="10x8 RGB"):
-        ImageEmbedder(found.model_).fit(rgb)  # as a line of 240 pixels
+        ImageEmbedder(found.model_).fit(rgb[:, :239])  # a line
 
 
 def test_few_images_cannot_promise_few_false_alarms(rows: np.ndarray, monkeypatch: pytest.MonkeyPatch):

@@ -11,7 +11,7 @@ from 0 to 16 have to be multiplied).
 """
 
 from collections.abc import Sequence
-from math import isqrt
+from math import isqrt, prod
 from pathlib import Path
 from typing import Any, Self
 
@@ -47,9 +47,9 @@ class ImageEstimator(BaseEstimator):
     """What all three share: rows to images, and a model of them.
 
     model: a trained model, or its folder; without one, `fit` trains one with the other parameters. image_shape:
-    (channels, height, width) of a row, its pixels channel by channel; by default a grey square where the number of
-    pixels is one, otherwise a single line, which the dense nets take. recipe, backbone, latent, steps, settings:
-    as `zpinch.train` has them. random_state: a seed, or where to draw one.
+    (channels, height, width) of a row, its pixels channel by channel; by default that of a trained model, else a grey
+    square where the number of pixels is one, otherwise a single line, which the dense nets take. recipe, backbone,
+    latent, steps, settings: as `zpinch.train` has them. random_state: a seed, or where to draw one.
     """
 
     backbone: Backbone
@@ -84,15 +84,15 @@ class ImageEstimator(BaseEstimator):
         if len(rows) < fewest:
             raise ValueError(f"X has {len(rows)} images, a minimum of {fewest} is needed: some of them are held out")
         self.dtype_, self.range_ = rows.dtype, self._range(rows)
+        if self.model is not None:
+            self.model_ = loaded(self.model)
         self.image_shape_ = self._shape(rows.shape[1])
         images = ImageCollection(self._pixels(rows), source="X")
         if y is not None and type_of_target(y) in {"binary", "multiclass"}:
             check_consistent_length(rows, y)
             classes, index = np.unique(np.asarray(y).ravel(), return_inverse=True)
             images = ImageCollection(images.pixels, index.astype(np.int64), tuple(map(str, classes)), source="X")
-        if self.model is not None:
-            self.model_ = loaded(self.model)
-        else:
+        if self.model is None:
             if verb and self.recipe in RECIPES:
                 check_encodes(self.recipe, RECIPES[self.recipe].has_encoder, verb)
             self._check_held_out(held_out_of(len(rows)))
@@ -130,6 +130,8 @@ class ImageEstimator(BaseEstimator):
 
     def _shape(self, pixels: int) -> Shape:
         if self.image_shape is None:
+            if self.model is not None and prod(self.model_.config.image) == pixels:
+                return self.model_.config.image
             side = isqrt(pixels)
             if side >= SMALLEST and side * side == pixels:
                 return (1, side, side)
