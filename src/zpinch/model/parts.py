@@ -102,7 +102,7 @@ def assemble(
         if residual.shape != model.config.image[1:]:
             raise ValueError(f"its calibration is for images of {residual.shape}")
     if "exact" in parts:
-        model.exact = exact_net({key: tensor.numpy() for key, tensor in parts["exact"].items()})
+        model.exact = exact_net(arrays_of(parts["exact"]))
         if model.exact.image_shape != model.config.image:
             raise ValueError(f"its exact layer is for images of {model.exact.image_shape}")
     return model
