@@ -199,6 +199,18 @@ def test_as_many_normal_images_as_the_error_asks_for_will_do(held_out: int, shar
     assert least >= FEWEST
 
 
+def test_of_normal_images_in_two_splits_the_first_was_trained_on(
+    model: Model, train_digits: ImageCollection, normal: ImageCollection, tmp_path: Path
+):
+    """Both as a folder, as people have them: to read all would rest the promise on what the model knows."""
+    for split, images in (("train", train_digits), ("test", normal[:60])):
+        zpinch.save_images(ImageCollection(images.pixels), tmp_path / "both" / split)
+    found = zpinch.detect(normal[60:70], model, false_alarms=0.1, normal=tmp_path / "both")
+    alone = zpinch.detect(normal[60:70], model, false_alarms=0.1, normal=tmp_path / "both" / "test")
+    assert found.normal_images == 30
+    np.testing.assert_array_equal(found.p_values, alone.p_values)
+
+
 def test_normal_images_that_do_not_fit_into_memory_are_looked_at_a_few_at_a_time(
     model: Model, normal: ImageCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -56,7 +56,10 @@ def detect(
     false_alarms: Annotated[float, Parameter(help="The share of normal images that may be called odd.")] = 0.01,
     normal: Annotated[
         str | None,
-        Parameter(help="Normal images that the model was not trained on, instead of those held out from its training."),
+        Parameter(
+            help="Normal images that the model was not trained on (of train/ and test/ the second), instead of those "
+            "held out from its training."
+        ),
     ] = None,
     picture: Annotated[
         Path | None, Parameter(help="A .png of the oddest images, their reconstructions and their odd pixels.")
@@ -73,11 +76,11 @@ def detect(
     from zpinch.tasks.detect import detect as detect_odd
     from zpinch.tasks.progress import progress_bar
     from zpinch.tasks.rows import opened_source
-    from zpinch.tasks.source import open_images
+    from zpinch.tasks.source import open_images, tested_split
 
     console = common.console()
     source = opened_source(data, model, **reading.options("all"))
-    usual = None if normal is None else open_images(normal, split="all", **reading.decoding)
+    usual = None if normal is None else open_images(normal, split=tested_split(normal), **reading.decoding)
     tell(console, () if usual is None else usual.notes)
     with progress_bar(console, "looking") as report:
         found = detect_odd(

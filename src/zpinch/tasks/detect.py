@@ -25,7 +25,7 @@ from zpinch.tasks.columns import check_columns, write_columns
 from zpinch.tasks.progress import Report, unasked
 from zpinch.tasks.proof import was_trained_on
 from zpinch.tasks.rows import Batch, Data, Rows, open_rows
-from zpinch.tasks.source import fitted, open_images
+from zpinch.tasks.source import fitted, open_images, tested_split
 from zpinch.training.fit_mixture import CANDIDATES, fit_mixture
 
 FALSE_ALARMS = 0.01
@@ -99,8 +99,8 @@ def detect(
     data: a source as `open_images` takes it (all of its splits), an array, what `open_images` gave, or an archive.
     model: a trained model, or its folder. false_alarms: a billionth or more, below 1. out: .csv, .npz or .parquet with
     `name`, `p_value`, `is_odd`, `oddness` and the four scores. normal: normal images that the model was not trained
-    on, instead of those held out from its training. picture: a .png of the oddest images, each over its
-    reconstruction and over a map of its odd pixels.
+    on (of a source with a train and a test split the second), instead of those held out from its training. picture: a
+    .png of the oddest images, each over its reconstruction and over a map of its odd pixels.
 
     Raises UsageError when so few false alarms cannot be promised, or `normal` is what the model was trained on,
     ModelError when the model has no encoder (recipe gan) or no normal images to compare with, ImageError when there
@@ -173,7 +173,7 @@ def calibration_for(model: Model, normal: ImageCollection | str | Path | None) -
                 "that it was not trained on, or train it again."
             )
         return model.calibration
-    given = normal if isinstance(normal, ImageCollection) else open_images(normal, split="all")
+    given = normal if isinstance(normal, ImageCollection) else open_images(normal, split=tested_split(normal))
     images = fitted(given, model, f"the normal images of {given.source}")
     if len(images) < FEWEST:
         raise ImageError(f"{images.source} has {counted(len(images), 'image')}; --normal needs at least {FEWEST}.")
