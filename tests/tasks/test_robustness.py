@@ -123,7 +123,7 @@ def test_an_objective_that_always_runs_away_leaves_the_best_state_before(tmp_pat
 
 def test_without_a_state_before_nothing_is_saved(tmp_path: Path):
     hears = Hears()
-    settings = (*SETTINGS, "schedule.learning_rate=1e38", "encoder.activation=relu", "generator.activation=relu")
+    settings = (*SETTINGS, "schedule.learning_rate=1e9", "encoder.activation=relu", "generator.activation=relu")
     with pytest.raises(QualityError, match="learning_rate"):
         quick(recipe="autoencoder", settings=settings, steps=100, out=tmp_path / "m", listener=hears)
     assert hears.steps < 100
