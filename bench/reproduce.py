@@ -5,9 +5,9 @@
     python bench/reproduce.py densities --data DATA        ex-post densities against N(0, I) (Ghosh et al. 2020)
     python bench/reproduce.py balance --data DATA          which classes a GAN makes, and how often
 
-DATA: the folder with MNIST's four files, or a name. A case takes at most ten minutes on one idle core. `--choose`
-judges by held-out training images instead of the test images, and records nothing: that is how settings were chosen
-(`--set rate=0.002 --set epochs=5`). Results: bench/results/reproduce-CASE.json.
+DATA: the folder with MNIST's four files, or a name. A case takes ten minutes on one idle core, fourteen on a slow
+one. `--choose` judges by held-out training images instead of the test images, and records nothing: that is how
+settings were chosen (`--set rate=0.002 --set epochs=5`). Results: bench/results/reproduce-CASE.json.
 """
 
 import argparse
