@@ -73,9 +73,14 @@ def notes_on(conversions: Mapping[str, int], of: Set[str] = CONVERSIONS.keys()) 
     return tuple(f"{counted(n, 'image')} {CONVERSIONS[key]}." for key, n in sorted(conversions.items()) if key in of)
 
 
+def are_sides(*sides: int) -> bool:
+    """Whether pictures may have all of these sides, in pixels."""
+    return all(SIDES[0] <= side <= SIDES[1] for side in sides)
+
+
 def check_sides(width: int, height: int, what: str) -> None:
     """Refuse sides that no model takes. what: a clause that their size ends. Raises ImageError."""
-    if not all(SIDES[0] <= side <= SIDES[1] for side in (width, height)):
+    if not are_sides(width, height):
         raise ImageError(
             f"{what} {width}x{height}; sides from {SIDES[0]} to {SIDES[1]} pixels can be used. "
             "Pass --size 64 to resize all images."

@@ -94,9 +94,14 @@ def class_folders(class_names: Iterable[str]) -> list[str]:
 
 
 def _class_folder(name: str) -> str:
-    part = safe_name(class_name(name).replace("/", "_").replace("\\", "_"))
-    is_taken = part.lower() in {*_SPLIT_OF, *_OTHER_SPLITS} or is_hidden((part,)) or part.lower().endswith(".png")
+    part = folder_part(safe_name(class_name(name).replace("/", "_").replace("\\", "_")))
+    is_taken = part.lower() in {*_SPLIT_OF, *_OTHER_SPLITS} or is_hidden((part,))
     return part + "_" if is_taken else part
+
+
+def folder_part(part: str) -> str:
+    """A part of a path as a folder has it: never by the name of an image that is written."""
+    return part + "_" if part.lower().endswith(".png") else part
 
 
 def check_split(split: str, splits: tuple[str, ...], source: str) -> None:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from zpinch.errors import CorruptImage, ImageError, UsageError
 from zpinch.images import builtin
 from zpinch.images.collection import ImageStream, Labels
-from zpinch.images.decoding import SIDES, SUFFIXES
+from zpinch.images.decoding import SIDES, SUFFIXES, are_sides
 from zpinch.images.layout import SPLITS, check_split
 from zpinch.images.naming import counted, readable
 from zpinch.images.readers import arrays, encoded, folder, idx, npz, parquet, parquet_pixels, pixel_csv, tarred, zipped
@@ -224,6 +224,6 @@ def _read_size(size: Size | None) -> tuple[int, int] | None:
     if size is None:
         return None
     height, width = (size, size) if isinstance(size, int) else size
-    if not all(SIDES[0] <= side <= SIDES[1] for side in (height, width)):
+    if not are_sides(height, width):
         raise UsageError(f"--size is from {SIDES[0]} to {SIDES[1]} pixels, not {height}x{width}")
     return height, width

@@ -19,7 +19,7 @@ from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
 from zpinch.images.collection import described, joint_fingerprint
 from zpinch.images.colour import with_channels
-from zpinch.images.decoding import SIDES
+from zpinch.images.decoding import SIDES, are_sides
 from zpinch.images.naming import counted
 from zpinch.images.opening import Size, Source
 from zpinch.images.writers.atomic import check_free, new_file
@@ -77,7 +77,7 @@ def evaluate(
     image files do not have; ModelError for one that is unfinished, UsageError when `out` is taken and not `force`.
     """
     model = loaded(model)
-    if not all(SIDES[0] <= side <= SIDES[1] for side in model.config.image[1:]):  # such as lines of numbers
+    if not are_sides(*model.config.image[1:]):  # such as lines of numbers
         raise ImageError(
             f"the model is one of {described(model.config.image)} images, and an evaluation reads and writes pictures, "
             f"which have sides from {SIDES[0]} to {SIDES[1]} pixels. Reshape the images to such, and train on them."

@@ -16,7 +16,7 @@ import numpy as np
 from zpinch.errors import ImageError, UsageError, require_extra
 from zpinch.images.collection import ImageCollection, Labels, Pixels, Shape
 from zpinch.images.decoding import SUFFIXES
-from zpinch.images.layout import SPLITS, class_folders
+from zpinch.images.layout import SPLITS, class_folders, folder_part
 from zpinch.images.naming import NameBook, composed, safe_name
 from zpinch.images.writers import atomic
 from zpinch.images.writers.columns import NO_COLUMNS, Columns, fit_in
@@ -169,14 +169,10 @@ class _Namer:
         return names
 
 
-def _dir_part(part: str) -> str:
-    return part + "_" if part.lower().endswith(".png") else part  # a folder never has the name of an image
-
-
 def _as_png(name: str) -> str:
     *folders, file = name.split("/")
     path = PurePosixPath(file)  # scan.0001, as a table may name an image, has no ending
-    return "/".join([*map(_dir_part, folders), (path.stem if path.suffix.lower() in SUFFIXES else file) + ".png"])
+    return "/".join([*map(folder_part, folders), (path.stem if path.suffix.lower() in SUFFIXES else file) + ".png"])
 
 
 def _is_in(name: str, folder: str) -> bool:
