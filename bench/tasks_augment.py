@@ -19,16 +19,15 @@ from tasks_models import add_length, length, provenance, trained
 
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "augment.png"
 PER_CLASS = (10, 30, 100, 1000)
-RARE = "rare"  # the imbalanced case: 300 images of each class but the last, which is one image in a hundred
-COMMON_IMAGES = 300
+RARE = {"rare": 300, "rare-10": 110}  # images of each class but the last, which is one image in a hundred
 MADE = 500  # images of each class in the end, or twice as many as there are
 
 
 def chosen(train: zpinch.ImageCollection, case: str, *, seed: int) -> zpinch.ImageCollection:
     """So many images of each class, drawn by the seed, in the order of the source."""
     rng, classes = np.random.default_rng(seed), len(train.class_names)
-    counts = [int(case)] * classes if case != RARE else [COMMON_IMAGES] * (classes - 1)
-    if case == RARE:
+    counts = [RARE[case]] * (classes - 1) if case in RARE else [int(case)] * classes
+    if case in RARE:
         counts.append(round(sum(counts) / 99))
     members = [np.flatnonzero(train.labels == c) for c in range(classes)]
     picked = [rng.choice(where, min(n, len(where)), replace=False) for where, n in zip(members, counts, strict=True)]
@@ -61,7 +60,7 @@ def picture(real: zpinch.ImageCollection, model: zpinch.Model) -> None:
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="bench/tasks.py augment", description=__doc__)
     parser.add_argument("--data", default="mnist", help="a labelled source with a train and a test split")
-    parser.add_argument("--cases", default=",".join([*map(str, PER_CLASS), RARE]), help="images a class, or rare")
+    parser.add_argument("--cases", default=",".join([*map(str, PER_CLASS), *RARE]), help="images a class, or rare")
     parser.add_argument("--protocols", default="own,unlabelled")
     parser.add_argument("--kinds", default="samples", help="both, mixes or samples")
     add_length(parser, minutes=5)

@@ -34,7 +34,7 @@ def augment() -> str:
         proof = row["proof"]
         cells = [shown(arm["accuracy"], ".2%") for arm in proof["arms"]]
         points = f"{100 * proof['difference']:+.2f} ({100 * proof['low']:+.2f} to {100 * proof['high']:+.2f})"
-        case = "300, one class 27" if row["case"] == "rare" else row["case"]
+        case = {"rare": "300, one class 27", "rare-10": "110, one class 10"}.get(row["case"], row["case"])
         rows.append([f"{PROTOCOLS[row['protocol']]}, {case} a class", *cells, points, f"**{proof['verdict']}**"])
     heads = ["", *arms, "points, 90 % interval", "verdict"]
     return table(heads, rows or [[NONE] * len(heads)]) + foot(["tasks-augment"])

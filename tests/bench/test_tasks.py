@@ -113,9 +113,10 @@ def test_cases_have_so_many_images_of_each_class_and_one_rare() -> None:
     labels = np.arange(4000) % 10
     train = ImageCollection(np.zeros((4000, 1, 8, 8), np.uint8), labels, tuple("0123456789"))
     assert np.bincount(tasks_augment.chosen(train, "30", seed=0).labels).tolist() == [30] * 10
-    counts = np.bincount(tasks_augment.chosen(train, "rare", seed=0).labels)
-    assert counts[:9].tolist() == [300] * 9
-    assert counts[9] / counts.sum() == pytest.approx(0.01, abs=0.0005)
+    for case, common in {"rare": 300, "rare-10": 110}.items():
+        counts = np.bincount(tasks_augment.chosen(train, case, seed=0).labels)
+        assert counts[:9].tolist() == [common] * 9
+        assert counts[9] / counts.sum() == pytest.approx(0.01, abs=0.0005)
     first, second = (tasks_augment.chosen(train, "10", seed=seed) for seed in (0, 1))
     assert first.fingerprint() == tasks_augment.chosen(train, "10", seed=0).fingerprint()
     assert len(first) == len(second) == 100
