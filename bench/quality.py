@@ -60,7 +60,6 @@ def main() -> None:
     parser.add_argument("name", choices=["digits", "mnist", "fashion-mnist", "emoji", "emoji-64"])
     parser.add_argument("--data", help="where the data lies, when not known by its name")
     parser.add_argument("--minutes", type=float, default=USUAL)
-    parser.add_argument("--recipe", default="fusion")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", type=Path, help="keep the model here; runs/quality-NAME otherwise")
     parser.add_argument(
@@ -80,7 +79,6 @@ def main() -> None:
         with ProgressLine(Console(stderr=True)) as line:
             model = zpinch.train(
                 zpinch.open_images(source, split="train"),
-                recipe=asked.recipe,
                 minutes=asked.minutes,
                 seed=asked.seed,
                 out=folder,
