@@ -22,7 +22,7 @@ def embed(
     """Write the features of images, one row an image: .npz, .parquet or .csv.
 
     An archive is embedded straight from its codes, and no pixel is decoded. On MNIST, neighbours are told apart better
-    than by PCA, and a little better still by the recipe autoencoder, which samples and compresses worse: docs/embed.md.
+    than by PCA, and a little better still by the recipe autoencoder, whose samples are worse: docs/embed.md.
     """
     from zpinch.images.naming import counted
     from zpinch.tasks.embed import embed as embed_images
