@@ -4,8 +4,10 @@
     python bench/fusing.py --data fashion-mnist --steps 1500 --processes 8      (on a GPU: so many models at once)
 
 Equal steps, the same network throughout, the last averaged state. Every row is measured alike: codes are rounded, a
-mixture of Gaussians a class is fitted to them afterwards and draws the samples, tables code them; the last row is the
-model above it, coded and sampled by its autoregressive prior. Results: bench/results/fusing-NAME.json.
+mixture of Gaussians a class is fitted to them afterwards and draws the samples, tables code them, and an autoregressive
+prior does. The last row is the model above it, coded and sampled by that prior.
+
+Results: bench/results/fusing-NAME.json.
 """
 
 import argparse
@@ -29,12 +31,12 @@ from tasks_embed import disturbed
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
 from zpinch.evaluation.sensitivity import kept_under_noise
-from zpinch.model.bottleneck import dequantise, quantise
+from zpinch.model.bottleneck import QUALITIES, dequantise, quantise
 from zpinch.model.config import needed
 from zpinch.model.model import Coders
 from zpinch.tasks.preparation import build
 from zpinch.training.finish import fit_coders
-from zpinch.training.fit_density import fit_density
+from zpinch.training.fit_density import fit_density, tables_from_codes
 from zpinch.training.fit_mixture import CANDIDATES, fit_mixture
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.loop import training_steps
@@ -95,26 +97,33 @@ def measured(cell: Cell) -> list[dict[str, Any]]:
     prior, config = needed(model.prior, "prior"), model.config
     codes = quantise(torch.from_numpy(model.latents(training.pixels)), config.step)
     fit_density(prior, codes.numpy(), training.labels, seed=cell.seed)
-    is_whole = not ROWS[cell.row]
     coders = fit_coders(
-        prior,
-        codes.numpy(),
-        training.labels,
-        ratio=1.0,
-        steps=cell.steps if is_whole else 0,
-        seed=cell.seed,
-        listener=Silent(),
+        prior, codes.numpy(), training.labels, ratio=1.0, steps=cell.steps, seed=cell.seed, listener=Silent()
     )
     latent = dequantise(codes, config.step).numpy()
     model.sampler = fit_mixture(latent, training.labels, labels=config.labels, candidates=CANDIDATES, seed=cell.seed)
     of_codes = scores_of_codes(model, data, latent)
-    rows = [
-        {"row": cell.row, "seed": cell.seed, **of_codes, **scores_of_prior(model, Coders(coders.tables), data, cell)}
-    ]
-    if is_whole and coders.autoregressive is not None:
+    by_tables = scores_of_prior(model, Coders(coders.tables), data, cell)
+    prior_bits = float(coders.best.bits(model.encode(data.test.pixels), data.test.labels).mean())
+    curve = {"prior_bits": prior_bits, "rates": rates(model, data)}
+    rows = [{"row": cell.row, "seed": cell.seed, **of_codes, **by_tables, **curve}]
+    if not ROWS[cell.row] and coders.autoregressive is not None:
         model.sampler, model.coders = None, {3: coders}
         rows.append({"row": LAST, "seed": cell.seed, **of_codes, **scores_of_prior(model, coders, data, cell)})
     return rows
+
+
+def rates(model: zpinch.Model, data: Data) -> list[dict[str, float]]:
+    """Error and bits by tables at each quality: two models compare at the same error, or at the same bits."""
+    training, test, prior = data.training, data.test, needed(model.prior, "prior")
+    found: list[dict[str, float]] = []
+    for quality in QUALITIES:
+        codes, unseen = (model.encode(images.pixels, quality) for images in (training, test))
+        tables = tables_from_codes(prior, codes, training.labels, width=model.config.ratio(quality))
+        error = np.square((test.pixels - model.decode(unseen, quality=quality).astype(float)) / 255).mean()
+        bits = tables.bits(unseen, test.labels).mean()
+        found.append({"quality": quality, "mse": float(error), "bits": float(bits)})
+    return found
 
 
 def scores_of_codes(model: zpinch.Model, data: Data, latent: NDArray[np.float32]) -> dict[str, float]:

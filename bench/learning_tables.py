@@ -1,7 +1,7 @@
 """The tables of how models learn and what it takes: what terms buy, alarms, reliability, few images, speed."""
 
 from collections.abc import Mapping, Sequence
-from itertools import product
+from itertools import pairwise, product
 from statistics import mean, stdev
 from typing import Any
 
@@ -33,8 +33,15 @@ def ablation(name: str = "ablation") -> str:
     return table(["", *titles(columns)], [[row["name"], *figures(row, columns)] for row in found]) + foot([name])
 
 
-FUSING = FIGURES | {
+FUSING: Columns = {
+    "mse": ("mse", ".4f"),
+    "bits": ("bits / image", ".1f"),
+    "prior_bits": ("by the prior", ".1f"),
+    "equal_error": ("at equal error", ".1f"),
+    "rfcd": ("rFCD", ".2f"),
     "fcd": ("sample FCD", ".2f"),
+    "precision": ("precision", ".2f"),
+    "recall": ("recall", ".2f"),
     "nearest": ("nearest", ".2f"),
     "probe": ("linear error", ".1%"),
     "noise 0.1": ("under noise 0.1", ".1%"),
@@ -50,17 +57,36 @@ def fusing() -> str:
     rows: list[Sequence[str]] = []
     for name, title in SETS.items():
         found = at(result(f"fusing-{name}"), "rows") or []
+        for row in found:
+            row["equal_error"] = bits_at(row, equal_error(found))
         for term in dict.fromkeys(row["row"] for row in found):
             seeds = [row for row in found if row["row"] == term]
-            cells = [spread([row[key] for row in seeds], spec) for key, (_, spec) in FUSING.items()]
+            cells = [spread([row.get(key) for row in seeds], spec) for key, (_, spec) in FUSING.items()]
             rows.append([title, term, *cells])
     heads = ["", "", *titles(FUSING)]
     return table(heads, rows or [[NONE] * len(heads)]) + foot(f"fusing-{name}" for name in SETS)
 
 
-def spread(values: Sequence[float], spec: str) -> str:
-    """The mean and the standard deviation over seeds."""
-    return f"{mean(values):{spec}} ± {stdev(values) if len(values) > 1 else 0:{spec}}"
+def equal_error(rows: Sequence[dict[str, Any]]) -> float:
+    """The mean error of the whole model, the last row."""
+    return mean(row["mse"] for row in rows if row["row"] == rows[-1]["row"])
+
+
+def bits_at(row: dict[str, Any], error: float) -> float | None:
+    """Bits by tables at an error, on straight lines between the qualities; None where no two of these enclose it."""
+    points = sorted((point["mse"], point["bits"]) for point in row.get("rates", ()))
+    for (low, more), (high, fewer) in pairwise(points):
+        if low <= error <= high:
+            return more + (fewer - more) * (error - low) / (high - low)
+    return None
+
+
+def spread(values: Sequence[float | None], spec: str) -> str:
+    """The mean and the standard deviation over seeds; a dash where one of them is not known."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return NONE
+    return f"{mean(known):{spec}} ± {stdev(known) if len(known) > 1 else 0:{spec}}"
 
 
 def step() -> str:

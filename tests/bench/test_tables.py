@@ -23,3 +23,14 @@ def test_a_changed_number_is_noticed(bench: Path, monkeypatch: pytest.MonkeyPatc
     assert tables.fill() == ["page.md"]
     assert tables.fill(is_check=True) == []
     assert page.read_text("utf-8") == text
+
+
+def test_bits_at_an_error_lie_between_those_of_the_qualities_around_it() -> None:
+    import learning_tables
+
+    row = {"rates": [{"mse": 0.010, "bits": 60.0}, {"mse": 0.004, "bits": 90.0}, {"mse": 0.006, "bits": 70.0}]}
+    assert learning_tables.bits_at(row, 0.005) == pytest.approx(80)
+    assert learning_tables.bits_at(row, 0.009) == pytest.approx(62.5)
+    assert learning_tables.bits_at(row, 0.004) == pytest.approx(90)
+    assert learning_tables.bits_at(row, 0.0039) is None
+    assert learning_tables.bits_at({}, 0.005) is None
