@@ -53,6 +53,43 @@ def chosen(recipe: str, distances: dict[str, float], monkeypatch: pytest.MonkeyP
     return model, asked
 
 
+# Of each realism the error of held-out images, and how far they come back from the originals.
+FAR = {0.0: (0.0100, 3.0), 0.25: (0.0100, 2.0), 0.5: (0.0102, 1.0), 0.75: (0.0104, 0.6), 1.0: (0.0110, 0.3)}
+CAREFUL = {at: (0.01, far) for at, (_, far) in FAR.items()}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "scores", "wanted"),
+    [
+        ("fusion", FAR, 0.75),  # the nearest costs a tenth more error
+        ("fusion", CAREFUL, 1.0),
+        ("fusion", {**CAREFUL, 0.25: (0.01, 0.1)}, 0.25),
+        ("fusion", dict.fromkeys(FAR, (0.01, 1.0)), 0.0),
+        ("autoencoder", CAREFUL, 0.0),
+    ],
+)
+def test_archives_are_decoded_as_lifelike_as_little_error_buys(
+    recipe: str,
+    scores: dict[float, tuple[float, float]],
+    wanted: float,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    model = deepcopy(finished(recipe))
+    usual = model.config.realism
+    monkeypatch.setattr(model, "decode", lambda codes, realism: realism)
+    monkeypatch.setattr(finish, "score_reconstructions", lambda _, before, at: score_of(*scores[at]))
+    reference = SimpleNamespace()
+    found = finish.choose_realism(model, Yardstick(IMAGES, reference))
+    assert model.config.realism == wanted
+    assert found == (score_of(*scores[wanted]) if recipe == "fusion" else None)
+    assert finish.choose_realism(model, Yardstick(IMAGES, None)) is None
+    assert usual == (0.5 if recipe == "fusion" else 0.0)
+
+
+def score_of(mse: float, rfcd: float) -> SimpleNamespace:
+    return SimpleNamespace(mse=mse, rfcd_ratio=rfcd)
+
+
 def finish_untrained(images: ImageCollection, **schedule: float) -> None:
     model = new_model(small_config(classes=2))
     plan = Plan(40, RECIPES["fusion"].objective, Schedule(**schedule))

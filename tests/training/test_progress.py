@@ -10,12 +10,12 @@ import pytest
 from rich.console import Console
 
 from zpinch.training.listener import Listener, Outcome
-from zpinch.training.measure import Check
+from zpinch.training.measure import Check, Nearness
 from zpinch.training.progress import ProgressLine, TensorBoard, Together
 
 CHECK = Check(40, 2.5, {"distortion": 0.25}, mse=0.5, images=7)
 WHOLE = Check(600, 9.0, {}, mse=0.012, bits=104.2, rfcd=4.1, fcd=30.24, precision=0.61, recall=0.58)
-ENDED = Outcome(None, (), 1_000, (), "stopped: all 1,000 steps are taken", True, False, None, None, None, 174.0)
+ENDED = Outcome(None, (), 1_000, (), "stopped: all 1,000 steps are taken", True, False, None, None, Nearness(), 174.0)
 
 
 def test_lines_are_those_that_the_page_shows() -> None:

@@ -9,8 +9,8 @@ from zpinch.evaluation.report import RatePoint, RealismPoint
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.tasks.restoring import labels_among
+from zpinch.training.finish import REALISMS
 
-REALISMS = (0.0, 0.25, 0.5, 0.75, 1.0)
 REALISM_QUALITIES = (1, 3, 5)
 
 

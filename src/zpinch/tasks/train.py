@@ -333,7 +333,9 @@ def facts_of(
 ) -> dict[str, Any]:
     kept = next((check for check in reversed(outcome.history) if check.step == outcome.kept_step), None)
     values = {} if kept is None else {name: getattr(kept, name) for name in MEASURES} | {"bits": outcome.code_bits}
-    if samples := outcome.samples:
+    if rebuilt := outcome.nearness.rebuilt:  # at the realism that it was given in the end
+        values |= {"mse": rebuilt.mse, "rfcd": rebuilt.rfcd_ratio}
+    if samples := outcome.nearness.samples:
         values |= {
             "fcd": samples.fcd_ratio,
             "precision": samples.precision_ratio,

@@ -1,6 +1,7 @@
 """The end of a run: what all verbs need, fitted to the codes of a model that has learned them.
 
-Priors for each quality, the exact layer, the completer, the sampler, and what is normal.
+Priors for each quality, the exact layer, the completer, the sampler, how lifelike archives are decoded, and what is
+normal.
 """
 
 import math
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zpinch.evaluation.fidelity import SampleScore
+from zpinch.evaluation.fidelity import ReconstructionScore, SampleScore, score_reconstructions
 from zpinch.evaluation.oddness import calibrate
 from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
@@ -26,7 +27,7 @@ from zpinch.training.fit_exact import fit_exact
 from zpinch.training.fit_mixture import CANDIDATES, fit_mixture
 from zpinch.training.learner import Plan
 from zpinch.training.listener import Listener
-from zpinch.training.measure import Yardstick, sample_score
+from zpinch.training.measure import Nearness, Yardstick, sample_score
 from zpinch.training.processes import Noise
 from zpinch.training.recipes import FEW, Schedule
 from zpinch.training.repeatable import step_rng
@@ -36,19 +37,21 @@ CODED_INTEGERS = 1 << 25  # of all of them: some forty bytes each while the prio
 AT_ONCE = 1 << 12  # images copied out of the training set, which may not fit into memory: 200 MB at most
 MOVED_COPIES = 8  # of each training image, that the priors are fitted to as well
 PRIOR_EPOCHS = 40  # at most: by then it has stopped learning
+REALISMS = (0.0, 0.25, 0.5, 0.75, 1.0)  # that archives may be decoded at
+DEARER = 1.05  # times the least error, at most, that held-out images may have for coming back more lifelike
 
 
 def finish(
     model: Model, training: ImageCollection, yardstick: Yardstick, plan: Plan, *, steps: int, listener: Listener
-) -> SampleScore | None:
+) -> Nearness:
     """Give a trained model what all verbs need, from the training codes: priors for each quality, what is normal.
 
-    The default's, fitted longest, draws the samples too, unless another's are nearer to held-out images; how near they
-    are is returned. steps: how many the model was trained for.
+    The default's, fitted longest, draws the samples too, unless another's are nearer to held-out images. steps: how
+    many the model was trained for.
     """
     model.eval()
     if model.encoder is None or model.prior is None:
-        return sample_score(model, yardstick, seed=plan.seed)
+        return Nearness(sample_score(model, yardstick, seed=plan.seed))
     listener.entered("encoding the training images")
     coded = subset(len(training), coded_images(model))
     copies = 1 + (MOVED_COPIES if plan.schedule.shift and len(coded) < FEW else 0)
@@ -92,11 +95,12 @@ def finish(
     mixture = fit_mixture(
         latent, labels, labels=model.config.labels, candidates=CANDIDATES, seed=plan.seed, copies=copies
     )
-    score = choose_sampler(model, mixture, yardstick, seed=plan.seed)
+    samples = choose_sampler(model, mixture, yardstick, seed=plan.seed)
+    rebuilt = choose_realism(model, yardstick) if plan.objective.adversarial else None
     if yardstick.held_out is not training:  # with too few images to hold any out there is nothing to compare with
         listener.entered("scoring normal images")
         model.calibration = calibrate(model, mixture, training.pixels, yardstick.held_out.pixels)
-    return score
+    return Nearness(samples, rebuilt)
 
 
 def coded_images(model: Model) -> int:
@@ -138,6 +142,25 @@ def choose_sampler(model: Model, mixture: MixtureSampler, yardstick: Yardstick, 
     distances = [score.fcd_ratio if score else 0.0 for score in scores]
     best = distances.index(min(distances))
     model.sampler = candidates[best]
+    return scores[best]
+
+
+def choose_realism(model: Model, yardstick: Yardstick) -> ReconstructionScore | None:
+    """Decode archives at the realism that brings held-out images back nearest, of those with little more error than the
+    least has: which it is depends on how long the critic has played. How near that is; None where the recipe decodes
+    at least error, or where there is no telling.
+    """
+    if yardstick.reference is None or not model.config.realism:
+        return None
+    pixels = yardstick.held_out.pixels
+    codes = model.encode(pixels)
+    scores = {
+        realism: score_reconstructions(yardstick.reference, pixels, model.decode(codes, realism))
+        for realism in REALISMS
+    }
+    most = DEARER * min(score.mse for score in scores.values())
+    best = min((at for at in REALISMS if scores[at].mse <= most), key=lambda at: scores[at].rfcd_ratio)
+    model.config = model.config.model_copy(update={"realism": best})
     return scores[best]
 
 

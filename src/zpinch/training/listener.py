@@ -2,10 +2,9 @@
 
 from typing import NamedTuple, Protocol
 
-from zpinch.evaluation.fidelity import SampleScore
 from zpinch.model.model import Model
 from zpinch.training.loop import Progress
-from zpinch.training.measure import Check
+from zpinch.training.measure import Check, Nearness
 
 
 class Listener(Protocol):
@@ -37,5 +36,5 @@ class Outcome(NamedTuple):
     is_interrupted: bool
     code_bits: float | None  # of a held-out image in an archive, or of a training image where none are held out
     exact_bits: float | None  # of a byte of held-out images, lossless; None without an exact layer
-    samples: SampleScore | None  # of the sampler that it has now, on held-out images; a look had a simpler one
+    nearness: Nearness
     seconds: float

@@ -14,6 +14,7 @@ from zpinch.codec.exact_net import ExactNet
 from zpinch.evaluation.confidence import draws, interval, of_frechet, of_mean, of_median
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import (
+    ReconstructionScore,
     Reference,
     SampleScore,
     SamplesSeen,
@@ -89,6 +90,15 @@ class Yardstick(NamedTuple):
     reference: Reference | None  # None when there are too few images to compare
     seen: NDArray[np.uint8] | None = None  # training images, as many as are held out
     is_trained_on: bool = False  # there are too few images to hold any out: these are the training images
+
+
+class Nearness(NamedTuple):
+    """How near a finished model comes to held-out images, by the sampler and the realism that it has now: a look had
+    simpler ones. None where there is no telling.
+    """
+
+    samples: SampleScore | None = None
+    rebuilt: ReconstructionScore | None = None  # of a model whose realism was chosen
 
 
 def make_yardstick(training: ImageCollection, held_out: ImageCollection) -> Yardstick:

@@ -71,7 +71,7 @@ class Recipe(Frozen):
     objective: Objective
     has_encoder: bool = True
     has_critic: bool = True
-    realism: float = 0.0  # that its archives are decoded at
+    realism: float = 0.0  # that its archives are decoded at, unless training ends with a better one
     is_variational: bool = False  # its encoder gives a posterior, which is taught to be N(0, I)
     schedule: Schedule = Schedule()
 

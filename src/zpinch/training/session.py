@@ -24,7 +24,7 @@ from zpinch.training.finish import finish
 from zpinch.training.learner import Learner, Plan
 from zpinch.training.listener import Listener, Outcome
 from zpinch.training.loop import training_steps
-from zpinch.training.measure import NO_MEANS, Check, Yardstick, code_bits, exact_bits, measure
+from zpinch.training.measure import NO_MEANS, Check, Nearness, Yardstick, code_bits, exact_bits, measure
 
 CHECKS = 10  # a run looks at itself about this often
 GLANCE_STEPS = 50  # between two looks, whether the objective is still finite
@@ -107,15 +107,16 @@ def run(
         is_interrupted, reason = True, f"stopped by you at step {learner.step:,}"
     model, kept_step = best_of(learner, past)
     is_met = not until or (bool(past.history) and stopping.are_met(until, past.history[-1]))
-    bits = exact = samples = None
+    bits = exact = None
+    nearness = Nearness()
     if learner.processes.is_first:
-        samples = finish(model, training, yardstick, plan, steps=learner.step, listener=listener)
+        nearness = finish(model, training, yardstick, plan, steps=learner.step, listener=listener)
         bits = code_bits(model, yardstick.held_out)
         if model.exact is not None and not yardstick.is_trained_on:
             exact = exact_bits(model.exact, yardstick.held_out)
     seconds = time.monotonic() - began
     return Outcome(
-        model, past.history, kept_step, past.alarms, reason, is_met, is_interrupted, bits, exact, samples, seconds
+        model, past.history, kept_step, past.alarms, reason, is_met, is_interrupted, bits, exact, nearness, seconds
     )
 
 
