@@ -12,7 +12,7 @@ from zpinch.model.prior.sampler import MixtureSampler, MixtureSamplerConfig
 def calibrated(reference: np.ndarray, held_out: np.ndarray) -> Calibration:
     density = MixtureSampler(MixtureSamplerConfig(code=(2, 1, 1), components=3))
     codes = np.arange(10, dtype=np.int16).reshape(5, 2)
-    return Calibration(Normals(density, np.ones((8, 8)), codes), reference, held_out)
+    return Calibration(Normals(density, np.ones((2, 8, 8)), codes), reference, held_out)
 
 
 def test_conformal_counts_normal_values_at_least_as_large():
@@ -75,7 +75,13 @@ def test_a_calibration_survives_being_stored_and_refuses_what_is_none():
     again = calibration_of((2, 1, 1), 0, whole.tensors())
     rows = rng.normal(size=(10, 4))
     np.testing.assert_array_equal(whole.p_values(rows), again.p_values(rows))
-    for name, shape in (("reference", (0, 4)), ("held_out", (5, 2)), ("residual", (3,)), ("codes", (5, 3))):
+    for name, shape in (
+        ("reference", (0, 4)),
+        ("held_out", (5, 2)),
+        ("residual", (3,)),
+        ("residual", (3, 8, 8)),
+        ("codes", (5, 3)),
+    ):
         with pytest.raises(ValueError, match="its calibration"):
             calibration_of((2, 1, 1), 0, {**whole.tensors(), name: whole.tensors()["residual"].new_zeros(shape)})
     codes = whole.tensors()["codes"]
@@ -98,6 +104,17 @@ def test_an_older_model_is_judged_without_neighbours():
     rows = rng.normal(size=(10, 4))
     expected = whole.oddness(np.where(np.arange(4) < 3, rows, np.nan))
     np.testing.assert_array_equal(found.oddness(rows), expected)
+
+
+def test_an_older_model_looks_at_single_pixels_alone():
+    rng = np.random.default_rng(5)
+    stored = calibrated(rng.normal(size=(30, 4)), rng.normal(size=(20, 4))).tensors()
+    old = {**stored, "residual": stored["residual"][0]}
+    found = calibration_of((2, 1, 1), 0, old)
+    assert found.normals.scales == (1,)
+    assert {name: tensor.shape for name, tensor in found.tensors().items()} == {
+        name: tensor.shape for name, tensor in old.items()
+    }
 
 
 class PlainLof:
@@ -123,7 +140,7 @@ def test_local_outlier_factors_are_those_of_the_paper_and_no_image_is_its_own_ne
     rng = np.random.default_rng(4)  # so far apart that no two distances are the same
     codes, new = rng.integers(-999, 999, (60, 2)).astype(np.int16), rng.integers(-1500, 1500, (5, 2, 1, 1))
     density = MixtureSampler(MixtureSamplerConfig(code=(2, 1, 1), components=3))
-    normals, plain = Normals(density, np.ones((8, 8)), codes), PlainLof(codes, 20)
+    normals, plain = Normals(density, np.ones((2, 8, 8)), codes), PlainLof(codes, 20)
     np.testing.assert_allclose(normals.lof(new), [plain(row.reshape(-1)) for row in new], rtol=1e-9)
     np.testing.assert_allclose(normals.own_lof()[:9], [plain(codes[j], j) for j in range(9)], rtol=1e-9)
 
@@ -132,7 +149,7 @@ def test_what_an_image_is_told_does_not_depend_on_how_many_are_asked_for():
     """Many distances between integers are equal: which of two neighbours as far away counts may not change."""
     rng = np.random.default_rng(5)
     density = MixtureSampler(MixtureSamplerConfig(code=(4, 1, 1), components=3))
-    normals = Normals(density, np.ones((8, 8)), rng.integers(-2, 3, (700, 4)).astype(np.int16))
+    normals = Normals(density, np.ones((1, 8, 8)), rng.integers(-2, 3, (700, 4)).astype(np.int16))
     asked = rng.integers(-3, 4, (1_100, 4))
     together = normals.lof(asked)
     np.testing.assert_array_equal(np.concatenate([normals.lof(asked[i : i + 7]) for i in range(0, 1_100, 7)]), together)
@@ -146,7 +163,7 @@ def test_large_codes_are_kept_of_fewer_images():
 
 def test_images_of_one_code_make_no_other_infinitely_odd():
     density = MixtureSampler(MixtureSamplerConfig(code=(2, 1, 1), components=3))
-    normals = Normals(density, np.ones((8, 8)), np.zeros((50, 2), np.int16))
+    normals = Normals(density, np.ones((1, 8, 8)), np.zeros((50, 2), np.int16))
     same, near, far = normals.lof(np.array([[0, 0], [1, 0], [30, 0]]))
     assert same == pytest.approx(1)
     assert 1 < near < 3 < far < 100

@@ -8,13 +8,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import multivariate_normal
 
 import zpinch
 from trained_models import Spots
 from zpinch.errors import ImageError, ModelError, UsageError
-from zpinch.evaluation.oddness import most_by_chance, odd_pixels, widened
+from zpinch.evaluation.oddness import most_by_chance, odd_pixels, squared_errors, widened
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.prior.sampler import MixtureSampler, MixtureSamplerConfig
@@ -47,6 +48,12 @@ def odd() -> np.ndarray:
     ]
 
 
+def around(errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means over the 5x5 square around each pixel, with zeros beyond the border."""
+    padded = np.pad(errors, ((0, 0), (0, 0), (2, 2), (2, 2)))
+    return np.lib.stride_tricks.sliding_window_view(padded, (5, 5), (2, 3)).mean((-2, -1))
+
+
 def test_scores_are_what_they_are_called(model: Model, held_digits: ImageCollection):
     x = held_digits.pixels[:6]
     found = zpinch.detect(held_digits[:6], model, false_alarms=0.1).scores
@@ -62,9 +69,11 @@ def test_scores_are_what_they_are_called(model: Model, held_digits: ImageCollect
     )
     np.testing.assert_allclose(found[:, 0], -np.log2(mass * model.config.step ** z.shape[1]), rtol=1e-6)
     apart = (x.astype(float) - model.decode(model.encode(x))) / 255
-    usual = model.calibration.normals.residual
-    weighed = apart[:, 0] ** 2 / (usual + 0.1 * usual.mean() + 1e-6)
-    np.testing.assert_allclose(found[:, 1], weighed.mean((1, 2)), rtol=1e-6)
+    weighed = [
+        each[:, 0] ** 2 / (usual + 0.1 * usual.mean() + 1e-6)
+        for each, usual in zip((apart, around(apart)), model.calibration.normals.residual, strict=True)
+    ]
+    np.testing.assert_allclose(found[:, 1], np.mean(weighed, (0, 2, 3)), rtol=1e-6)
     with torch.inference_mode():
         said = model.critic(torch.from_numpy(x).float() / 255, torch.full((6,), model.config.labels))
     np.testing.assert_allclose(found[:, 2], said, atol=1e-4)
@@ -78,7 +87,8 @@ def test_what_is_usual_is_that_of_the_training_images(model: Model, train_digits
     normals = calibration.normals
     np.testing.assert_array_equal(normals.codes, codes.reshape(216, -1))
     apart = (training.pixels.astype(float) - model.decode(codes)) / 255
-    np.testing.assert_allclose(normals.residual, np.square(apart).mean((0, 1)), atol=1e-5)
+    for residual, each in zip(normals.residual, (apart, around(apart)), strict=True):
+        np.testing.assert_allclose(residual, np.square(each).mean((0, 1)), atol=1e-5)
     seen = zpinch.detect(training, model, false_alarms=0.1).scores
     np.testing.assert_allclose(calibration.reference[:, :3], seen[:, :3], rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(calibration.reference[:, 3], normals.own_lof())
@@ -238,14 +248,26 @@ def test_images_may_run_backwards(model: Model, held_digits: ImageCollection):
 
 
 def test_the_map_shows_where_an_image_is_odd():
-    squared = np.full((1, 8, 8), 0.01)
-    squared[0, 2, 5] = 0.5
-    residual = np.full((8, 8), 0.01)
-    residual[6, 6] = 1.0  # large errors are usual here
-    squared[0, 6, 6] = 0.8
+    squared = np.full((1, 1, 8, 8), 0.01)
+    squared[..., 2, 5] = 0.5
+    residual = np.full((1, 8, 8), 0.01)
+    residual[:, 6, 6] = 1.0  # large errors are usual here
+    squared[..., 6, 6] = 0.8
     found = odd_pixels(residual, squared)[0]
     assert np.unravel_index(found.argmax(), found.shape) == (2, 5)
     assert found[6, 6] < 1
+
+
+def test_a_stroke_too_many_is_odder_than_an_edge_missed_by_as_much():
+    """Errors of the same size: those of an edge lie side by side with either sign, those of a stroke have one."""
+    pixels, found = np.zeros((2, 1, 12, 12), np.uint8), np.zeros((2, 1, 12, 12), np.uint8)
+    pixels[0, :, 4:8, 5], found[0, :, 4:8, 6] = 200, 200
+    pixels[1, :, 4:8, 5:7] = 200
+    residual = np.full((2, 12, 12), 0.01)
+    edge, stroke = odd_pixels(residual, squared_errors(pixels, found)).mean((1, 2))
+    fine = odd_pixels(residual[:1], squared_errors(pixels, found, (1,))).mean((1, 2))
+    assert stroke > 1.2 * edge
+    assert fine[0] == pytest.approx(fine[1])
 
 
 def test_a_recipe_without_critic_is_judged_by_the_other_scores(unlabelled: Path, held_digits: ImageCollection):

@@ -75,7 +75,7 @@ def test_archives_are_decoded_as_lifelike_as_little_error_buys(
     monkeypatch: pytest.MonkeyPatch,
 ):
     model = deepcopy(finished(recipe))
-    usual = model.config.realism
+    model.config = model.config.model_copy(update={"realism": RECIPES[recipe].realism})
     monkeypatch.setattr(model, "decode", lambda codes, realism: realism)
     monkeypatch.setattr(finish, "score_reconstructions", lambda _, before, at: score_of(*scores[at]))
     reference = SimpleNamespace()
@@ -83,7 +83,6 @@ def test_archives_are_decoded_as_lifelike_as_little_error_buys(
     assert model.config.realism == wanted
     assert found == (score_of(*scores[wanted]) if recipe == "fusion" else None)
     assert finish.choose_realism(model, Yardstick(IMAGES, None)) is None
-    assert usual == (0.5 if recipe == "fusion" else 0.0)
 
 
 def score_of(mse: float, rfcd: float) -> SimpleNamespace:

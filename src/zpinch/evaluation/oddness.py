@@ -3,11 +3,13 @@
 The same function scores the normal images at the end of training and whatever is looked at afterwards.
 """
 
+from collections.abc import Sequence
 from copy import deepcopy
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
 
 from zpinch.codec.coder import Codes
 from zpinch.evaluation.subset import subset
@@ -17,6 +19,7 @@ from zpinch.model.calibration import (
     CRITIC,
     ERROR,
     LOF,
+    SCALES,
     SCORES,
     Calibration,
     Doubles,
@@ -30,14 +33,14 @@ from zpinch.model.prior.sampler import MixtureSampler
 
 BATCH = 256
 AT_ONCE = 1024  # images that are rebuilt before they are scored: all of them may not fit into memory
-FLOOR = 0.1  # of the mean error, added to each pixel's: a border that is always black makes none infinitely odd
+FLOOR = 0.1  # of a scale's mean error, added to each pixel's: a border that is always black makes none infinitely odd
 
 
 def score(model: Model, normals: Normals, pixels: Pixels) -> Doubles:
     """(n, 4): bits, error, critic, lof of images (n, channels, height, width) uint8.
 
-    bits: ideal code length under the density. error: mean over pixels of the squared error, in multiples of what is
-    usual at that pixel; about 1. critic: its logit, higher for what looks real; NaN where the model has none.
+    bits: ideal code length under the density. error: mean over pixels and scales of the squared error, in multiples of
+    what is usual at that pixel; about 1. critic: its logit, higher for what looks real; NaN where the model has none.
     lof: local outlier factor of the code among those of normal images; NaN where the model knows none of these.
     """
     scores = np.empty((len(pixels), len(SCORES)))
@@ -55,7 +58,8 @@ def scores_of(model: Model, normals: Normals, codes: Codes, pixels: Pixels, foun
     for start in range(0, len(pixels), BATCH):
         few = slice(start, start + BATCH)
         scores[few, BITS] = bits_of(model, normals.density, codes[few])
-        scores[few, ERROR] = odd_pixels(normals.residual, squared_error(pixels[few], found[few])).mean((1, 2))
+        squared = squared_errors(pixels[few], found[few], normals.scales)
+        scores[few, ERROR] = odd_pixels(normals.residual, squared).mean((1, 2))
         if model.critic is not None:
             scores[few, CRITIC] = logits(model, pixels[few])
     return scores
@@ -104,15 +108,21 @@ def rebuilt(model: Model, pixels: Pixels) -> Pixels:
     return model.decode(model.encode(pixels))
 
 
-def squared_error(pixels: Pixels, found: Pixels) -> Doubles:
-    """(n, height, width), of pixels in [0, 1], averaged over channels."""
-    return np.square((pixels.astype(np.float64) - found) / 255).mean(1)
+def squared_errors(pixels: Pixels, found: Pixels, scales: Sequence[int] = SCALES) -> Doubles:
+    """(n, scales, height, width), of pixels in [0, 1], averaged over channels; at each scale of the mean error in a
+    square around the pixel. An edge that is missed to either side cancels there; what is too much or missing does not.
+    """
+    apart = (pixels.astype(np.float64) - found) / 255
+    coarse = (uniform_filter(apart, (0, 0, side, side), mode="constant") for side in scales)
+    return np.stack([np.square(each).mean(1) for each in coarse], 1)
 
 
 def odd_pixels(residual: Doubles, squared: Doubles) -> Doubles:
-    """Squared errors (n, height, width) in multiples of what is usual at each pixel: which pixels are odd."""
-    usual = residual + FLOOR * residual.mean() + 1e-6
-    return squared / usual
+    """Squared errors (n, scales, height, width) in multiples of what is usual at each pixel, (scales, height, width),
+    averaged over scales: which pixels are odd, (n, height, width).
+    """
+    usual = residual + FLOOR * residual.mean((1, 2), keepdims=True) + 1e-6
+    return (squared / usual).mean(1)
 
 
 @torch.inference_mode()
@@ -127,10 +137,10 @@ def calibrate(model: Model, density: MixtureSampler, seen: Pixels, unseen: Pixel
     seen = seen[subset(len(seen), codes_kept(model.config.code))]
     codes = model.encode(seen)
     found = model.decode(codes)
-    residual = np.zeros(seen.shape[2:])
+    residual = np.zeros((len(SCALES), *seen.shape[2:]))
     for start in range(0, len(seen), BATCH):
         few = slice(start, start + BATCH)
-        residual += squared_error(seen[few], found[few]).sum(0) / len(seen)
+        residual += squared_errors(seen[few], found[few]).sum(0) / len(seen)
     stored = codes.reshape(len(codes), -1).clip(-(1 << 15), (1 << 15) - 1).astype(np.int16)
     normals = Normals(widened(density, model.config.step), residual, stored)
     reference = scores_of(model, normals, codes, seen, found)

@@ -27,6 +27,7 @@ SCORES = ("bits", "error", "critic", "lof")
 BITS, ERROR, CRITIC, LOF = range(len(SCORES))
 # Chosen on classes of Fashion-MNIST's training split against the others: docs/detect.md
 WEIGHTS = (0.5, 1.0, 0.25, 1.0)
+SCALES = (1, 5)  # sides of the squares, in pixels, that errors are averaged over before they are squared
 NEAREST = 20  # codes that each is compared with
 MOST_CODES = 6_000  # of normal images that are kept: each is compared with every other
 MOST_INTEGERS = 1 << 20  # of all of them: large images have large codes, and these take 2 MiB of a model's file
@@ -56,7 +57,8 @@ class Normals:
     """What an image is scored by, all of it from images the model was trained on.
 
     density    of their latents: its code lengths are the bits
-    residual   (height, width) float64: mean squared error of each pixel
+    residual   (scales, height, width) float64: mean squared error of each pixel at each scale; of models of before
+               2026-11-28 at the first scale alone
     codes      (k, d) int16: of some of them; k is 0 in models of before 2026-11-27
     """
 
@@ -65,11 +67,18 @@ class Normals:
     codes: NDArray[np.int16]
 
     def __post_init__(self) -> None:
-        if self.residual.ndim != 2 or not np.isfinite(self.residual).all() or (self.residual < 0).any():
+        if self.residual.ndim != 3 or not 0 < len(self.residual) <= len(SCALES):
+            raise ValueError(f"its calibration has errors of shape {self.residual.shape}")
+        if not np.isfinite(self.residual).all() or (self.residual < 0).any():
             raise ValueError("its calibration has errors of pixels that are none")
         is_right = self.codes.dtype == np.int16 and self.codes.shape[1:] == (math.prod(self.density.config.code),)
         if not is_right or len(self.codes) == 1 or len(self.codes) > MOST_CODES:
             raise ValueError(f"its calibration has codes of shape {self.codes.shape}, {self.codes.dtype}")
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """At which errors are looked at."""
+        return SCALES[: len(self.residual)]
 
     def lof(self, codes: NDArray[np.integer]) -> Doubles:
         """Local outlier factors (Breunig et al. 2000) of codes (n, *code) among those of normal images, (n,).
@@ -122,7 +131,7 @@ class Calibration:
         """Everything it is made of, by name."""
         normals = self.normals
         arrays: dict[str, NDArray[Any]] = {
-            "residual": normals.residual,
+            "residual": normals.residual if len(normals.residual) > 1 else normals.residual[0],  # as it was stored
             "reference": self.reference,
             "held_out": self.held_out,
             **({"codes": normals.codes} if len(normals.codes) else {}),
@@ -177,6 +186,7 @@ def calibration_of(code: Shape, labels: int, tensors: Mapping[str, Tensor]) -> C
     density.load_state_dict({name: tensors[name] for name in density.state_dict()})
     codes = tensors["codes"].numpy() if "codes" in tensors else np.empty((0, math.prod(code)), np.int16)
     residual, reference, held_out = (tensors[name].double().numpy() for name in ("residual", "reference", "held_out"))
+    residual = residual[None] if residual.ndim == 2 else residual  # of a model that knows one scale
     return Calibration(Normals(density, residual, codes), reference, held_out)
 
 

@@ -99,8 +99,8 @@ def assemble(
     if "calibration" in parts:
         model.calibration = calibration_of(model.config.code, model.config.labels, parts["calibration"])
         residual = model.calibration.normals.residual
-        if residual.shape != model.config.image[1:]:
-            raise ValueError(f"its calibration is for images of {residual.shape}")
+        if residual.shape[1:] != model.config.image[1:]:
+            raise ValueError(f"its calibration is for images of {residual.shape[1:]}")
     if "exact" in parts:
         model.exact = exact_net(arrays_of(parts["exact"]))
         if model.exact.image_shape != model.config.image:

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zpinch.errors import ImageError, ModelError, UsageError
-from zpinch.evaluation.oddness import calibrate, most_by_chance, odd_pixels, rebuilt, score, score_codes, squared_error
+from zpinch.evaluation.oddness import calibrate, most_by_chance, odd_pixels, rebuilt, score, score_codes, squared_errors
 from zpinch.images import ImageCollection, contact_sheet
 from zpinch.images.collection import Pixels
 from zpinch.images.naming import counted, readable
 from zpinch.images.writers.atomic import new_file
 from zpinch.images.writers.sheet import check_picture
-from zpinch.model.calibration import SCORES, Calibration, promised
+from zpinch.model.calibration import SCALES, SCORES, Calibration, promised
 from zpinch.model.config import needed
 from zpinch.model.model import Model
 from zpinch.tasks.columns import check_columns, write_columns
@@ -232,7 +232,7 @@ def columns_of(found: Detection) -> dict[str, NDArray[Any]]:
 def write_picture(picture: Path, model: Model, calibration: Calibration, pixels: Pixels, *, force: bool) -> None:
     """The oddest images, each over its reconstruction and over a map of its odd pixels."""
     found = rebuilt(model, pixels)
-    maps = shaded(odd_pixels(calibration.normals.residual, squared_error(pixels, found)))
+    maps = shaded(odd_pixels(calibration.normals.residual[:1], squared_errors(pixels, found, SCALES[:1])))
     rows = [pixels, found, np.repeat(maps[:, None], pixels.shape[1], axis=1)]
     with new_file(picture, force=force) as part:
         contact_sheet(np.concatenate(rows), columns=len(pixels), scale=2).save(part, "PNG")
