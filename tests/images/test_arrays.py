@@ -176,6 +176,8 @@ def test_lists_are_labels_and_no_images() -> None:
         images = open_images(GREY, labels=labels)
         assert images.labels is not None
         assert [images.class_names[label] for label in images.labels] == words
+    shown = open_images(np.zeros((2, 8, 8), np.uint8), labels=["a\nb", "\x1b[31mc"])
+    assert shown.class_names == ("%1B[31mc", "a%0Ab")  # as archives can hold them
     for wrong in ([1, 2], [[1], [2, 3]], [None, *words[1:]], [0.5] * 5, 3):
         with pytest.raises(ImageError, match="labels"):
             open_images(GREY, labels=wrong)

@@ -65,7 +65,7 @@ def to_labels(given: npt.NDArray[Any], where: str) -> tuple[Labels, tuple[str, .
     values, index = np.unique(given, return_inverse=True)
     if len(values) > MAX_CLASSES:
         raise ImageError(f"{where}: {len(values):,} different labels; at most {MAX_CLASSES:,} can be used")
-    return sorted_classes(index, [str(value) for value in values.tolist()], where)
+    return sorted_classes(index, [readable(str(value)) for value in values.tolist()], where)
 
 
 def sorted_classes(index: Labels, names: list[str], where: str) -> tuple[Labels, tuple[str, ...]]:
