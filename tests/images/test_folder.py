@@ -251,6 +251,8 @@ def test_broken_files_are_named_or_skipped_and_counted(tmp_path: Path, picture: 
 
 
 def test_nothing_there_is_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is empty"):  # a shell's variable that is not set
+        open_images("")
     with pytest.raises(ImageError, match="does not exist"):
         open_images(tmp_path / "missing")
     with pytest.raises(ImageError, match="holds no images"):

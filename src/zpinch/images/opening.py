@@ -150,6 +150,8 @@ def table_splits(path: Path) -> tuple[str, ...]:
 
 def existing(source: str | Path) -> Path:
     shown, path = shown_source(source), Path(source)
+    if not shown:  # which pathlib takes for the current folder
+        raise UsageError(f"the path of the images is empty. Images come from {KINDS}.")
     if not path.exists():
         raise ImageError(f"{shown} does not exist. Images come from {KINDS}.")
     if not path.is_dir() and not path.is_file():
