@@ -71,6 +71,23 @@ def test_an_output_that_is_there_stays_unless_it_is_forced(zpinch: Zpinch, m: Pa
         assert out.is_dir() or out.read_bytes() != b"precious"
 
 
+@pytest.mark.parametrize("verb", WRITES)
+def test_where_nothing_can_be_written_no_work_is_done(
+    zpinch: Zpinch, m: Path, data: Path, verb: str, monkeypatch: pytest.MonkeyPatch
+):
+    images = open_images(data)
+    save_images(replace(images, labels=np.arange(30) % 2, class_names=("0", "1")), data, force=True)
+
+    def begun(out: Path) -> None:
+        pytest.fail(f"{out} is written to")
+
+    monkeypatch.setattr("zpinch.images.writers.atomic.place_beside", begun)
+    assert_fails(zpinch(*asked(verb, out="data.npz/out")), 1, "data.npz is a file where a folder is needed")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert_fails(zpinch(*asked(verb, out="new/out")), 1, "cannot be written to")
+    assert names_here() == {"m", "data.npz"}
+
+
 @pytest.mark.parametrize("verb", ["complete", "detect", "augment"])
 def test_a_picture_that_is_there_stays(zpinch: Zpinch, m: Path, data: Path, verb: str):
     Path("p.png").write_text("precious")

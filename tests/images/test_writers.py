@@ -261,7 +261,7 @@ def test_batches_must_fit_and_endings_be_known(tmp_path: Path, collection: Image
     with pytest.raises(ImageError, match="cannot join"), open_writer(tmp_path / "v1.2", shape=(1, 8, 8)) as writer:
         writer.write(collection)
     (tmp_path / "plain").write_text("")
-    with pytest.raises(UsageError, match="cannot be written"):
+    with pytest.raises(UsageError, match="plain is a file where a folder is needed"):
         save_images(collection, tmp_path / "plain/out.zip")
     assert [path.name for path in tmp_path.iterdir()] == ["plain"]
 

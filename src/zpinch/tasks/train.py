@@ -2,7 +2,6 @@
 
 import datetime
 import math
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -17,6 +16,7 @@ from zpinch.images import ImageCollection
 from zpinch.images.collection import described
 from zpinch.images.layout import listed
 from zpinch.images.naming import counted, readable
+from zpinch.images.writers.atomic import check_writable
 from zpinch.images.writers.writer import check_ending
 from zpinch.model.config import TRAINED, ModelConfig
 from zpinch.model.design import Backbone
@@ -216,16 +216,12 @@ def check_place(folder: Path | None, *, resume: bool, force: bool) -> None:
             "--force, which leaves it there."
         )
     check_ending(folder, "a model is a folder")
-    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-    if not there.is_dir():
-        raise UsageError(f"{there} is a file; a model is stored as a folder. Choose another -o.")
+    check_writable(folder)
     try:
         str(folder.absolute()).encode()
     except UnicodeEncodeError as error:
         name = readable(str(folder.absolute()))
         raise UsageError(f"{name} is not UTF-8: weights cannot be stored under it. Choose another -o.") from error
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(f"{there} cannot be written to. Choose another -o.")
 
 
 def measured(

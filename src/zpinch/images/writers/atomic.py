@@ -21,20 +21,31 @@ JUNCTION = 0xA0000003  # stat.IO_REPARSE_TAG_MOUNT_POINT, which Python has on Wi
 
 
 def check_free(out: Path, *, is_folder: bool, force: bool) -> None:
-    """Refuse an OUT that is taken, or of the other kind than what will be written."""
+    """Refuse an OUT that is taken, of the other kind than what will be written, or where nothing can be written."""
     shown = readable(str(out))
-    if not os.path.lexists(out):
-        return
-    if not (out.is_file() or out.is_dir() or out.is_symlink()):
-        raise UsageError(f"{shown} is a device or a pipe, which no output replaces. Name a file; compress -o - streams")
-    if is_folder and not out.is_dir():
-        raise UsageError(f"{shown} is a file; a folder of images needs a name of its own")
-    if not is_folder and out.is_dir():
-        raise UsageError(f"{shown} is a folder; this kind of output is one file")
-    if force or (is_folder and all(_is_part(path.name) for path in out.iterdir())):
-        return
-    add = "add to it, replacing files of the same name" if is_folder else "replace it"
-    raise UsageError(f"{shown} is there already. Pass --force to {add}.")
+    if os.path.lexists(out):
+        if not (out.is_file() or out.is_dir() or out.is_symlink()):
+            raise UsageError(
+                f"{shown} is a device or a pipe, which no output replaces. Name a file; compress -o - streams"
+            )
+        if is_folder and not out.is_dir():
+            raise UsageError(f"{shown} is a file; a folder of images needs a name of its own")
+        if not is_folder and out.is_dir():
+            raise UsageError(f"{shown} is a folder; this kind of output is one file")
+        if not force and not (is_folder and all(_is_part(path.name) for path in out.iterdir())):
+            add = "add to it, replacing files of the same name" if is_folder else "replace it"
+            raise UsageError(f"{shown} is there already. Pass --force to {add}.")
+    check_writable(out if is_folder and out.is_dir() else out.parent)
+
+
+def check_writable(place: Path) -> None:
+    """Refuse a place that is no folder, cannot become one, or may not be written to, before any work is done."""
+    there = next(found for found in (place.absolute(), *place.absolute().parents) if os.path.exists(found))
+    shown = readable(str(there))
+    if not there.is_dir():
+        raise UsageError(f"{shown} is a file where a folder is needed. Choose another place.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{shown} cannot be written to. Choose another place.")
 
 
 def place_beside(out: Path) -> Path:
