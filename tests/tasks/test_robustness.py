@@ -154,6 +154,20 @@ def test_a_place_that_cannot_be_written_is_refused_before_training(tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_of_two_runs_that_begin_in_one_folder_the_second_is_refused(tmp_path: Path):
+    class Overtaken(Silent):
+        """Another run that is begun, and not over, while this one is rehearsed."""
+
+        def entered(self, phase: str) -> None:
+            if phase == "rehearsing":
+                with pytest.raises(KeyboardInterrupt):
+                    quick(out=tmp_path / "m", listener=Presses("training"))
+
+    with pytest.raises(UsageError, match="a run that has not ended"):
+        quick(steps=20, out=tmp_path / "m", listener=Overtaken())
+    assert quick(out=tmp_path / "m", resume=True).facts["steps"] <= 10
+
+
 def test_a_disk_that_fills_up_costs_the_checkpoints_not_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     hears = Hears()
     stored = session.save_look

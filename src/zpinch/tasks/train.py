@@ -164,6 +164,8 @@ def train(
             origin=origin_of(begun) if begun else "",
             adapting=lambda: listener.entered("rehearsing again, by what learns more in so short a time"),
         )
+        if processes.is_first:  # since the first time another run may have begun there
+            check_place(folder, resume=resume, force=force)
         learner, past = Learner(model, plan, processes), None
         replan = None if minutes is None else partial(cost.steps_again, minutes)
     outcome = run(
