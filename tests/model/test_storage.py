@@ -109,6 +109,10 @@ def test_the_folder_holds_what_the_design_says(folder: Path):
     assert not list(folder.parent.glob(".*"))
 
 
+def test_who_may_read_one_of_the_files_may_read_all(folder: Path):
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1  # whatever the umask is
+
+
 def test_only_two_files_are_needed(folder: Path):
     for path in folder.iterdir():
         if path.name not in {CONFIG, WEIGHTS}:

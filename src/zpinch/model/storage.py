@@ -113,6 +113,7 @@ def save(model: Model, folder: str | Path, *, force: bool = False) -> Path:
         for name, data in for_people.items():
             (partial / name).write_bytes(data)
         (partial / CONFIG).write_text(stored.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        shutil.copymode(partial / CONFIG, partial / WEIGHTS)  # which safetensors lets nobody else read
         names = [WEIGHTS, *for_people, CONFIG]
         for name in names:
             with (partial / name).open("rb+") as file:
