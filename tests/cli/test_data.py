@@ -8,6 +8,7 @@ from cli_cases import Zpinch, assert_fails
 def test_data_commands(zpinch: Zpinch, data: Path):
     assert "digits" in zpinch("data", "list").out
     assert "30 images of 1x28x28" in zpinch("data", "check", data).out
+    assert "30 images of 1x16x16" in zpinch("data", "check", data, "--size", 16).out
     Path("bad").mkdir()
     Path("bad/x.png").write_bytes(b"no picture")
     found = zpinch("data", "check", "bad")

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from zpinch.errors import UsageError
 from zpinch.images import check_source
 
 
@@ -21,6 +23,21 @@ def test_all_problems_of_a_folder_in_one_report(tmp_path: Path, picture: Callabl
     assert [fault.file for fault in report.problems] == ["cat/2.png", "dog/1.png"]
     assert "20x10" in report.problems[1].what
     assert "1 image had an alpha channel: drawn over white." in report.notes
+
+
+def test_of_several_sizes_nothing_is_wrong_where_all_become_one(tmp_path: Path, picture: Callable[..., Path]) -> None:
+    for i in range(3):
+        picture(tmp_path / f"{i}.png", size=(16 + 100 * i, 20))
+    (tmp_path / "bad.png").write_bytes(b"broken")
+    assert len(check_source(tmp_path).problems) == 3
+    report = check_source(tmp_path, size=12)
+    assert (report.count, report.shape) == (3, (1, 12, 12))
+    assert [fault.file for fault in report.problems] == ["bad.png"]
+    np.save(tmp_path / "large.npy", np.zeros((2, 200, 300), np.uint8))
+    assert not check_source(tmp_path / "large.npy").is_sound
+    assert check_source(tmp_path / "large.npy", size=(8, 9)).shape == (1, 8, 9)
+    with pytest.raises(UsageError, match="--size"):
+        check_source(tmp_path, size=7)
 
 
 def test_both_splits_are_checked(tmp_path: Path, picture: Callable[..., Path]) -> None:

@@ -1,11 +1,12 @@
 """The verbs below `zpinch data`: list, get, check."""
 
 import sys
+from typing import Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from rich.markup import escape
 
-from zpinch.cli.program import COMMON, Common, app, examples
+from zpinch.cli.program import COMMON, Common, app, examples, whole
 
 data_app = App(name="data", help="Data sets by name, and what is in a source of images.", help_format="plaintext")
 app.command(data_app)
@@ -33,13 +34,22 @@ def data_get(name: str, *, common: Common = COMMON) -> None:
     common.show({"folder": str(folder)}, str(folder))
 
 
-@data_app.command(name="check", help_epilogue=examples("zpinch data check photos/", "zpinch data check digits --json"))
-def data_check(path: str, *, common: Common = COMMON) -> None:
+@data_app.command(
+    name="check", help_epilogue=examples("zpinch data check photos/ --size 64", "zpinch data check digits --json")
+)
+def data_check(
+    path: str,
+    *,
+    size: Annotated[
+        int | None, Parameter(converter=whole, help="Look at every image as resized to this side, in pixels.")
+    ] = None,
+    common: Common = COMMON,
+) -> None:
     """Look through a source of images to its end: what can be used and what is wrong. Exit 2 when something is."""
     from zpinch.images.naming import counted
     from zpinch.tasks.source import check_source
 
-    found = check_source(path)
+    found = check_source(path, size=size)
     shape = "x".join(map(str, found.shape)) if found.shape else "nothing"
     common.show(
         {

@@ -12,7 +12,16 @@ from zpinch.errors import ZpinchError
 from zpinch.images.builtin import NAMES
 from zpinch.images.collection import ImageStream, Shape
 from zpinch.images.layout import SPLITS
-from zpinch.images.opening import existing, open_stream, shelf_of, shown_source, table_of, table_splits
+from zpinch.images.opening import (
+    Size,
+    existing,
+    open_stream,
+    read_size,
+    shelf_of,
+    shown_source,
+    table_of,
+    table_splits,
+)
 from zpinch.images.readers.arrays import stream_table
 from zpinch.images.readers.encoded import survey
 
@@ -49,19 +58,22 @@ class CheckReport:
         return self.count > 0 and not self.problems
 
 
-def check_source(source: str | Path) -> CheckReport:
-    """Read everything once. Nothing raises: what is wrong is told in the report."""
-    shown = shown_source(source)
+def check_source(source: str | Path, *, size: Size | None = None) -> CheckReport:
+    """Read everything once. What is wrong is told in the report, and not raised.
+
+    size: look at the images as they are when stretched to it, (height, width) or a side. Raises UsageError for none.
+    """
+    shown, sides = shown_source(source), read_size(size)
     try:
-        return _check_encoded(source, shown) or _check_arrays(source, shown)
+        return _check_encoded(source, shown, sides) or _check_arrays(source, shown, sides)
     except ZpinchError as error:
         return CheckReport.failed(shown, error)
 
 
-def _check_encoded(source: str | Path, shown: str) -> CheckReport | None:
+def _check_encoded(source: str | Path, shown: str, size: tuple[int, int] | None) -> CheckReport | None:
     if str(source) in NAMES or (shelf := shelf_of(existing(source), shown, split="all", skip_bad=True)) is None:
         return None
-    seen = survey(shelf, size=None, skip_bad=True)
+    seen = survey(shelf, size=size, skip_bad=True)
     counts = np.bincount([place.label for place in seen.kept if place.label >= 0], minlength=len(shelf.class_names))
     return CheckReport(
         shown,
@@ -77,13 +89,13 @@ def _check_encoded(source: str | Path, shown: str) -> CheckReport | None:
     )
 
 
-def _check_arrays(source: str | Path, shown: str) -> CheckReport:
+def _check_arrays(source: str | Path, shown: str, size: tuple[int, int] | None) -> CheckReport:
     if str(source) in NAMES:
-        return report_on(open_stream(source, split="all"), shown, SPLITS, ())
+        return report_on(open_stream(source, split="all", size=size), shown, SPLITS, ())
     path = existing(source)
-    table = table_of(path, shown, split="all", size=None, skip_bad=True)
+    table = table_of(path, shown, split="all", size=size, skip_bad=True)
     problems = tuple(Fault(problem.name, str(problem.error)) for problem in table.problems)
-    return report_on(stream_table(table, shown, size=None), shown, table_splits(path), problems)
+    return report_on(stream_table(table, shown, size=size), shown, table_splits(path), problems)
 
 
 def report_on(stream: ImageStream, shown: str, splits: tuple[str, ...], problems: tuple[Fault, ...]) -> CheckReport:

@@ -44,7 +44,7 @@ def open_stream(
     """Images read batch by batch; arguments as in `zpinch.open_images` (tasks/source.py), which reads archives too."""
     shown = shown_source(source)
     check_split(split, SPLITS, shown)
-    given, sides = _read_labels(labels), _read_size(size)
+    given, sides = _read_labels(labels), read_size(size)
     if isinstance(source, np.ndarray):
         check_split(split, (), shown)
         return _stream_table(arrays.Table(arrays.rows_of(source, shown)), shown, given, sides)
@@ -79,7 +79,7 @@ def open_alpha(
         shelf = shelf_of(existing(source), shown, split=split, skip_bad=skip_bad, own_labels=labels is None)
     if shelf is None:
         raise UsageError(f"{shown} has no transparent pixels: those are in image files, such as a folder of PNG.")
-    return encoded.stream_shelf(shelf, size=_read_size(size), skip_bad=skip_bad, of_alpha=True)
+    return encoded.stream_shelf(shelf, size=read_size(size), skip_bad=skip_bad, of_alpha=True)
 
 
 def open_table(
@@ -87,7 +87,7 @@ def open_table(
 ) -> ImageStream:
     """Rows without splits as a stream; arguments as in `open_stream`."""
     check_split(split, (), shown)
-    return _stream_table(table, shown, _read_labels(labels), _read_size(size))
+    return _stream_table(table, shown, _read_labels(labels), read_size(size))
 
 
 def splits_of(source: Source) -> tuple[str, ...]:
@@ -222,7 +222,8 @@ def _array(labels: npt.ArrayLike) -> npt.NDArray[Any]:
     return found.astype(str) if is_words else found
 
 
-def _read_size(size: Size | None) -> tuple[int, int] | None:
+def read_size(size: Size | None) -> tuple[int, int] | None:
+    """(height, width) to stretch images to; None to leave them as they are. Raises UsageError."""
     if size is None:
         return None
     height, width = (size, size) if isinstance(size, int) else size

@@ -64,13 +64,13 @@ def open_stream(
     return open_table(table, shown_source(source), split=split, labels=labels, size=size)
 
 
-def check_source(source: str | Path) -> CheckReport:
+def check_source(source: str | Path, *, size: Size | None = None) -> CheckReport:
     """What `zpinch data check` tells: everything is read once, and what is wrong is told, not raised."""
     if not is_archive(source):
-        return images.check_source(source)
+        return images.check_source(source, size=size)
     shown = shown_source(source)
     try:
-        return report_on(open_stream(source, split="all"), shown, (), ())
+        return report_on(open_stream(source, split="all", size=size), shown, (), ())
     except ZpinchError as error:
         return CheckReport.failed(shown, error)
 
