@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -308,13 +309,21 @@ def test_an_unknown_field_is_no_typo_that_passes(folder: Path):
         load(folder)
 
 
-@pytest.mark.parametrize("reads", ["pathlib.Path.read_bytes", "zpinch.model.storage.load_file"])
-def test_files_that_may_not_be_read_are_not_called_damaged(folder: Path, reads: str, monkeypatch: pytest.MonkeyPatch):
-    def refused(*_: object) -> None:
-        raise PermissionError(13, "Permission denied")
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
+def test_files_that_may_not_be_read_are_not_called_damaged(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch):
+    opened = io.open
 
-    monkeypatch.setattr(reads, refused)
-    with pytest.raises(ModelError, match="cannot be read: Permission denied") as caught:
+    def refused(path: str | Path, *how: object, **more: object) -> object:
+        if Path(path).name == name:
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *how, **more)
+
+    def missing(path: Path) -> None:  # safetensors' word for whatever it cannot open
+        raise FileNotFoundError(f"No such file or directory: {path}")
+
+    monkeypatch.setattr(io, "open", refused)
+    monkeypatch.setattr(storage, "load_file", missing)
+    with pytest.raises(ModelError, match=f"{name} cannot be read: Permission denied") as caught:
         load(folder)
     assert caught.value.exit_code == 3
 

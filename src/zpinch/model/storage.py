@@ -178,8 +178,10 @@ def fits(folder: Path) -> bool:
 
 def load_weights(path: Path, stored: StoredConfig) -> Model:
     try:
-        if path.stat().st_size > WEIGHTS_LIMIT:
-            raise LimitError(f"{path} has {path.stat().st_size:,} bytes, the limit is {WEIGHTS_LIMIT:,}")
+        with path.open("rb") as file:  # safetensors says that what may not be read is not there
+            size = os.fstat(file.fileno()).st_size
+        if size > WEIGHTS_LIMIT:
+            raise LimitError(f"{path} has {size:,} bytes, the limit is {WEIGHTS_LIMIT:,}")
         flat = load_file(path)
     except FileNotFoundError:
         raise ModelError(f"{path.parent} has no {WEIGHTS}: the model is incomplete. Copy the whole folder.") from None
