@@ -148,7 +148,7 @@ def main() -> None:
         fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         fail(
-            "interrupted; nothing partial was left under a final name, and a run that was kept goes on with --resume",
+            "interrupted; no file was left half-written. Training goes on with --resume, if it had begun.",
             EXIT_INTERRUPTED,
         )
     except BrokenPipeError:
