@@ -238,7 +238,7 @@ def test_a_gan_is_judged_by_its_samples_alone(
     assert result.features is result.oddness is result.completion is result.augmentation is None
     assert result.priors == ()
     assert result.samples.fcd_ratio > 1
-    assert (tmp_path / "gan.html").stat().st_size > 10_000
+    assert '<p class="verdict">Samples stand ' in (tmp_path / "gan.html").read_text("utf-8")
 
 
 def test_images_that_the_model_was_trained_on_are_told(

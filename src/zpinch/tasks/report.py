@@ -73,7 +73,8 @@ def verdict(result: Evaluation) -> str:
         said.append(
             f"samples stand {result.samples.fcd_ratio:.1f} times as far from the test images as real training images do"
         )
-    return "; ".join(said) + "."
+    whole = "; ".join(said)
+    return f"{whole[:1].upper()}{whole[1:]}." if whole else ""
 
 
 def numbers(result: Evaluation) -> tuple[Number, ...]:
