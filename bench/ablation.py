@@ -16,8 +16,7 @@ from rich.console import Console
 
 import zpinch
 from fusing import squared_jacobian
-from markdown_table import result
-from record import machine, record
+from record import machine, record, result_so_far
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
 from zpinch.training.progress import ProgressLine
@@ -115,8 +114,8 @@ def main() -> None:
 
 def kept(table: str, command: str) -> list[dict[str, Any]]:
     """Rows that the same command made on such a machine: a call that was cut short goes on."""
-    found = result(table)
-    return found["rows"] if found and (found["command"], found["machine"]) == (command, machine()) else []
+    found = result_so_far(table)
+    return found["rows"] if (found.get("command"), found.get("machine")) == (command, machine()) else []
 
 
 if __name__ == "__main__":

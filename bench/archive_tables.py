@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from markdown_table import NONE, RESULTS, at, even, foot, result, shown, table
+from markdown_table import NONE, even, foot, shown, table
+from record import RESULTS, result
 
 ARCHIVED = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "colour": "emoji, 32x32 RGB"}
 
@@ -28,27 +29,27 @@ def archives() -> str:
     text = ""
     for name, title in ARCHIVED.items():
         found = result(f"archives-{name}")
-        rows = at(found, "rows") or []
+        rows = found["rows"]
         lines: list[Sequence[str]] = []
         for kind, group in groups(archive_rows(rows)).items():
             lines.append([f"*{kind}*", *[""] * (len(heads) - 1)])
             lines += [archive_line(row, rows) for row in group]
-        text += f"\n**{title}**\n\n" + table(heads, lines or [[NONE] * len(heads)]) + foot([f"archives-{name}"])
-        for left_out, reason in (at(found, "skipped") or {}).items():
+        text += f"\n**{title}**\n\n" + table(heads, lines) + foot(f"archives-{name}")
+        for left_out, reason in found["skipped"].items():
             text += f"\nLeft out: {left_out}: {reason}\n"
     return text
 
 
 def codes() -> str:
     """What packers of bytes make of the codes and labels in our archives."""
-    rows: list[Sequence[str]] = []
     packers = ["xz -9e", "zstd -19 --long", "bzip2 -9"]
-    for name, title in ARCHIVED.items():
-        for ours, figures in (at(result(f"archives-{name}"), "codes") or {}).items():
-            cells = [shown(figures.get(key), ".1f") for key in ("zpinch", *packers)]
-            rows.append([title, ours, *cells])
+    rows = [
+        [title, ours, *(f"{figures[key]:.1f}" for key in ("zpinch", *packers))]
+        for name, title in ARCHIVED.items()
+        for ours, figures in result(f"archives-{name}")["codes"].items()
+    ]
     heads = ["", "prior", "the whole archive", *(f"its codes, {packer}" for packer in packers)]
-    return table(heads, rows or [[NONE] * len(heads)])
+    return table(heads, rows)
 
 
 def archive_rows(rows: Sequence[Row]) -> list[Row]:
@@ -78,16 +79,16 @@ def archive_line(row: Row, rows: Sequence[Row]) -> Sequence[str]:
     side, images = row["side_bytes"], max(row["images"] for row in rows)
     return [
         f"**{row['name']}**" if is_ours(row) else row["name"],
-        shown(row["bytes_per_image"], ",.1f"),
-        shown(row["bytes_per_image"] + side / images, ",.1f") if side else NONE,
-        shown(row["mse"], ".5f") if row["worst"] else "0",
-        shown(row["worst"]),
+        f"{row['bytes_per_image']:,.1f}",
+        f"{row['bytes_per_image'] + side / images:,.1f}" if side else NONE,
+        f"{row['mse']:.5f}" if row["worst"] else "0",
+        str(row["worst"]),
         smaller_from(row, rows) if is_ours(row) else "",
         shown(row["encode_images_per_second"], ",.0f"),
         shown(row["decode_images_per_second"], ",.0f"),
-        shown(row["threads"]),
+        str(row["threads"]),
         shown(row["peak_mib"], ",.0f"),
-        shown(row["images"], ","),
+        f"{row['images']:,}",
     ]
 
 
@@ -120,10 +121,9 @@ def fuzz() -> str:
     rows: list[Sequence[str]] = []
     for name in sorted(path.stem for path in RESULTS.glob("fuzz-*.json")):
         found = result(name)
-        read = at(found, "outcomes", "read") or 0
-        counts = (at(found, "inputs"), read, at(found, "inputs") - read, at(found, "findings"))
-        peak = shown(at(found, "peak_mib_above_baseline"), "d", " MiB")
-        made = at(found, "command").removeprefix("bench/fuzz.py "), at(found, "date")
-        rows.append([name.removeprefix("fuzz-"), *(shown(count, ",") for count in counts), peak, *made])
+        inputs, read = found["inputs"], found["outcomes"].get("read", 0)
+        counts = [f"{count:,}" for count in (inputs, read, inputs - read, found["findings"])]
+        made = found["command"].removeprefix("bench/fuzz.py "), found["date"]
+        rows.append([name.removeprefix("fuzz-"), *counts, f"{found['peak_mib_above_baseline']} MiB", *made])
     heads = ["", "inputs", "read correctly", "refused by a named error", "findings", "most memory above the start"]
     return table([*heads, "`bench/fuzz.py`", "date"], rows)

@@ -27,9 +27,9 @@ import numpy as np
 
 import zpinch
 from peers.formats import PACKERS, Row, rows_of
+from record import record, result_so_far
 from zpinch.images import ImageCollection
 
-RESULTS = Path(__file__).parent / "results"
 COMPRESSAI = Path(__file__).parent / "peers" / "compressai_factorized.py"
 SAMPLED = 2_000  # images for files of single images and for lossy formats
 OURS: dict[str, dict[str, Any]] = {
@@ -258,8 +258,7 @@ class Bench:
         self.asked, self.training, self.images, self.rows = asked, training, images, rows
         self.name = asked.name or Path(asked.data).name
         self.digest = hashlib.sha256(np.ascontiguousarray(images.pixels).tobytes()).hexdigest()
-        path = RESULTS / f"archives-{self.name}.json"
-        known = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        known = result_so_far(f"archives-{self.name}")
         self.same = known if known.get("data", {}).get("sha256") == self.digest else {}
         self.made = {row["name"]: Measured(**row) for row in self.same.get("rows", [])}
         self.skipped: dict[str, str] = self.same.get("skipped", {})
@@ -312,8 +311,6 @@ class Bench:
             print(f"  {number} of {len(chosen)} timed, {time.perf_counter() - started:.0f} s so far", flush=True)
 
     def write(self) -> None:
-        from record import record
-
         command = f"python bench/archives.py {Path(self.asked.data).name} --name {self.name}"
         if self.asked.model:
             command += f" --model {self.asked.model.name}"

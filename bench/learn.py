@@ -29,8 +29,8 @@ import numpy as np
 
 import zpinch
 from judging import MIXED, Ground, Made, Pixels, mixture_samples, pca_mixture
-from markdown_table import SETS, at, result
-from record import machine, record
+from markdown_table import SETS
+from record import machine, record, result_so_far
 from zpinch.evaluation.fidelity import Reference, score_samples
 from zpinch.images import ImageCollection, contact_sheet
 from zpinch.images.memory import peak_mib
@@ -202,7 +202,7 @@ def lines_of(method: str) -> int:
 def bench(name: str, source: str, minutes: float, seed: int, methods: Sequence[str], *, again: bool) -> None:
     """Measure what is missing of one table, and keep each row as soon as it is there."""
     title, here = f"learn-{name}-{minutes:g}", machine()
-    rows: list[dict[str, Any]] = at(result(title), "rows") or []
+    rows: list[dict[str, Any]] = result_so_far(title).get("rows", [])
     there = {(row["method"], row["seed"]) for row in rows}
     missing = [method for method in methods if again or (method, seed) not in there]
     if missing and (OURS, seed, here) not in [(row["method"], row["seed"], row["machine"]) for row in rows]:

@@ -5,7 +5,8 @@ from itertools import pairwise, product
 from statistics import mean, stdev
 from typing import Any
 
-from markdown_table import NONE, SETS, at, foot, result, shown, table
+from markdown_table import SETS, foot, shown, table
+from record import result, result_so_far
 
 Columns = dict[str, tuple[str, str]]  # by the key in a result: what a column is called, and how a value is shown
 
@@ -18,6 +19,8 @@ FIGURES: Columns = {
     "recall": ("recall", ".2f"),
 }
 
+MINUTES = (1, 2, 5, 30)  # that bench/learn.py may have been run for
+
 
 def titles(columns: Columns) -> list[str]:
     return [title for title, _ in columns.values()]
@@ -28,9 +31,9 @@ def figures(row: dict[str, Any], columns: Columns) -> list[str]:
 
 
 def ablation(name: str = "ablation") -> str:
-    found = at(result(name), "rows") or [{"name": "fusion (default)"}]
     columns = FIGURES | {"jacobian": ("contraction C", ".3g")}
-    return table(["", *titles(columns)], [[row["name"], *figures(row, columns)] for row in found]) + foot([name])
+    rows = [[row["name"], *figures(row, columns)] for row in result(name)["rows"]]
+    return table(["", *titles(columns)], rows) + foot(name)
 
 
 FUSING: Columns = {
@@ -56,15 +59,14 @@ def fusing() -> str:
     """What each term buys, means and standard deviations over seeds: bench/fusing.py."""
     rows: list[Sequence[str]] = []
     for name, title in SETS.items():
-        found = at(result(f"fusing-{name}"), "rows") or []
+        found = result(f"fusing-{name}")["rows"]
         for row in found:
             row["equal_error"] = bits_at(row, equal_error(found))
         for term in dict.fromkeys(row["row"] for row in found):
             seeds = [row for row in found if row["row"] == term]
             cells = [spread([row.get(key) for row in seeds], spec) for key, (_, spec) in FUSING.items()]
             rows.append([title, term, *cells])
-    heads = ["", "", *titles(FUSING)]
-    return table(heads, rows or [[NONE] * len(heads)]) + foot(f"fusing-{name}" for name in SETS)
+    return table(["", "", *titles(FUSING)], rows) + foot(*(f"fusing-{name}" for name in SETS))
 
 
 def equal_error(rows: Sequence[dict[str, Any]]) -> float:
@@ -92,41 +94,36 @@ def spread(values: Sequence[float | None], spec: str) -> str:
 def step() -> str:
     """bench/step.py: the share of its convolutions' own rate that a training step reaches, and what else it does."""
     rows: list[Sequence[str]] = []
-    for name, phase in (at(result("step"), "phases") or {}).items():
+    for name, phase in result("step")["phases"].items():
         others = {key: ms for key, ms in phase["operations_ms"].items() if "convolution" not in key}
         told = ", ".join(f"{key.removeprefix('aten::')} {ms:.1f}" for key, ms in list(others.items())[:6])
         figures = [f"{phase[key]:,.1f}" for key in ("step_ms", "convolutions_alone_ms")]
-        rows.append([name, *figures, shown(phase["share"], ".0%"), told])
+        rows.append([name, *figures, f"{phase['share']:.0%}", told])
     heads = ["", "step, ms", "its convolutions alone, ms", "share", "other operations, ms"]
-    return table(heads, rows or [[NONE] * len(heads)]) + foot(["step"])
+    return table(heads, rows) + foot("step")
 
 
 def sizes_of_images() -> str:
     """bench/sizes.py: the default model of each size."""
     rows: list[Sequence[str]] = []
-    for row in at(result("sizes"), "rows") or []:
+    for row in result("sizes")["rows"]:
         channels, height, width = row["shape"]
         told = [f"{width}x{height} {'grey' if channels == 1 else 'RGB'}", "x".join(map(str, row["code"]))]
         ways = ("training", "encode", "decode")
-        speeds = [shown(row[f"{way}_images_per_second"], ",.0f") for way in ways]
-        rows.append([*told, shown(row["parameters"] / 1e6, ".1f"), *speeds, shown(row["peak_mib"], ",.0f")])
+        speeds = [f"{row[f'{way}_images_per_second']:,.0f}" for way in ways]
+        rows.append([*told, f"{row['parameters'] / 1e6:.1f}", *speeds, f"{row['peak_mib']:,.0f}"])
     heads = ["", "code", "million weights", "training, images/s", "encode, images/s", "decode, images/s", "peak MiB"]
-    return table(heads, rows or [[NONE] * len(heads)]) + foot(["sizes"])
+    return table(heads, rows) + foot("sizes")
 
 
 def qualities() -> str:
     """What five qualities in one model cost the default one: bench/qualities.py."""
-    found = result("qualities")
-
-    def figures(point: dict[str, float]) -> list[str]:
-        return [shown(point["mse"], ".5f"), shown(point["bits"], ".1f")]
-
+    columns = {"mse": ("mse", ".5f"), "bits": ("bits / image", ".1f")}
     rows: list[Sequence[str]] = []
-    for row in at(found, "rows") or []:
-        rows.append(["one quality", *figures(row["one"]), shown(row["price"] - 1, "+.1%")])
-        rows += [[f"five, at {point['quality']}", *figures(point), ""] for point in row["five"]]
-    heads = ["", "mse", "bits / image", "five beside one, bits at its mse"]
-    return table(heads, rows or [["", NONE, NONE, NONE]]) + foot(["qualities"])
+    for row in result("qualities")["rows"]:
+        rows.append(["one quality", *figures(row["one"], columns), f"{row['price'] - 1:+.1%}"])
+        rows += [[f"five, at {point['quality']}", *figures(point, columns), ""] for point in row["five"]]
+    return table(["", *titles(columns), "five beside one, bits at its mse"], rows) + foot("qualities")
 
 
 def alarms() -> str:
@@ -141,34 +138,30 @@ def alarms() -> str:
         "wins": ("critic sure", ".2f"),
     }
     rows: list[Sequence[str]] = []
-    for row in at(result("alarms"), "rows") or []:
+    for row in result("alarms")["rows"]:
         heard = ", ".join(f"{name} ({step:,})" for name, step in row["heard"].items())
-        told = [f"{row['name']}, seed {row['seed']}", shown(row["steps"], ","), heard or "none"]
+        told = [f"{row['name']}, seed {row['seed']}", f"{row['steps']:,}", heard or "none"]
         rows.append([*told, *figures(row, columns)])
-    heads = ["", "steps", "alarms (first at step)", *titles(columns)]
-    return table(heads, rows or [[NONE] * len(heads)]) + foot(["alarms"])
+    return table(["", "steps", "alarms (first at step)", *titles(columns)], rows) + foot("alarms")
 
 
 def reliability() -> str:
     """bench/reliability.py: runs killed and resumed, and checkpoints killed while they are written."""
     rows = [
-        [row["name"], shown(row["kills"]), "yes" if row["as_it_should"] else "**no**"]
-        for row in at(result("reliability"), "rows") or []
+        [row["name"], str(row["kills"]), "yes" if row["as_it_should"] else "**no**"]
+        for row in result("reliability")["rows"]
     ]
-    heads = ["", "kills", "the same, or whole, to the last bit"]
-    return table(heads, rows or [[NONE] * 3]) + foot(["reliability"])
+    return table(["", "kills", "the same, or whole, to the last bit"], rows) + foot("reliability")
 
 
 def small() -> str:
     """Few images, in equal processor seconds: bench/small.py."""
     columns = FIGURES | {"nearest": ("nearest", ".2f"), "seconds": ("seconds", ".0f")}
     sets = {"mnist": SETS["mnist"], "mnist-5-9": "MNIST's 5 to 9", "fashion-mnist": SETS["fashion-mnist"]}
-    found = sorted(
-        at(result("small"), "rows") or [], key=lambda row: (list(sets).index(row["data"]), row["images"], row["method"])
-    )
+    order = list(sets)
+    found = sorted(result("small")["rows"], key=lambda row: (order.index(row["data"]), row["images"], row["method"]))
     rows = [[f"{row['images']:,} of {sets[row['data']]}", row["method"], *figures(row, columns)] for row in found]
-    heads = ["", "method", *titles(columns)]
-    return table(heads, rows or [[NONE] * len(heads)]) + foot(["small"])
+    return table(["", "method", *titles(columns)], rows) + foot("small")
 
 
 def learn() -> str:
@@ -181,14 +174,13 @@ def learn() -> str:
         "lines": ("lines of code", ".0f"),
     }
     rows: list[Sequence[str]] = []
-    files = [f"learn-{name}-{minutes}" for name in SETS for minutes in (1, 2, 5, 30)]
-    for file in (file for file in files if result(file)):
+    files = [file for name in SETS for minutes in MINUTES if result_so_far(file := f"learn-{name}-{minutes}")]
+    for file in files:
         found = result(file)
         for row in sorted(by_method(file), key=lambda row: (row["machine"], row["fcd"])):
-            title = f"{SETS[at(found, 'data')]}, {at(found, 'minutes'):g} minutes, {row['machine']}"
-            rows.append([title, row["method"], shown(row["seeds"], "d"), *figures(row, columns)])
-    heads = ["", "", "seeds", *titles(columns)]
-    return table(heads, rows or [[NONE] * len(heads)]) + foot(file for file in files if result(file) or "-5" in file)
+            title = f"{SETS[found['data']]}, {found['minutes']:g} minutes, {row['machine']}"
+            rows.append([title, row["method"], f"{row['seeds']}", *figures(row, columns)])
+    return table(["", "", "seeds", *titles(columns)], rows) + foot(*files)
 
 
 def soonest() -> str:
@@ -198,7 +190,7 @@ def soonest() -> str:
     """
     rows: list[Sequence[str]] = []
     for (name, title), given in product(SETS.items(), (5, 30)):
-        found = {minutes: by_method(f"learn-{name}-{minutes}") for minutes in (1, 2, 5, 30)}
+        found = {minutes: by_method(f"learn-{name}-{minutes}") for minutes in MINUTES}
         peers = [row for row in found[given] if not row["method"].startswith("zpinch")]
         best = min(peers, key=lambda row: row["fcd"], default=None)
         runs = [row for rows in found.values() for row in rows if row["method"] == "zpinch fusion"]
@@ -209,13 +201,13 @@ def soonest() -> str:
             mine = [f"{first['fcd']:.1f}", f"{first['seconds']:,.0f}", f"{first['seconds'] / best['seconds']:.2f}"]
             rows.append([f"{title}, {given} minutes", *told, *mine])
     heads = ["", "best peer, sample FCD", "its seconds", "zpinch fusion, sample FCD", "its seconds", "ratio, at most"]
-    return table(heads, rows or [[NONE] * len(heads)])
+    return table(heads, rows)
 
 
 def by_method(file: str) -> list[dict[str, Any]]:
     """A row a machine and method of bench/learn.py, means over its seeds."""
     of_method: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in at(result(file), "rows") or []:
+    for row in result_so_far(file).get("rows", []):
         of_method.setdefault((processor(row["machine"]), row["method"]), []).append(row)
     return [over_seeds(runs) | {"machine": where} for (where, _), runs in of_method.items()]
 

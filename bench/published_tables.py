@@ -2,36 +2,21 @@
 
 from collections.abc import Sequence
 
-from markdown_table import NONE, at, foot, result, shown, table
+from markdown_table import NONE, foot, shown, table
+from record import result
 
 
 def contractive() -> str:
     found = result("reproduce-contractive")
     rows: list[Sequence[str]] = []
-    for row in at(found, "rows") or []:
-        paper = at(found, "paper", row["name"])
-        rows.append(
-            [
-                f"{row['name']}, published",
-                NONE,
-                shown(at(paper, "norm"), ".3g"),
-                shown(at(paper, "saturated"), ".0%"),
-                NONE,
-                shown(at(paper, "error"), ".2%"),
-            ]
-        )
-        rows.append(
-            [
-                f"{row['name']}, here",
-                shown(row["mse"], ".4f"),
-                shown(row["squared_entry"], ".3g"),
-                shown(row["saturated"], ".0%"),
-                shown(row["held_out_error"], ".2%"),
-                shown(row["error"], ".2%"),
-            ]
-        )
+    for row in found["rows"]:
+        paper = found["paper"][row["name"]]
+        published = [f"{paper['norm']:.3g}", f"{paper['saturated']:.0%}", NONE, f"{paper['error']:.2%}"]
+        here = [f"{row['squared_entry']:.3g}", f"{row['saturated']:.0%}", f"{row['held_out_error']:.2%}"]
+        rows.append([f"{row['name']}, published", NONE, *published])
+        rows.append([f"{row['name']}, here", f"{row['mse']:.4f}", *here, f"{row['error']:.2%}"])
     heads = ["", "mse", "Jacobian", "saturated", "held-out error", "test error"]
-    return table(heads, rows or [["", *[NONE] * 5]]) + foot(["reproduce-contractive"])
+    return table(heads, rows) + foot("reproduce-contractive")
 
 
 def pca() -> str:
@@ -39,14 +24,13 @@ def pca() -> str:
     rows = [
         [
             row["name"],
-            shown(row["mse"], ".5f"),
-            shown(row["squared_error_an_image"], ".2f"),
-            shown(at(found, "paper", row["name"]), ".2f"),
+            f"{row['mse']:.5f}",
+            f"{row['squared_error_an_image']:.2f}",
+            shown(found["paper"].get(row["name"]), ".2f"),
         ]
-        for row in at(found, "rows") or []
+        for row in found["rows"]
     ]
-    heads = ["", "mse", "squared error an image", "published"]
-    return table(heads, rows or [["", *[NONE] * 3]]) + foot(["reproduce-pca"])
+    return table(["", "mse", "squared error an image", "published"], rows) + foot("reproduce-pca")
 
 
 def densities() -> str:
@@ -54,29 +38,30 @@ def densities() -> str:
     rows = [
         [
             f"{row['recipe']}, {row['from']}",
-            shown(row["fcd"], ".1f"),
+            f"{row['fcd']:.1f}",
             shown(row.get("precision"), ".2f"),
             shown(row.get("recall"), ".2f"),
-            shown(at(found, "paper", row["recipe"], row["from"]), ".1f"),
+            shown(found["paper"][row["recipe"]].get(row["from"]), ".1f"),
         ]
-        for row in at(found, "rows") or []
+        for row in found["rows"]
     ]
-    heads = ["", "FCD", "precision", "recall", "published FID"]
-    return table(heads, rows or [["", *[NONE] * 4]]) + foot(["reproduce-densities"])
+    return table(["", "FCD", "precision", "recall", "published FID"], rows) + foot("reproduce-densities")
 
 
 def balance() -> str:
     found = result("reproduce-balance")
-    specs = {"misplaced": ".1%", "rarest": ".2f", "commonest": ".2f", "fcd": ".1f", "precision": ".2f", "recall": ".2f"}
+    columns = {
+        "misplaced": ("misplaced", ".1%"),
+        "rarest": ("rarest", ".2f"),
+        "commonest": ("commonest", ".2f"),
+        "fcd": ("FCD", ".1f"),
+        "precision": ("precision", ".2f"),
+        "recall": ("recall", ".2f"),
+        "log_likelihood": ("log-likelihood, nats", ".0f"),
+    }
+    published = {"name": "published, minimax", **found["paper"]}
     rows = [
-        [
-            row["name"],
-            *(shown(row.get(key), spec) for key, spec in specs.items()),
-            shown(row.get("log_likelihood"), ".0f"),
-        ]
-        for row in at(found, "rows") or []
+        [row["name"], *(shown(row.get(key), spec) for key, (_, spec) in columns.items())]
+        for row in (*found["rows"], published)
     ]
-    if rows:
-        rows.append(["published, minimax", *[NONE] * len(specs), shown(at(found, "paper", "log_likelihood"), ".0f")])
-    heads = ["", "misplaced", "rarest", "commonest", "FCD", "precision", "recall", "log-likelihood, nats"]
-    return table(heads, rows or [["", *[NONE] * 7]]) + foot(["reproduce-balance"])
+    return table(["", *(title for title, _ in columns.values())], rows) + foot("reproduce-balance")

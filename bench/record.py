@@ -13,6 +13,16 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 
 
+def result(name: str) -> dict[str, Any]:
+    """What was kept under a name."""
+    return json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
+
+
+def result_so_far(name: str) -> dict[str, Any]:
+    """The same, or nothing: for a bench that goes on from the rows it has."""
+    return result(name) if (RESULTS / f"{name}.json").is_file() else {}
+
+
 def record(name: str, command: str, **figures: Any) -> Path:
     """Figures whose rows are of several machines say so in their own `machine`, and tell each row's there."""
     import torch

@@ -24,8 +24,7 @@ import torch
 
 import zpinch
 from judging import Ground, Made, mixture_samples, pca_mixture
-from markdown_table import at, result
-from record import record
+from record import record, result_so_far
 from zpinch.images import ImageCollection, contact_sheet
 from zpinch.tasks.preparation import build
 from zpinch.training.finish import prior_steps
@@ -177,8 +176,8 @@ def opened(name: str, mnist: str, split: str) -> ImageCollection:
 
 def kept(seconds: float) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Rows that are there, and what was started from; none where they are of other seconds."""
-    found = result("small")
-    return (found["rows"], found["starts"]) if at(found, "seconds") == seconds else ([], {})
+    found = result_so_far("small")
+    return (found["rows"], found["starts"]) if found.get("seconds") == seconds else ([], {})
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Fill the tables of README.md and docs/ from bench/results/*.json, so that no number in them is typed by hand.
 
-    python bench/tables.py            fill in, and say which results are missing
+    python bench/tables.py            fill in, and say which pages changed
     python bench/tables.py --check    change nothing; exit 1 when a table is not what the results say
 
 A page marks a table's place by two comments, `table: NAME` and `end`; what stands between them is replaced.
@@ -18,8 +18,8 @@ import learning_tables
 import published_tables
 import tasks_tables
 from archive_tables import archives, codes, fuzz
-from markdown_table import HOW, NONE, SETS, at, even, foot, free_table, result, shown, table
-from record import RESULTS
+from markdown_table import NONE, SETS, even, foot, shown, table
+from record import result
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -34,191 +34,145 @@ def mnist(sets: Mapping[str, str] = SETS) -> str:
     rows: list[Sequence[str]] = []
     for name, title in sets.items():
         found = result(f"quality-{name}")
-        figures = at(found, "evaluation")
-        archive, samples, pca = at(figures, "archive"), at(figures, "samples"), at(figures, "pca")
-        images, model_bytes = at(figures, "images"), at(figures, "model_bytes")
-        bits = at(archive, "bits_per_image")
-        whole = None if None in (bits, images, model_bytes) else bits / 8 + model_bytes / images
-        rows.append(
-            [
-                f"**{title}**, zpinch",
-                shown(bits, ".1f"),
-                shown(whole, ",.0f", " B"),
-                even(model_bytes, smallest_lossy(figures), bits and bits / 8),
-                shown(at(archive, "reconstruction", "mse"), ".4f"),
-                shown(at(archive, "reconstruction", "rfcd_ratio"), ".2f"),
-                shown(at(samples, "fcd_ratio"), ".1f"),
-                shown(at(samples, "precision_ratio"), ".2f"),
-                shown(at(samples, "recall_ratio"), ".2f"),
-                shown(at(samples, "nearest_ratio"), ".2f"),
-                shown(at(found, "facts", "training minutes"), ".1f"),
-            ]
-        )
-        rows.append(
-            [
-                f"{title}, PCA, as many coordinates, unquantised",
-                NONE,
-                NONE,
-                NONE,
-                shown(at(pca, "mse"), ".4f"),
-                shown(at(pca, "rfcd_ratio"), ".1f"),
-                *[NONE] * 5,
-            ]
-        )
-    heads = [
-        "",
-        "bits / image",
-        "with the decoder",
-        "break-even, images",
-        "mse",
-        "rFCD",
-        "sample FCD",
-        "precision",
-        "recall",
-        "nearest",
-        "minutes",
-    ]
-    return table(heads, rows) + foot(f"quality-{name}" for name in sets)
+        figures = found["evaluation"]
+        archive, samples, pca = figures["archive"], figures["samples"], figures["pca"]
+        rebuilt = archive["reconstruction"]
+        ours = [
+            f"{archive['bits_per_image']:.1f}",
+            f"{with_decoder(figures):,.0f} B",
+            even(figures["model_bytes"], smallest_lossy(figures), archive["bits_per_image"] / 8),
+            f"{rebuilt['mse']:.4f}",
+            f"{rebuilt['rfcd_ratio']:.2f}",
+            f"{samples['fcd_ratio']:.1f}",
+            *(f"{samples[key]:.2f}" for key in ("precision_ratio", "recall_ratio", "nearest_ratio")),
+            f"{found['facts']['training minutes']:.1f}",
+        ]
+        rows.append([f"**{title}**, zpinch", *ours])
+        components = [*[NONE] * 3, f"{pca['mse']:.4f}", f"{pca['rfcd_ratio']:.1f}", *[NONE] * 5]
+        rows.append([f"{title}, PCA, as many coordinates, unquantised", *components])
+    heads = ["", "bits / image", "with the decoder", "break-even, images", "mse", "rFCD", "sample FCD"]
+    heads += ["precision", "recall", "nearest", "minutes"]
+    return table(heads, rows) + foot(*(f"quality-{name}" for name in sets))
+
+
+def with_decoder(figures: Any) -> float:
+    """Bytes an image of our archive and of what decodes it, spread over the test images."""
+    return figures["archive"]["bits_per_image"] / 8 + figures["model_bytes"] / figures["images"]
 
 
 def smallest_lossy(figures: Any) -> float | None:
     """Bytes an image of the smallest other format that is lossy, with no more error than ours."""
-    limit = at(figures, "archive", "reconstruction", "mse")
-    if limit is None:
-        return None
-    return min((r["bytes_per_image"] for r in at(figures, "sizes") or [] if 0 < r["mse"] <= limit), default=None)
+    limit = figures["archive"]["reconstruction"]["mse"]
+    return min((r["bytes_per_image"] for r in figures["sizes"] if 0 < r["mse"] <= limit), default=None)
 
 
 def priors() -> str:
     """What each prior would need for the same codes, beside how good its samples are."""
     sets = {"mnist-5-minutes": LONGER["mnist-5-minutes"], **SETS}
     rows = [
-        [title, row["name"], shown(row["bits_per_image"], ".1f"), shown(row["fcd_ratio"], ".1f")]
+        [title, row["name"], shown(row["bits_per_image"], ".1f"), f"{row['fcd_ratio']:.1f}"]
         for name, title in sets.items()
-        for row in at(result(f"quality-{name}"), "evaluation", "priors") or []
+        for row in result(f"quality-{name}")["evaluation"]["priors"]
     ]
-    heads = ["", "prior", "bits / image, ideal", "sample FCD"]
-    return table(heads, rows or [[NONE] * 4]) + foot(f"quality-{name}" for name in sets)
+    return table(["", "prior", "bits / image, ideal", "sample FCD"], rows)
 
 
 def sizes() -> str:
     """Our archive beside what everybody has, for the same test images."""
     rows: list[Sequence[str]] = []
     for name, title in SETS.items():
-        figures = at(result(f"quality-{name}"), "evaluation")
-        archive, model_bytes, images = at(figures, "archive"), at(figures, "model_bytes"), at(figures, "images")
-        ours = archive and archive["bits_per_image"] / 8
-        mse = at(archive, "reconstruction", "mse")
-        rows.append([title, "**zpinch**", shown(ours, ".1f"), shown(mse, ".4f"), shown(images, ","), NONE])
-        whole = None if ours is None else ours + model_bytes / images
-        rows.append(
-            [title, "zpinch, with the decoder", shown(whole, ",.0f"), shown(mse, ".4f"), shown(images, ","), NONE]
-        )
-        for row in at(figures, "sizes") or []:
-            is_lossy = row["mse"] > 0
-            rows.append(
-                [
-                    title,
-                    row["name"],
-                    shown(row["bytes_per_image"], ".1f"),
-                    shown(row["mse"], ".4f") if is_lossy else "0",
-                    shown(row["images"], ","),
-                    even(model_bytes, row["bytes_per_image"], ours) if is_lossy else "(lossless)",
-                ]
-            )
-    heads = ["", "format", "bytes / image", "mse", "measured on", "zpinch is smaller from, images"]
-    return table(heads, rows) + foot(f"quality-{name}" for name in SETS)
-
-
-def speed() -> str:
-    """Training images a second beside pythae, from bench/speed.py."""
-    found = result("speed-autoencoder")
-    medians, ratios = at(found, "images_per_second_median") or {}, at(found, "ratio_to_pythae") or {}
-    sides = list(medians) or ["zpinch", "pythae"]
-    ours = [side for side in sides if side != "pythae"]
-    rows: list[Sequence[str]] = []
-    for batch in next(iter(medians.values()), {"64": None}):
-        cells = [shown(at(medians, side, batch), ",.0f") for side in sides]
-        rows.append([batch, *cells, *(shown(at(ratios, batch, side), ".1f") for side in ours)])
-    best = {side: max(of, key=of.__getitem__) for side, of in medians.items()}
-    cells = [f"{medians[side][best[side]]:,.0f} (at {best[side]})" if side in best else NONE for side in sides]
-    rows.append(["own best", *cells, *(shown(at(ratios, "own best", side), ".1f") for side in ours)])
-    heads = ["batch", *(f"{side}, images/s" for side in sides), *(f"{side} / pythae" for side in ours)]
-    return table(heads, rows) + foot(["speed-autoencoder"])
-
-
-def contraction() -> str:
-    """The exact penalty beside vmap(jacrev): every column that bench/contraction.py writes."""
-    found = result("contraction")
-    known = ["batch", "method", "milliseconds", "ratio", "relative difference"]
-    return free_table(at(found, "rows") or [], known) + foot(["contraction"])
-
-
-def codec_million() -> str:
-    """Memory alone: the run is made beside others."""
-    found = at(result("codec-million"), "rows") or [{"images": 10_000}, {"images": 1_000_000}]
-    ways = ("compress_peak_mib", "decompress_peak_mib")
-    rows = [[shown(row["images"], ","), *(shown(row.get(way), ",.0f") for way in ways)] for row in found]
-    return table(["images", "compress, peak MiB", "ten from the middle, peak MiB"], rows) + foot(["codec-million"])
-
-
-def codec() -> str:
-    found = at(result("codec"), "rows") or [{"images": 10_000}, {"images": 100_000}]
-    ways = {"compress": "compress", "decompress": "decompress to .npz", "decompress_to_png": "decompress to PNG"}
-    ways = {
-        way: title
-        for way, title in ways.items()
-        if way != "decompress_to_png" or any(f"{way}_peak_mib" in r for r in found)
-    }
-    rows = [
-        [shown(row["images"], ",")]
-        + [
-            cell
-            for way in ways
-            for cell in (shown(row.get(f"{way}_images_per_second"), ",.0f"), shown(row.get(f"{way}_peak_mib"), ",.0f"))
-        ]
-        for row in found
-    ]
-    heads = ["images", *(head for title in ways.values() for head in (f"{title}, images/s", "peak MiB"))]
-    return table(heads, rows) + foot(["codec"])
-
-
-def exact_layer() -> str:
-    """bench/lossless.py: the coder alone, in memory."""
-    rows: list[Sequence[str]] = []
-    for name, title in SETS.items():
-        for row in at(result(f"lossless-{name}"), "rows") or [{"max_error": 0}]:
-            figures = [shown(row.get(f"bits_per_pixel{with_layer}"), ".3f") for with_layer in ("", "_with_layer")] + [
-                shown(row.get(f"{way}_images_per_second"), ",.0f") for way in ("encode", "decode")
-            ]
-            rows.append([title, shown(row["max_error"]), *figures])
-    heads = ["", "levels off", "bits / pixel", "with the layer inside", "encode, images/s", "decode, images/s"]
-    return table(heads, rows) + foot(f"lossless-{name}" for name in SETS)
-
-
-def exact_code() -> str:
-    """Whether the code of an image helps to predict its pixels: bench/lossless_code.py."""
-    rows: list[Sequence[str]] = []
-    for name, row in (at(result("lossless-code-mnist"), "rows") or {"without": {}, "with": {}}).items():
-        total = row["pixels"] + row["code"] if row else None
-        cells = [shown(value, ".3f") for value in (row.get("pixels"), row.get("code"), total)]
-        rows.append([f"MNIST, {name} the code", *cells])
-    return table(["", "bits / pixel", "of the code", "together"], rows) + foot(["lossless-code-mnist"])
+        figures = result(f"quality-{name}")["evaluation"]
+        ours, mse = figures["archive"]["bits_per_image"] / 8, f"{figures['archive']['reconstruction']['mse']:.4f}"
+        images = f"{figures['images']:,}"
+        rows.append([title, "**zpinch**", f"{ours:.1f}", mse, images, NONE])
+        rows.append([title, "zpinch, with the decoder", f"{with_decoder(figures):,.0f}", mse, images, NONE])
+        for row in figures["sizes"]:
+            size, is_lossy = row["bytes_per_image"], row["mse"] > 0
+            smaller = even(figures["model_bytes"], size, ours) if is_lossy else "(lossless)"
+            mse = f"{row['mse']:.4f}" if is_lossy else "0"
+            rows.append([title, row["name"], f"{size:.1f}", mse, f"{row['images']:,}", smaller])
+    return table(["", "format", "bytes / image", "mse", "measured on", "zpinch is smaller from, images"], rows)
 
 
 def realism() -> str:
     """Error against likeness, one archive decoded five ways at three rates: bench/quality.py."""
     rows: list[Sequence[str]] = []
     for name, title in (LONGER | SETS).items():
-        figures = at(result(f"quality-{name}"), "evaluation")
-        bits = {row["quality"]: row["bits_per_image"] for row in at(figures, "rates") or []}
-        points = at(figures, "realisms") or []
+        figures = result(f"quality-{name}")["evaluation"]
+        bits = {row["quality"]: row["bits_per_image"] for row in figures["rates"]}
+        points = figures["realisms"]
         for quality in sorted({point["quality"] for point in points}):
             of_quality = [point for point in points if point["quality"] == quality]
             cells = [f"{point['mse']:.5f} / {point['rfcd_ratio']:.3f}" for point in of_quality]
-            rows.append([title, str(quality), shown(bits.get(quality), ".1f"), *cells])
+            rows.append([title, str(quality), f"{bits[quality]:.1f}", *cells])
     heads = ["", "quality", "bits / image", *(f"realism {beta}" for beta in ("0", "0.25", "0.5", "0.75", "1"))]
-    return table(heads, rows or [[NONE] * len(heads)]) + foot(f"quality-{name}" for name in LONGER)
+    return table(heads, rows)
+
+
+def speed() -> str:
+    """Training images a second beside pythae, from bench/speed.py."""
+    found = result("speed-autoencoder")
+    medians, ratios = found["images_per_second_median"], found["ratio_to_pythae"]
+    best = {side: max(of, key=of.__getitem__) for side, of in medians.items()}
+    rates = {batch: [f"{of[batch]:,.0f}" for of in medians.values()] for batch in medians["zpinch"]}
+    rates["own best"] = [f"{medians[side][batch]:,.0f} (at {batch})" for side, batch in best.items()]
+    ours = [side for side in medians if side != "pythae"]
+    rows = [[name, *cells, *(f"{ratios[name][side]:.1f}" for side in ours)] for name, cells in rates.items()]
+    heads = ["batch", *(f"{side}, images/s" for side in medians), *(f"{side} / pythae" for side in ours)]
+    return table(heads, rows) + foot("speed-autoencoder")
+
+
+def contraction() -> str:
+    """The exact penalty beside vmap(jacrev): bench/contraction.py."""
+    columns = ("milliseconds", "ratio", "relative difference")
+    rows = [
+        [str(row["batch"]), row["method"], *(f"{row[column]:.3g}" for column in columns)]
+        for row in result("contraction")["rows"]
+    ]
+    return table(["batch", "method", *columns], rows) + foot("contraction")
+
+
+def codec() -> str:
+    """Speed and memory of compress and decompress: bench/codec.py."""
+    ways = {"compress": "compress", "decompress": "decompress to .npz", "decompress_to_png": "decompress to PNG"}
+    rows = [
+        [f"{row['images']:,}"]
+        + [f"{row[f'{way}_{what}']:,.0f}" for way in ways for what in ("images_per_second", "peak_mib")]
+        for row in result("codec")["rows"]
+    ]
+    heads = ["images", *(head for title in ways.values() for head in (f"{title}, images/s", "peak MiB"))]
+    return table(heads, rows) + foot("codec")
+
+
+def codec_million() -> str:
+    """Memory alone: the run is made beside others."""
+    rows = [
+        [f"{row[key]:,.0f}" for key in ("images", "compress_peak_mib", "decompress_peak_mib")]
+        for row in result("codec-million")["rows"]
+    ]
+    return table(["images", "compress, peak MiB", "ten from the middle, peak MiB"], rows) + foot("codec-million")
+
+
+def exact_layer() -> str:
+    """The coder alone, in memory: bench/lossless.py."""
+    keys = {"bits_per_pixel": ".3f", "bits_per_pixel_with_layer": ".3f"}
+    keys |= {f"{way}_images_per_second": ",.0f" for way in ("encode", "decode")}
+    rows = [
+        [title, str(row["max_error"]), *(format(row[key], spec) for key, spec in keys.items())]
+        for name, title in SETS.items()
+        for row in result(f"lossless-{name}")["rows"]
+    ]
+    heads = ["", "levels off", "bits / pixel", "with the layer inside", "encode, images/s", "decode, images/s"]
+    return table(heads, rows) + foot(*(f"lossless-{name}" for name in SETS))
+
+
+def exact_code() -> str:
+    """Whether the code of an image helps to predict its pixels: bench/lossless_code.py."""
+    rows = [
+        [f"MNIST, {name} the code", *(f"{bits:.3f}" for bits in (row["pixels"], row["code"], sum(row.values())))]
+        for name, row in result("lossless-code-mnist")["rows"].items()
+    ]
+    return table(["", "bits / pixel", "of the code", "together"], rows) + foot("lossless-code-mnist")
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -287,9 +241,6 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a table is out of date")
     asked = parser.parse_args()
     stale = fill(is_check=asked.check)
-    for name, command in HOW.items():
-        if not (RESULTS / f"{name}.json").is_file():
-            print(f"missing: bench/results/{name}.json   ({command})")
     print(f"{'out of date' if asked.check else 'changed'}: {', '.join(stale) or 'nothing'}")
     if asked.check and stale:
         sys.exit(1)

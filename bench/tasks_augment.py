@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 import zpinch
-from markdown_table import result
-from record import record, typed
+from record import record, result_so_far, typed
 from tasks_models import add_length, length, provenance, trained
 
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "augment.png"
@@ -76,7 +75,7 @@ def main(arguments: list[str]) -> None:
         picture(chosen(train, str(PER_CLASS[0]), seed=asked.seed), zpinch.load(asked.model))
         return
     settings = {"seed": asked.seed, "repeats": asked.repeats, "kinds": asked.kinds, **length(asked)}
-    kept = result("tasks-augment") or {}
+    kept = result_so_far("tasks-augment")
     is_same = all(kept.get(key) == value for key, value in {"data": name, **settings}.items())
     rows: list[dict[str, Any]] = kept["rows"] if is_same else []
     for protocol in asked.protocols.split(","):

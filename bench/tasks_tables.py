@@ -1,96 +1,85 @@
 """The tables of bench/tasks.py, one or two a verb."""
 
 from collections.abc import Sequence
+from statistics import mean
 from typing import Any
 
 from learning_tables import spread
-from markdown_table import NONE, at, foot, result, shown, table
+from markdown_table import NONE, foot, table
+from record import result
 
 PROTOCOLS = {"own": "model of the same images", "unlabelled": "model of all images, without labels"}
 
 
 def complete() -> str:
     """Error and accuracy of completed images for each mask: bench/tasks.py complete."""
-    masks = at(result("tasks-complete"), "masks") or {"half": {}, "center": {}}
-    names = [row["name"] for row in at(next(iter(masks.values())), "methods") or [{"name": "zpinch"}]]
+    masks = result("tasks-complete")["masks"]
     rows: list[Sequence[str]] = []
-    for i, name in enumerate(names):
-        found = [(at(mask, "methods") or [{}] * len(names))[i] for mask in masks.values()]
-        cells = [(shown(row.get("mse"), ".4f"), shown(row.get("accuracy"), ".1%")) for row in found]
-        speed = min((row["images_per_second"] for row in found if row), default=None)
-        rows.append([name, *(cell for pair in cells for cell in pair), shown(speed, ",.0f")])
-    bounds = [cell for mask in masks.values() for cell in (NONE, shown(mask.get("bound"), ".1%"))]
+    for found in zip(*(mask["methods"] for mask in masks.values()), strict=True):
+        cells = [cell for row in found for cell in (f"{row['mse']:.4f}", f"{row['accuracy']:.1%}")]
+        rows.append([found[0]["name"], *cells, f"{min(row['images_per_second'] for row in found):,.0f}"])
+    bounds = [cell for mask in masks.values() for cell in (NONE, f"{mask['bound']:.1%}")]
     rows.append(["a classifier of the known pixels", *bounds, NONE])
     heads = ["", *(f"{mask}, {what}" for mask in masks for what in ("mse", "accuracy")), "images / s"]
-    return table(heads, rows) + foot(["tasks-complete"])
+    return table(heads, rows) + foot("tasks-complete")
 
 
 def augment() -> str:
     """Accuracy of a small classifier with and without made images: bench/tasks.py augment."""
-    found = at(result("tasks-augment"), "rows") or []
-    arms = [arm["name"] for arm in found[0]["proof"]["arms"]] if found else ["real", "all, moved"]
+    found = result("tasks-augment")["rows"]
     rows: list[Sequence[str]] = []
     for row in found:
         proof = row["proof"]
-        cells = [shown(arm["accuracy"], ".2%") for arm in proof["arms"]]
+        cells = [f"{arm['accuracy']:.2%}" for arm in proof["arms"]]
         points = f"{100 * proof['difference']:+.2f} ({100 * proof['low']:+.2f} to {100 * proof['high']:+.2f})"
         case = {"rare": "300, one class 27", "rare-10": "110, one class 10"}.get(row["case"], row["case"])
         rows.append([f"{PROTOCOLS[row['protocol']]}, {case} a class", *cells, points, f"**{proof['verdict']}**"])
-    heads = ["", *arms, "points, 90 % interval", "verdict"]
-    return table(heads, rows or [[NONE] * len(heads)]) + foot(["tasks-augment"])
+    arms = [arm["name"] for arm in found[0]["proof"]["arms"]]
+    return table(["", *arms, "points, 90 % interval", "verdict"], rows) + foot("tasks-augment")
 
 
 def embed() -> str:
     """Neighbours and a linear classifier on features learned without labels: bench/tasks.py embed."""
-    found = at(result("tasks-embed"), "rows") or [{"name": "zpinch (fusion)"}]
-    kinds = list(at(found[0], "disturbed") or ["noise 0.1", "noise 0.3", "shift 1"])
+    found = result("tasks-embed")["rows"]
     rows = [
         [
             row["name"],
-            shown(row.get("dimensions")),
-            shown(row.get("knn"), ".2%"),
-            shown(row.get("linear"), ".2%"),
-            *(shown(at(row, "disturbed", kind), ".2%") for kind in kinds),
-            f"{row['neighbours']}, {row['distance']}" if "neighbours" in row else NONE,
+            str(row["dimensions"]),
+            *(f"{error:.2%}" for error in (row["knn"], row["linear"], *row["disturbed"].values())),
+            f"{row['neighbours']}, {row['distance']}",
         ]
         for row in found
     ]
-    heads = ["", "numbers", "kNN error", "linear error", *(f"kNN, {kind}" for kind in kinds), "neighbours"]
-    return table(heads, rows) + foot(["tasks-embed"])
+    kinds = [f"kNN, {kind}" for kind in found[0]["disturbed"]]
+    return table(["", "numbers", "kNN error", "linear error", *kinds, "neighbours"], rows) + foot("tasks-embed")
 
 
 def detect() -> str:
     """AUROC beside the baselines, means of the one-class runs: bench/tasks.py detect."""
-    runs, foreign = at(result("tasks-detect-one-class"), "rows") or [], at(result("tasks-detect-all"), "foreign")
-    names = list(at(foreign, "auroc") or (runs[0]["auroc"] if runs else {"zpinch": None}))
+    runs = result("tasks-detect-one-class")["rows"]
     rows: list[Sequence[str]] = []
-    for name in names:
+    for name, whole in result("tasks-detect-all")["foreign"]["auroc"].items():
         values = [run["auroc"][name] for run in runs]
-        mean, least = (sum(values) / len(values), min(values)) if values else (None, None)
-        rows.append([name, shown(mean, ".4f"), shown(least, ".4f"), shown(at(foreign, "auroc", name), ".4f")])
+        rows.append([name, *(f"{value:.4f}" for value in (mean(values), min(values), whole))])
     heads = ["", f"one class of MNIST, mean of {len(runs)}", "its worst class", "MNIST against Fashion-MNIST"]
-    return table(heads, rows) + foot(["tasks-detect-one-class", "tasks-detect-all"])
+    return table(heads, rows) + foot("tasks-detect-one-class", "tasks-detect-all")
 
 
 def detect_promise() -> str:
     """False alarms on test images, and the ranks of ten odd images among 10,000: bench/tasks.py detect."""
-    found = result("tasks-detect-all")
-    runs, foreign = at(result("tasks-detect-one-class"), "rows") or [], at(found, "foreign")
-    hidden = at(found, "hidden") or {}
+    runs, found = result("tasks-detect-one-class")["rows"], result("tasks-detect-all")
     rows: list[Sequence[str]] = []
-    for share in ("0.01", "0.05"):
+    for share, whole in found["foreign"]["false_alarms"].items():
         values = [run["false_alarms"][share] for run in runs]
-        mean = sum(values) / len(values) if values else None
-        whole = at(foreign, "false_alarms", share)
-        rows.append([f"false alarms at {share}: one class, mean; all classes", shown(mean, ".4f"), shown(whole, ".4f")])
-    for name, place in hidden.items():
-        rows.append([f"ten odd among 10,000, {name}: in the first ten; worst rank", *map(shown, place.values())])
-    return table(["", "", ""], rows) + foot(["tasks-detect-one-class", "tasks-detect-all"])
+        rows.append([f"false alarms at {share}: one class, mean; all classes", f"{mean(values):.4f}", f"{whole:.4f}"])
+    for name, place in found["hidden"].items():
+        rows.append([f"ten odd among 10,000, {name}: in the first ten; worst rank", *map(str, place.values())])
+    return table(["", "", ""], rows) + foot("tasks-detect-one-class", "tasks-detect-all")
 
 
 def explore_map() -> str:
     """Neighbours on the map of codes and on others, means and deviations over seeds: bench/tasks.py explore."""
-    found = at(result("tasks-explore"), "maps") or []
+    found = result("tasks-explore")["maps"]
     rows: list[Sequence[str]] = []
     for name in dict.fromkeys(row["name"] for row in found):
         seeds = [row for row in found if row["name"] == name]
@@ -101,35 +90,35 @@ def explore_map() -> str:
         ]
         rows.append([name, *measures, spread([row["seconds"] for row in seeds], ".1f")])
     heads = ["", "trustworthiness", "same class", "on a grid, trustworthiness", "on a grid, same class", "seconds"]
-    return table(heads, rows or [[NONE] * len(heads)]) + foot(["tasks-explore"])
+    return table(heads, rows) + foot("tasks-explore")
 
 
 def explore_tangents() -> str:
     """What share of small changes lies in the span of a few directions: bench/tasks.py explore."""
-    found = at(result("tasks-explore"), "tangents") or []
+    found = result("tasks-explore")["tangents"]
     rows = [
         [row["name"], *(within(share, ".1%") for share in row["all"].values())]
-        + [shown(share[0], ".1%") for share in row["changes"].values()]
+        + [f"{share[0]:.1%}" for share in row["changes"].values()]
         for row in found
     ]
-    counts, changes = (list(found[0][key]) if found else [] for key in ("all", "changes"))
-    heads = ["", *(f"all, {count} directions" for count in counts or (6, 12, 24)), *(f"{each}, 12" for each in changes)]
-    return table(heads, rows or [[NONE] * len(heads)]) + foot(["tasks-explore"])
+    heads = [f"all, {count} directions" for count in found[0]["all"]]
+    heads += [f"{change}, 12" for change in found[0]["changes"]]
+    return table(["", *heads], rows) + foot("tasks-explore")
 
 
 def export_speed() -> str:
     """Images a second in onnxruntime beside PyTorch: bench/tasks.py export."""
-    found = at(result("tasks-export"), "speeds") or []
+    found = result("tasks-export")["speeds"]
     cells: dict[tuple[str, int], list[str]] = {}
     for row in found:
-        speeds = [shown(row["images_per_second"][side], ",.0f") for side in ("onnxruntime", "PyTorch")]
+        speeds = [f"{row['images_per_second'][side]:,.0f}" for side in ("onnxruntime", "PyTorch")]
         line = cells.setdefault((row["part"], row["batch"]), [])
         line += [*speeds, within(row["times_as_many"], ".2f")]
     rows = [[part, str(batch), *line] for (part, batch), line in cells.items()]
-    threads = list(dict.fromkeys(row["threads"] for row in found)) or [1, 2]
+    threads = dict.fromkeys(row["threads"] for row in found)
     columns = ("onnxruntime, images/s", "PyTorch", "times as many")
     heads = ["", "batch", *(f"{count} thread{'s' * (count > 1)}: {name}" for count in threads for name in columns)]
-    return table(heads, rows or [[NONE] * len(heads)]) + foot(["tasks-export"])
+    return table(heads, rows) + foot("tasks-export")
 
 
 def export_files() -> str:
@@ -138,15 +127,15 @@ def export_files() -> str:
     rows = [
         [
             row["part"],
-            *(shown(row[key] / 1000, ",.0f", " kB") for key in ("bytes", "weights_bytes")),
-            *(shown(row["seconds"][side], ".2f", " s") for side in sides),
+            *(f"{row[key] / 1000:,.0f} kB" for key in ("bytes", "weights_bytes")),
+            *(f"{row['seconds'][side]:.2f} s" for side in sides),
             within(row["sooner"], ".1f"),
-            shown(row["difference"], ".1e"),
+            f"{row['difference']:.1e}",
         ]
-        for row in at(result("tasks-export"), "files") or []
+        for row in result("tasks-export")["files"]
     ]
     heads = ["", "file", "its weights", *(f"first image, {side}" for side in sides), "times as soon", "difference"]
-    return table(heads, rows or [[NONE] * len(heads)]) + foot(["tasks-export"])
+    return table(heads, rows) + foot("tasks-export")
 
 
 def within(found: Any, spec: str) -> str:

@@ -79,14 +79,12 @@ CASES = {
 def test_every_case_runs_and_has_a_table(
     name: str, few: tuple[zpinch.ImageCollection, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import markdown_table
     import record
     import reproduce
     import tables
 
     monkeypatch.setattr("zpinch.evaluation.features.STEPS", 4)
-    for module in (record, markdown_table):
-        monkeypatch.setattr(module, "RESULTS", tmp_path)
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
     case = reproduce.CASES[name]
     measured = case.measure(sets_of(few), case.Settings()._replace(**CASES[name]), seed=0)
     rows = [{key: value for key, value in row.items() if key != "made"} for row in measured]

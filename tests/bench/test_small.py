@@ -33,7 +33,6 @@ def test_rows_are_kept_and_a_later_call_goes_on(tmp_path: Path, monkeypatch: pyt
         monkeypatch.setattr(small, name, value)
     monkeypatch.setattr("judging.REAL", 40)
     monkeypatch.setattr("record.RESULTS", tmp_path)
-    monkeypatch.setattr("markdown_table.RESULTS", tmp_path)
     monkeypatch.setattr(small.zpinch, "open_images", opened, raising=False)
     command = ["small.py", "--seconds", "0.01", "--counts", "40", "--sets", "mnist", "--models", "m", "--methods"]
     with tiny_training():
