@@ -164,6 +164,13 @@ def small() -> str:
     return table(["", "method", *titles(columns)], rows) + foot("small")
 
 
+def brief() -> str:
+    """A minute of one thread, by its defaults and by others: bench/brief.py."""
+    columns = FIGURES | {"seconds": ("seconds", ".0f")}
+    rows = [[row["name"], row["how"], *figures(row, columns)] for row in result("brief")["rows"]]
+    return table(["", "", *titles(columns)], rows) + foot("brief")
+
+
 def learn() -> str:
     """zpinch beside every library a person would pick, in equal minutes: bench/learn.py."""
     columns = FIGURES | {

@@ -4,6 +4,7 @@
     python bench/reproduce.py pca --data DATA              an autoencoder against PCA (Hinton & Salakhutdinov 2006)
     python bench/reproduce.py densities --data DATA        ex-post densities against N(0, I) (Ghosh et al. 2020)
     python bench/reproduce.py balance --data DATA          which classes a GAN makes, and how often
+    python bench/reproduce.py tangents --data DATA         what contraction does to the encoder's tangents (Rifai 2011)
 
 DATA: the folder with MNIST's four files, or a name. A case takes ten minutes on one idle core, fourteen on a slow
 one. `--choose` judges by held-out training images instead of the test images, and records nothing: that is how
@@ -18,12 +19,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from published import balance, contractive, densities, pca
+from published import balance, contractive, densities, pca, tangents
 from published.trained import open_sets
 from record import record
 from zpinch.images import contact_sheet
 
-CASES: dict[str, Any] = {"contractive": contractive, "pca": pca, "densities": densities, "balance": balance}
+CASES: dict[str, Any] = {
+    "contractive": contractive,
+    "pca": pca,
+    "densities": densities,
+    "balance": balance,
+    "tangents": tangents,
+}
 
 
 def settled(settings: Any, changes: Sequence[str]) -> Any:

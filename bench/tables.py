@@ -213,9 +213,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "detect_promise": tasks_tables.detect_promise,
     "explore_map": tasks_tables.explore_map,
     "explore_tangents": tasks_tables.explore_tangents,
+    "reproduce_tangents": tasks_tables.reproduce_tangents,
     "export_speed": tasks_tables.export_speed,
     "export_files": tasks_tables.export_files,
     "small": learning_tables.small,
+    "brief": learning_tables.brief,
     "learn": learning_tables.learn,
     "soonest": learning_tables.soonest,
 }

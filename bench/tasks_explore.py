@@ -166,7 +166,7 @@ def chosen(held: Pixels, gallery: Pixels) -> dict[int, int]:
 def tangents(
     model: zpinch.Model, train: zpinch.ImageCollection, test: zpinch.ImageCollection, seed: int
 ) -> list[dict[str, object]]:
-    """Shares of changes explained: the mean over images, and over changes too, with its interval over images."""
+    """Shares of changes explained, by where the directions come from."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(train))
     gallery = train.pixels[order[HELD:]]
@@ -186,22 +186,28 @@ def tangents(
         "random directions": first(drawn),
     }
     changes = {name: changed(pixels, change) for name, change in CHANGES.items()}
-    replicates = draws(len(pixels), seed=seed)
-
-    def share(values: Floats) -> tuple[float, float, float]:
-        return float(values.mean()), *interval(of_mean(values, replicates))
-
     rows: list[dict[str, object]] = []
     for name, span in spans.items():
-        every = {k: np.stack([explained(change, span[k]) for change in changes.values()]) for k in COUNTS}
-        of_changes = dict(zip(changes, map(share, every[SHOWN]), strict=True))
-        rows.append({"name": name, "all": {k: share(x.mean(0)) for k, x in every.items()}, "changes": of_changes})
+        rows.append({"name": name, **shares(span, changes, seed=seed)})
         print(rows[-1], flush=True)
     return rows
 
 
 def first(span: Floats) -> dict[int, Floats]:
+    """So many of its directions, by their number."""
     return {k: span[:, :k] for k in COUNTS}
+
+
+def shares(span: dict[int, Floats], changes: dict[str, Floats], *, seed: int) -> dict[str, object]:
+    """Means over images, and over changes too, with their intervals over images. span: by its number of directions."""
+    every = {k: np.stack([explained(change, span[k]) for change in changes.values()]) for k in COUNTS}
+    replicates = draws(every[SHOWN].shape[1], seed=seed)
+
+    def share(values: Floats) -> tuple[float, float, float]:
+        return float(values.mean()), *interval(of_mean(values, replicates))
+
+    of_changes = dict(zip(changes, map(share, every[SHOWN]), strict=True))
+    return {"all": {k: share(x.mean(0)) for k, x in every.items()}, "changes": of_changes}
 
 
 def main(arguments: list[str]) -> None:

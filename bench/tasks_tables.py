@@ -95,7 +95,15 @@ def explore_map() -> str:
 
 def explore_tangents() -> str:
     """What share of small changes lies in the span of a few directions: bench/tasks.py explore."""
-    found = result("tasks-explore")["tangents"]
+    return tangents(result("tasks-explore")["tangents"]) + foot("tasks-explore")
+
+
+def reproduce_tangents() -> str:
+    """The same of the encoder's, without contraction and with it: bench/reproduce.py tangents."""
+    return tangents(result("reproduce-tangents")["rows"]) + foot("reproduce-tangents")
+
+
+def tangents(found: list[dict[str, Any]]) -> str:
     rows = [
         [row["name"], *(within(share, ".1%") for share in row["all"].values())]
         + [f"{share[0]:.1%}" for share in row["changes"].values()]
@@ -103,7 +111,7 @@ def explore_tangents() -> str:
     ]
     heads = [f"all, {count} directions" for count in found[0]["all"]]
     heads += [f"{change}, 12" for change in found[0]["changes"]]
-    return table(["", *heads], rows) + foot("tasks-explore")
+    return table(["", *heads], rows)
 
 
 def export_speed() -> str:

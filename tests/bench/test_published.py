@@ -72,6 +72,7 @@ CASES = {
     "pca": {"epochs": 0.1},
     "densities": {"epochs": 0.1},
     "balance": {"epochs": 0.1},
+    "tangents": {"epochs": 0.1},
 }
 
 
