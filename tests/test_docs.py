@@ -109,7 +109,17 @@ def test_marks_are_known() -> None:
     assert not {mark: name for mark, name in found.items() if mark[0] in {"python", "console"} and mark not in known}
 
 
+def anchors(page: Path) -> set[str]:
+    """What GitHub calls the headings of a page."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
-        for target in re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", page.read_text("utf-8")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+        for target in re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", page.read_text("utf-8")):
+            path, _, anchor = target.partition("#")
+            aim = page.parent / path if path else page
+            assert aim.exists(), f"{page.name} links to {target}"
+            assert not anchor or anchor in anchors(aim), f"{page.name} links to {target}"
