@@ -21,7 +21,7 @@ from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
 from zpinch.training.progress import ProgressLine
 
-WIDE = tuple(
+WIDE_NETS = tuple(
     f"{part}.{width}" for part in ("encoder", "generator", "critic") for width in ("width=32", "deep_width=96")
 )
 TABLES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -54,7 +54,7 @@ TABLES: dict[str, dict[str, tuple[str, ...]]] = {
         "defaults for 300 images": (),
         "critic sees images disturbed": ("objective.disturbed=true",),
         "the same, and training images not moved": ("objective.disturbed=true", "schedule.shift=0"),
-        "critic sees images disturbed, nets as wide as for many": ("objective.disturbed=true", *WIDE),
+        "critic sees images disturbed, nets as wide as for many": ("objective.disturbed=true", *WIDE_NETS),
     },
 }
 ALWAYS = ("schedule.exact_share=0",)  # lossless archives are not in question

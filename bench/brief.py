@@ -13,15 +13,16 @@ from pathlib import Path
 import torch
 
 import zpinch
+from ablation import WIDE_NETS
 from judging import Ground
 from record import record, typed
-from small import SETTINGS, TEST, WIDE, zpinch_made
+from small import TEST, zpinch_made
 
 IMAGES = 5_000
 CASES = {
     "the defaults: narrow nets, 0.3 steps of the prior for each of theirs": (),
     "as many steps of the prior as of the nets": ("schedule.prior_share=1",),
-    "wide nets": SETTINGS[WIDE],
+    "wide nets": WIDE_NETS,
 }
 
 

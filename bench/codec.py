@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 import zpinch
-from record import record
+from record import record, typed
 
 COUNTS = (10_000, 100_000)
 
@@ -92,12 +92,8 @@ def main() -> None:
     )
     counts = f"{asked.counts[-1]:,} over {asked.counts[0]:,} images"
     print(f"peak memory at {counts}: compress {grown[0]:.2f}, decompress {grown[1]:.2f}")
-    name = Path(asked.data).name
-    options = f" --counts {' '.join(map(str, asked.counts))}" if tuple(asked.counts) != COUNTS else ""
-    options += f" --range {asked.range}" if asked.range else ""
-    options += f" --name {asked.name}" if asked.name != "codec" else ""
-    command = f"python bench/codec.py MODEL --data {name}{options}"
-    record(asked.name, command, data=f"{name}, repeated", model=str(asked.model.name), rows=rows)
+    data = f"{Path(asked.data).name}, repeated"
+    record(asked.name, typed(asked.data, str(asked.model)), data=data, model=asked.model.name, rows=rows)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,15 @@
 """The exact layer on real test images: bits a pixel of the whole archive, images a second, and the coder's equality.
 
-    python bench/lossless.py --data mnist --seconds 300
+    python bench/lossless.py --data mnist --steps 10000
     python bench/lossless.py --case coder          a million symbols through constriction and the plain integers
 
-Trains the layer on the training split for so many seconds, or --steps; then writes and reads the test split in blocks,
-without and with the layer's own bytes in the count, for --max-error 0, 1, 2 and 4. Results:
-bench/results/lossless-*.json.
+Trains the layer on the training split; then writes and reads the test split in blocks, without and with the layer's own
+bytes in the count, for --max-error 0, 1, 2 and 4. Results: bench/results/lossless-*.json.
 """
 
 import argparse
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +18,17 @@ import torch
 from threadpoolctl import threadpool_limits
 
 import zpinch
-from record import record
+from record import record, typed
 from zpinch.codec import exact
 from zpinch.codec.exact_net import ExactNet
 from zpinch.codec.integer_net import weights_from_logits
 from zpinch.codec.layout import images_per_block
 from zpinch.codec.range_coder import RangeDecoder, RangeEncoder
 from zpinch.training.fit_exact import fit_exact
-from zpinch.training.rehearsal import LATER_STEPS, timed
 
 FRAME_BYTES = 33 + 16  # of a block, with its entry in the index
 ENDS_BYTES = 700  # header and footer, with room for class names
+MAX_ERRORS = (0, 1, 2, 4)
 
 
 def measured(net: ExactNet, pixels: np.ndarray, max_error: int) -> dict[str, Any]:
@@ -78,27 +76,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Size and speed of the exact layer.")
     parser.add_argument("--case", choices=["layer", "coder"], default="layer")
     parser.add_argument("--data", default="mnist")
-    parser.add_argument("--seconds", type=float, default=300)
-    parser.add_argument("--steps", type=int, default=None)
-    parser.add_argument("--max-errors", type=int, nargs="+", default=(0, 1, 2, 4))
+    parser.add_argument("--steps", type=int, default=10_000)
     asked = parser.parse_args()
     if asked.case == "coder":
         check_coder()
         return
     training, test = (zpinch.open_images(asked.data, split=split) for split in ("train", "test"))
-    few = partial(fit_exact, training, steps=LATER_STEPS)
-    steps = asked.steps or round(asked.seconds / timed(torch.device("cpu"), few))
     start = time.perf_counter()
-    net = fit_exact(training, steps=steps, seed=0)
+    net = fit_exact(training, steps=asked.steps, seed=0)
     spent = time.perf_counter() - start
-    rows = [measured(net, test.pixels, max_error) for max_error in asked.max_errors]
+    rows = [measured(net, test.pixels, max_error) for max_error in MAX_ERRORS]
     for row in rows:
         print(" ".join(f"{name} {value:.4g}" for name, value in row.items()))
-    name = Path(asked.data).name
-    command = f"python bench/lossless.py --data {name} --seconds {asked.seconds:g}"
-    if asked.steps:
-        command = f"python bench/lossless.py --data {name} --steps {asked.steps}"
-    print(record(f"lossless-{name}", command, training_seconds=spent, threads=torch.get_num_threads(), rows=rows))
+    name, threads = Path(asked.data).name, torch.get_num_threads()
+    print(record(f"lossless-{name}", typed(asked.data), training_seconds=spent, threads=threads, rows=rows))
 
 
 if __name__ == "__main__":

@@ -15,10 +15,9 @@ from pathlib import Path
 import numpy as np
 
 import zpinch
-from record import record
+from record import record, typed
 from zpinch.model.bottleneck import QUALITIES, STEP_RATIOS
 from zpinch.model.config import ModelConfig, needed
-from zpinch.model.design import Backbone
 from zpinch.model.model import Coders
 from zpinch.tasks import preparation
 from zpinch.training.fit_density import fit_density, tables_from_codes
@@ -33,15 +32,13 @@ def with_qualities(config: ModelConfig, ratios: tuple[float, ...]) -> ModelConfi
     return config.model_copy(update={"qualities": ratios, "generator": generator})
 
 
-def trained(
-    images: zpinch.ImageCollection, ratios: tuple[float, ...], *, backbone: Backbone, steps: int, seed: int
-) -> zpinch.Model:
+def trained(images: zpinch.ImageCollection, ratios: tuple[float, ...], *, steps: int, seed: int) -> zpinch.Model:
     """The default recipe without its critic, its averaged weights after `steps`, with tables."""
     design = preparation.design
     preparation.design = lambda *given, **options: with_qualities(design(*given, **options), ratios)
     try:
         model, objective, schedule = preparation.build(
-            images, "fusion", backbone, None, SETTINGS, seed=seed, device="cpu"
+            images, "fusion", "conv", None, SETTINGS, seed=seed, device="cpu"
         )
     finally:
         preparation.design = design
@@ -86,31 +83,21 @@ def main() -> None:
     parser.add_argument("--data", default="digits")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--backbone", choices=["conv", "mlp"], default="conv")
     asked = parser.parse_args()
     training, test = (zpinch.open_images(asked.data, split=split) for split in ("train", "test"))
     rows = []
     for seed in range(asked.seeds):
         began = time.perf_counter()
-        how = {"backbone": asked.backbone, "steps": asked.steps, "seed": seed}
-        one, five = (curve(trained(training, ratios, **how), test) for ratios in ((1.0,), STEP_RATIOS))
-        one = one[0]
+        (one,), five = (
+            curve(trained(training, ratios, steps=asked.steps, seed=seed), test) for ratios in ((1.0,), STEP_RATIOS)
+        )
         rows.append({"seed": seed, "one": one, "five": five, "price": price(one, five)})
         print(json.dumps(rows[-1]), f"{time.perf_counter() - began:.0f} s", flush=True)
     mean = float(np.mean([row["price"] for row in rows]))
     default = QUALITIES.index(one["quality"])
     mse, bits = (np.mean([row["five"][default][key] / row["one"][key] for row in rows]) for key in ("mse", "bits"))
     print(f"at the default quality {mse:.3f} x the mse, {bits:.3f} x the bits; {mean:.3f} x the bits at equal mse")
-    name = Path(asked.data).name
-    options = f"--data {name} --steps {asked.steps} --seeds {asked.seeds} --backbone {asked.backbone}"
-    record(
-        "qualities",
-        f"python bench/qualities.py {options}",
-        data=name,
-        steps=asked.steps,
-        price=mean,
-        rows=rows,
-    )
+    record("qualities", typed(asked.data), data=Path(asked.data).name, steps=asked.steps, price=mean, rows=rows)
 
 
 if __name__ == "__main__":

@@ -13,16 +13,13 @@ settings were chosen (`--set rate=0.002 --set epochs=5`). Results: bench/results
 
 import argparse
 import json
-import shlex
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from published import balance, contractive, densities, pca, tangents
 from published.trained import open_sets
-from record import record
-from zpinch.images import contact_sheet
+from record import record, typed
 
 CASES: dict[str, Any] = {
     "contractive": contractive,
@@ -41,31 +38,19 @@ def settled(settings: Any, changes: Sequence[str]) -> Any:
     return settings
 
 
-def changes(asked: argparse.Namespace) -> list[str]:
-    """What differs from the defaults, as it was typed."""
-    return [
-        *(["--seed", str(asked.seed)] if asked.seed else []),
-        *(w for change in asked.set for w in ("--set", change)),
-    ]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Published figures of the family, as far as they can be reached here.")
     parser.add_argument("case", choices=CASES)
     parser.add_argument("--data", default="mnist", help="the folder with MNIST's four files, or a name")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--choose", action="store_true", help="judge by held-out training images, record nothing")
-    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="a sheet of each row's samples, to look at")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change one of the settings")
     asked = parser.parse_args()
     case = CASES[asked.case]
     settings = settled(case.Settings(), asked.set)
     sets = open_sets(asked.data, choosing=asked.choose)
     began, rows = time.process_time(), []
-    for number, row in enumerate(case.measure(sets, settings, seed=asked.seed)):
-        made = row.pop("made", None)
-        if asked.pictures and made is not None:
-            contact_sheet(made[:100], columns=20, scale=2).save(asked.pictures / f"{asked.case}-{number}.png")
+    for row in case.measure(sets, settings, seed=asked.seed):
         rows.append(row)
         print(json.dumps(row), flush=True)
     seconds = time.process_time() - began
@@ -74,7 +59,7 @@ def main() -> None:
         return
     record(
         f"reproduce-{asked.case}",
-        shlex.join(["python", "bench/reproduce.py", asked.case, "--data", Path(asked.data).name, *changes(asked)]),
+        typed(asked.data),
         data=f"{sets.judged.source}".rpartition("/")[2],
         seed=asked.seed,
         settings=settings._asdict(),

@@ -1,6 +1,6 @@
 """Few images: zpinch, new and from another model, beside PCA and pythae, in equal processor seconds.
 
-    python bench/small.py --seconds 60 --models FOLDER --mnist PATH/TO/THE/FOUR/FILES
+    python bench/small.py --seconds 60 --models FOLDER
     python bench/small.py --seconds 60 --sets mnist-5-9 --counts 100 300 1000 --methods zpinch "zpinch --from"
 
 All get the same first images of one shuffle of the training split, a tenth of them to choose by. What is counted is the
@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 import zpinch
+from ablation import WIDE_NETS
 from judging import Ground, Made, mixture_samples, pca_mixture
 from record import record, result_so_far
 from zpinch.images import ImageCollection, contact_sheet
@@ -42,11 +43,7 @@ COUNTS = (100, 300, 1_000, 5_000)
 METHODS = ("PCA, mixture", "pythae RAE-L2, mixture", "zpinch", "zpinch --from")
 WIDE = "zpinch, nets as wide as for many"  # when asked for
 ALWAYS = ("schedule.exact_share=0", "schedule.completer_share=0")  # neither is in question
-SETTINGS = {
-    WIDE: tuple(
-        f"{part}.{width}" for part in ("encoder", "generator", "critic") for width in ("width=32", "deep_width=96")
-    )
-}
+SETTINGS = {WIDE: WIDE_NETS}
 START_SHARE = 5  # of the seconds, for a model to start from
 LATENT = 32
 TEST = 2_000  # images that all is measured on
@@ -163,9 +160,9 @@ def model_of(name: str, images: ImageCollection, folder: Path, seconds: float, s
     return folder / name
 
 
-def opened(name: str, mnist: str, split: str) -> ImageCollection:
+def opened(name: str, split: str) -> ImageCollection:
     """A split of a set."""
-    images = zpinch.open_images("fashion-mnist" if name == "fashion-mnist" else mnist, split=split)
+    images = zpinch.open_images("mnist" if name in DIGITS else name, split=split)
     if name not in DIGITS:
         return images
     assert images.labels is not None
@@ -187,7 +184,6 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS)[:2])
     parser.add_argument("--methods", nargs="+", choices=[*METHODS, WIDE], default=list(METHODS))
     parser.add_argument("--models", type=Path, default=Path("runs/small/models"), help="models to start from")
-    parser.add_argument("--mnist", default="mnist", help="where MNIST lies, when not known by its name")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--again", action="store_true", help="measure again what is there")
     asked = parser.parse_args()
@@ -199,14 +195,12 @@ def main() -> None:
         if not asked.again and any(what.items() <= row.items() for row in kept(asked.seconds)[0]):
             continue
         grounds[name] = ground = grounds.get(name) or Ground.of(
-            opened(name, asked.mnist, "train"), opened(name, asked.mnist, "test")[:TEST], asked.seed
+            opened(name, "train"), opened(name, "test")[:TEST], asked.seed
         )
         few = ground.training[:count]
         start, began = None, {}
         if method == METHODS[3]:
-            start = model_of(
-                SETS[name], opened(SETS[name], asked.mnist, "train"), asked.models, asked.seconds, asked.seed
-            )
+            start = model_of(SETS[name], opened(SETS[name], "train"), asked.models, asked.seconds, asked.seed)
             facts = zpinch.load(start).facts
             began = {SETS[name]: {k: facts[k] for k in ("training images", "steps", "training minutes")}}
         print(f"{count} of {name}, {method}", flush=True)

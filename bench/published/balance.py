@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from published.trained import Sets, trained, without_labels
+from published.trained import Sets, flat, trained, without_labels
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_samples
 
@@ -53,7 +53,6 @@ def measure(sets: Sets, settings: Settings, *, seed: int) -> Iterator[dict[str, 
             "precision": score.precision_ratio,
             "recall": score.recall_ratio,
             "log_likelihood": parzen(made, sets.held_out.pixels, sets.judged.pixels),
-            "made": made,
         }
 
 
@@ -87,7 +86,3 @@ def log_densities(x: Tensor, centres: Tensor, width: float) -> Tensor:
     rows = [torch.cdist(part, centres).square() / (-2 * width**2) for part in x.split(500)]
     volume = np.log(len(centres)) + x.shape[1] / 2 * np.log(2 * np.pi * width**2)
     return torch.cat([torch.logsumexp(row, 1) for row in rows]) - volume
-
-
-def flat(pixels: np.ndarray) -> Tensor:
-    return torch.from_numpy(pixels).flatten(1).float() / 255

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
-from published.trained import Sets, trained
+from published.trained import Sets, flat, trained
 from zpinch import Model
 from zpinch.model.config import needed
 from zpinch.model.encoder import MlpEncoder
@@ -67,7 +67,7 @@ def measure(sets: Sets, settings: Settings, *, seed: int) -> Iterator[dict[str, 
 @torch.inference_mode()
 def layer_figures(model: Model, layer: nn.Linear, sets: Sets) -> dict[str, float]:
     """Of the images that are judged: mean squared error, mean ||J||_F^2 and a mean entry of it, saturated units."""
-    x = inputs(sets.judged.pixels)
+    x = flat(sets.judged.pixels)
     h = torch.sigmoid(layer(x))
     x_hat = needed(model.generator, "generator")(h[:, :, None, None], h.new_zeros(len(h))).flatten(1)
     norm = float(((h * (1 - h)).square() @ layer.weight.square().sum(1)).mean())
@@ -87,7 +87,7 @@ def classified(layer: nn.Linear, sets: Sets, settings: Settings, *, seed: int) -
     )
     nn.init.zeros_(net[2].weight)
     optimiser = torch.optim.SGD(net.parameters(), lr=settings.fine_rate, momentum=0.9)
-    x, label = inputs(sets.training.pixels), torch.from_numpy(sets.training.labels)
+    x, label = flat(sets.training.pixels), torch.from_numpy(sets.training.labels)
     steps = settings.fine_epochs * (len(x) // 100)
     best, kept, step = 1.0, deepcopy(net), 0
     for _ in range(settings.fine_epochs):
@@ -104,8 +104,4 @@ def classified(layer: nn.Linear, sets: Sets, settings: Settings, *, seed: int) -
 
 @torch.inference_mode()
 def error(net: nn.Module, images: Any) -> float:
-    return float((net(inputs(images.pixels)).argmax(1).numpy() != images.labels).mean())
-
-
-def inputs(pixels: np.ndarray) -> Tensor:
-    return torch.from_numpy(pixels).flatten(1).float() / 255
+    return float((net(flat(images.pixels)).argmax(1).numpy() != images.labels).mean())

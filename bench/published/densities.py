@@ -47,7 +47,7 @@ def measure(sets: Sets, settings: Settings, *, seed: int) -> Iterator[dict[str, 
         )
         rebuilt = model.generate_from(torch.from_numpy(model.latents(judged)))
         score = score_reconstructions(reference, judged, rebuilt)
-        yield {"recipe": recipe, "from": "reconstructions", "fcd": score.rfcd_ratio, "mse": score.mse, "made": rebuilt}
+        yield {"recipe": recipe, "from": "reconstructions", "fcd": score.rfcd_ratio, "mse": score.mse}
         for name, sampler in densities(model, sets, seed=seed).items():
             drawn = sampler.sample(torch.zeros(len(judged), dtype=torch.long), torch.Generator().manual_seed(seed))
             made = model.generate_from(drawn)
@@ -58,7 +58,6 @@ def measure(sets: Sets, settings: Settings, *, seed: int) -> Iterator[dict[str, 
                 "fcd": samples.fcd_ratio,
                 "precision": samples.precision_ratio,
                 "recall": samples.recall_ratio,
-                "made": made,
             }
 
 

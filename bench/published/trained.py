@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 import zpinch
 from zpinch.tasks.preparation import build
@@ -45,6 +46,11 @@ def trained(
         pass
     learner.average.sampler = learner.live.sampler
     return learner.average.eval()
+
+
+def flat(pixels: np.ndarray) -> torch.Tensor:
+    """(n, pixels), in [0, 1]."""
+    return torch.from_numpy(pixels).flatten(1).float() / 255
 
 
 def without_labels(images: zpinch.ImageCollection) -> zpinch.ImageCollection:

@@ -55,7 +55,7 @@ def test_digits_that_a_model_has_not_seen_are_of_classes_of_their_own(monkeypatc
     whole = blobs(40, classes=10)
     monkeypatch.setattr(small.zpinch, "open_images", lambda _, split: whole, raising=False)
     for name, first in (("mnist-0-4", 0), ("mnist-5-9", 5)):
-        found = small.opened(name, "there", "train")
+        found = small.opened(name, "train")
         assert found.class_names == whole.class_names[first : first + 5]
         is_one = (whole.labels >= first) & (whole.labels < first + 5)
         assert (found.pixels == whole.pixels[is_one]).all()
