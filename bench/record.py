@@ -6,6 +6,7 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,11 @@ def result_so_far(name: str) -> dict[str, Any]:
     return result(name) if (RESULTS / f"{name}.json").is_file() else {}
 
 
-def record(name: str, command: str, **figures: Any) -> Path:
-    """Figures whose rows are of several machines say so in their own `machine`, and tell each row's there."""
+def record(name: str, command: str, *, peers: Sequence[str] = (), **figures: Any) -> Path:
+    """Figures whose rows are of several machines say so in their own `machine`, and tell each row's there.
+
+    peers: packages whose versions matter too.
+    """
     import torch
 
     path = RESULTS / f"{name}.json"
@@ -34,7 +38,12 @@ def record(name: str, command: str, **figures: Any) -> Path:
         "machine": machine(),
         **figures,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "versions": {"zpinch": version("zpinch"), "torch": str(torch.__version__), "python": platform.python_version()},
+        "versions": {
+            "zpinch": version("zpinch"),
+            "torch": str(torch.__version__),
+            "python": platform.python_version(),
+            **{peer: version(peer) for peer in peers},
+        },
     }
     path.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
     return path

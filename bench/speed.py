@@ -7,14 +7,12 @@
 The net is the 784-128-64-32 autoencoder of the classic papers, sigmoid units, squared error, Adam. Every measurement
 is a process of its own; the two sides take turns, so that a busy minute slows both; medians count. Timed are whole
 epochs after a first one that is not: imports, start-up and warm-up are left out on both sides.
-The table and bench/results/ hold images/s at each batch size, at batch 64 and at each side's own best.
+The table and bench/results/speed-autoencoder.json hold images/s at each batch size, and at each side's own best.
 """
 
 import argparse
-import datetime
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -29,7 +27,8 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from record import typed
+import tables
+from record import record, typed
 
 HERE = Path(__file__).parent
 BATCHES = (64, 128, 256, 512, 1024)
@@ -109,7 +108,7 @@ def compare(asked: argparse.Namespace) -> None:
         sys.exit("pythae is not installed here. Run: make bench, or pip install -e '.[bench]'")
     from zpinch import open_images
 
-    pixels = open_images(asked.data).pixels[: asked.limit]
+    pixels = open_images(asked.data).pixels
     runs: dict[str, dict[int, list[Measurement]]] = {
         side: {batch: [] for batch in asked.batches} for side in asked.sides
     }
@@ -131,74 +130,40 @@ def compare(asked: argparse.Namespace) -> None:
 
 
 def report(asked: argparse.Namespace, n: int, runs: dict[str, dict[int, list[Measurement]]]) -> None:
-    """The table on stdout; everything, each single measurement too, as JSON."""
+    """Everything as JSON, each single measurement too; the table on stdout."""
     medians = {
         side: {batch: statistics.median(run["images_per_second"] for run in of) for batch, of in by_batch.items()}
         for side, by_batch in runs.items()
     }
-    best = {side: max(by_batch, key=by_batch.__getitem__) for side, by_batch in medians.items()}
-    peer = medians.get("pythae")
-    rows = [(f"{batch}", {side: (batch, medians[side][batch]) for side in medians}) for batch in asked.batches]
-    rows.append(("own best", {side: (best[side], medians[side][best[side]]) for side in medians}))
-
-    ours = [side for side in medians if side != "pythae"]
-    heads = [f"{side}, images/s" for side in medians] + [f"{side} / pythae" for side in ours if peer]
-    print(f"| batch | {' | '.join(heads)} |\n|---{'|---:' * len(heads)}|")
-    ratios: dict[str, dict[str, float]] = {}
-    for name, row in rows:
-        cells = [f"{rate:,.0f}" + (f" (at {batch})" if name == "own best" else "") for batch, rate in row.values()]
-        if peer:
-            ratios[name] = {side: row[side][1] / row["pythae"][1] for side in ours}
-            cells += [f"{ratio:.1f}" for ratio in ratios[name].values()]
-        print(f"| {name} | {' | '.join(cells)} |")
-
-    result = {
-        "command": typed(asked.data),
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "versions": {name: version(name) for name in ("zpinch", "pythae", "torch", "numpy")},
-        "net": "784-128-64-32-64-128-784, sigmoid, squared error, Adam 1e-3",
-        "data": {"name": Path(asked.data).name, "images": n},
-        "epochs_timed": asked.epochs,
-        "repeats": asked.repeats,
-        "images_per_second_median": medians,
-        "ratio_to_pythae": ratios,
-        "runs": runs,
-    }
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
-    print(f"\n{asked.out} holds every measurement.", file=sys.stderr)
-
-
-def machine() -> dict[str, str | int | float]:
-    """What the numbers depend on besides the code."""
-    name = platform.processor() or platform.machine()
-    flags = ""
-    if Path("/proc/cpuinfo").exists():
-        lines = dict(
-            map(str.strip, line.split(":", 1)) for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line
-        )
-        name, flags = lines.get("model name", name), lines.get("flags", "")
-    wide = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags.split()]
-    return {
-        "processor": name,
-        "vector_units": " ".join(wide),
-        "cores": os.cpu_count() or 0,
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "load_at_the_end": round(os.getloadavg()[0], 2),
-    }
+    rates = {str(batch): {side: of[batch] for side, of in medians.items()} for batch in asked.batches}
+    rates["own best"] = {side: max(of.values()) for side, of in medians.items()}
+    path = record(
+        "speed-autoencoder",
+        typed(asked.data),
+        peers=("pythae", "numpy"),
+        net="784-128-64-32-64-128-784, sigmoid, squared error, Adam 1e-3",
+        data={"name": Path(asked.data).name, "images": n},
+        epochs_timed=asked.epochs,
+        repeats=asked.repeats,
+        load_at_the_end=round(os.getloadavg()[0], 2),
+        images_per_second_median=medians,
+        ratio_to_pythae={
+            name: {side: rate / of["pythae"] for side, rate in of.items() if side != "pythae"}
+            for name, of in rates.items()
+        },
+        runs=runs,
+    )
+    print(tables.speed())
+    print(f"{path} holds every measurement.", file=sys.stderr)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="digits", help="whatever zpinch opens as 28x28 grey images")
-    parser.add_argument("--limit", type=int, help="take only so many of the images")
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
-    parser.add_argument("--sides", nargs="+", choices=SIDES, default=["zpinch", "pythae"])
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=["zpinch", "pythae"], help="pythae among them")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=2, help="how many are timed in each measurement")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "speed-autoencoder.json")
     # For the processes that compare() starts:
     parser.add_argument("--measure-zpinch", choices=("float32", "bfloat16"), help=argparse.SUPPRESS)
     parser.add_argument("--images", type=Path, help=argparse.SUPPRESS)
@@ -208,8 +173,10 @@ def main() -> None:
         print(
             json.dumps(zpinch_images_per_second(np.load(asked.images), asked.batch, asked.epochs, asked.measure_zpinch))
         )
-    else:
+    elif "pythae" in asked.sides:
         compare(asked)
+    else:
+        parser.error("--sides: pythae is what the others are compared with")
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ def speed() -> str:
     found = result("speed-autoencoder")
     medians, ratios = found["images_per_second_median"], found["ratio_to_pythae"]
     best = {side: max(of, key=of.__getitem__) for side, of in medians.items()}
-    rates = {batch: [f"{of[batch]:,.0f}" for of in medians.values()] for batch in medians["zpinch"]}
+    rates = {batch: [f"{of[batch]:,.0f}" for of in medians.values()] for batch in medians["pythae"]}
     rates["own best"] = [f"{medians[side][batch]:,.0f} (at {batch})" for side, batch in best.items()]
     ours = [side for side in medians if side != "pythae"]
     rows = [[name, *cells, *(f"{ratios[name][side]:.1f}" for side in ours)] for name, cells in rates.items()]

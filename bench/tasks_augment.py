@@ -14,11 +14,13 @@ import numpy as np
 
 import zpinch
 from record import record, result_so_far, typed
-from tasks_models import add_length, length, provenance, trained
+from tasks_models import add_model, length, model_of, provenance, trained
 
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "augment.png"
 PER_CLASS = (10, 30, 100, 1000)
+KINDS = "samples"
 RARE = {"rare": 300, "rare-10": 110}  # images of each class but the last, which is one image in a hundred
+SETTINGS = ("schedule.quality_share=0",)
 MADE = 500  # images of each class in the end, or twice as many as there are
 
 
@@ -38,14 +40,13 @@ def row(
     test: zpinch.ImageCollection,
     model: zpinch.Model,
     *,
-    kinds: str,
     repeats: int,
     seed: int,
 ) -> dict[str, Any]:
     most = int(np.bincount(real.labels).max())
     per_class = max(MADE, 2 * most)
     found = zpinch.augment(
-        real, model, per_class=per_class, kinds=kinds, prove=True, test=test, repeats=repeats, seed=seed, phase=print
+        real, model, per_class=per_class, kinds=KINDS, prove=True, test=test, repeats=repeats, seed=seed, phase=print
     )
     print("\n".join(found.lines()), flush=True)
     return {"images": len(real), "per_class": per_class, **found.as_dict()}
@@ -59,37 +60,33 @@ def picture(real: zpinch.ImageCollection, model: zpinch.Model) -> None:
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="bench/tasks.py augment", description=__doc__)
     parser.add_argument("--data", default="mnist", help="a labelled source with a train and a test split")
-    parser.add_argument("--cases", default=",".join([*map(str, PER_CLASS), *RARE]), help="images a class, or rare")
     parser.add_argument("--protocols", default="own,unlabelled")
-    parser.add_argument("--kinds", default="samples", help="both, mixes or samples")
-    add_length(parser, minutes=5)
-    parser.add_argument("--model", type=Path, help="a model of all training images without labels, instead")
+    add_model(parser, minutes=5)
     parser.add_argument("--picture", action="store_true", help="draw docs/pictures/augment.png of --model, and no more")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args(arguments)
     train, test = (zpinch.open_images(asked.data, split=split) for split in ("train", "test"))
-    name, how = Path(asked.data).name, {**length(asked), "seed": asked.seed}
-    how["settings"] = ("schedule.exact_share=0", "schedule.quality_share=0")
+    name = Path(asked.data).name
     if asked.picture:
         picture(chosen(train, str(PER_CLASS[0]), seed=asked.seed), zpinch.load(asked.model))
         return
-    settings = {"seed": asked.seed, "repeats": asked.repeats, "kinds": asked.kinds, **length(asked)}
+    settings = {"seed": asked.seed, "repeats": asked.repeats, "kinds": KINDS, **length(asked)}
     kept = result_so_far("tasks-augment")
     is_same = all(kept.get(key) == value for key, value in {"data": name, **settings}.items())
     rows: list[dict[str, Any]] = kept["rows"] if is_same else []
     for protocol in asked.protocols.split(","):
-        for case in asked.cases.split(","):
+        for case in (*map(str, PER_CLASS), *RARE):
             if any((row["protocol"], row["case"]) == (protocol, case) for row in rows):
                 continue
             real = chosen(train, case, seed=asked.seed)
             if protocol == "own":
+                how = {**length(asked), "seed": asked.seed, "settings": SETTINGS}
                 model = trained(f"tasks-{name}-augment-{case}", real, with_labels=True, **how)
             else:
-                model = zpinch.load(asked.model) if asked.model else trained(f"tasks-{name}-augment", train, **how)
+                model = model_of(asked, f"tasks-{name}-augment", train, settings=SETTINGS)
             model.facts["data"] = name  # its set by name, not by where it lies on this machine
             rows.append(
                 {"protocol": protocol, "case": case, "weights": provenance(model)}
-                | row(real, test, model, kinds=asked.kinds, repeats=asked.repeats, seed=asked.seed)
+                | row(real, test, model, repeats=asked.repeats, seed=asked.seed)
             )
             record("tasks-augment", typed(asked.data), data=name, **settings, rows=rows)

@@ -20,7 +20,7 @@ from torch import nn
 
 import zpinch
 from record import record, typed
-from tasks_models import add_length, length, provenance, trained
+from tasks_models import add_model, model_of, provenance
 from zpinch.tasks.masking import masks_of
 
 MASKS = ("half", "center", "lines", "random:0.5")
@@ -158,19 +158,15 @@ def of_model(model: zpinch.Model, *, steps: int) -> Fill:
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="bench/tasks.py complete", description=__doc__)
     parser.add_argument("--data", default="mnist", help="a labelled grey source with a train and a test split")
-    add_length(parser)
-    parser.add_argument("--model", type=Path, help="a model of the training images, instead")
+    add_model(parser)
     parser.add_argument("--images", type=int, help="only so many test images, for a try")
     parser.add_argument("--validate", action="store_true", help="held-out training images instead of the test split")
-    parser.add_argument("--masks", default=",".join(MASKS))
-    parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args(arguments)
     train, test = (zpinch.open_images(asked.data, split=split) for split in ("train", "test"))
     if asked.validate:
         train, test = train[:-VALIDATION], train[-VALIDATION:]
     test, name = test[: asked.images], Path(asked.data).name
-    how = {**length(asked), "seed": asked.seed, "with_labels": True}
-    model = zpinch.load(asked.model) if asked.model else trained(f"tasks-{name}-labelled", train, **how)
+    model = model_of(asked, f"tasks-{name}-labelled", train, with_labels=True)
     whole = classifier(train, None, asked.seed)
     baselines: dict[str, Fill] = {
         "OpenCV, Telea": opencv(cv2.INPAINT_TELEA),
@@ -180,7 +176,7 @@ def main(arguments: list[str]) -> None:
         "nearest training image": nearest(train.pixels),
     }
     result: dict[str, Any] = {"whole": accuracy(whole, unit(test.pixels), test.labels), "masks": {}}
-    for mask in asked.masks.split(","):
+    for mask in MASKS:
         hole = next(masks_of(mask, 1, test.shape[1:], seed=asked.seed))[0]
         bound = classifier(train, hole, asked.seed)
         row: dict[str, Any] = {"bound": accuracy(bound, unit(test.pixels) * ~hole, test.labels), "methods": []}

@@ -26,12 +26,13 @@ import zpinch
 from peers.pyod_autoencoder import pyod_autoencoder
 from record import record, typed
 from side_by_side import side_by_side
-from tasks_models import add_length, length, provenance, trained
+from tasks_embed import DIMENSIONS, flat
+from tasks_models import add_model, model_of, provenance, trained
 from zpinch.model.calibration import SCORES
 from zpinch.tasks.detect import Detection
 
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "detect.png"
-DIMENSIONS = 32
+CLASSES = 10
 BASELINE_IMAGES = 20_000  # of the normal ones, at most: LOF compares every image with every other
 
 Rows = NDArray[np.float32]
@@ -58,10 +59,6 @@ BASELINES: dict[str, Callable[[Rows, Rows], Oddness]] = {
 }
 if importlib.util.find_spec("pyod"):
     BASELINES["PyOD autoencoder"] = pyod_autoencoder
-
-
-def flat(pixels: NDArray[np.uint8]) -> Rows:
-    return pixels.reshape(len(pixels), -1).astype(np.float32) / 255
 
 
 def every_oddness(
@@ -99,8 +96,7 @@ def compared(
 def one_class(data: str, images: int | None, how: dict[str, Any], label: int) -> dict[str, Any]:
     train, test = opened(data, images)
     normal = train[train.labels == label]
-    name = f"tasks-{Path(data).name}-class-{label}-{how['backbone']}-{how['steps']}"
-    model = trained(name, normal, **how)
+    model = trained(f"tasks-{Path(data).name}-class-{label}-{how['steps']}", normal, **how)
     return {"class": label, **compared(model, normal.pixels, test.pixels, test.labels != label)}
 
 
@@ -150,38 +146,22 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="bench/tasks.py detect", description=__doc__)
     parser.add_argument("--data", default="mnist", help="a labelled source with a train and a test split")
     parser.add_argument("--other", default="fashion-mnist", help="the foreign images")
-    parser.add_argument("--classes", default="0,1,2,3,4,5,6,7,8,9", help="of the one-class runs")
-    parser.add_argument("--backbone", default="conv", help="of the one-class runs")
     parser.add_argument("--class-steps", type=int, default=400, help="of each one-class run")
     parser.add_argument("--processes", type=int, default=1, help="one-class runs side by side")
-    add_length(parser)
-    parser.add_argument("--model", type=Path, help="a model of all training images, instead")
+    add_model(parser)
     parser.add_argument("--images", type=int, help="only so many training and test images, for a try")
     parser.add_argument("--only", choices=["one-class", "all"], help="leave out the other half")
-    parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args(arguments)
     name = Path(asked.data).name
     if asked.only != "all":
-        how = {
-            "backbone": asked.backbone,
-            "steps": asked.class_steps,
-            "seed": asked.seed,
-        }
-        classes = [int(label) for label in asked.classes.split(",")]
+        how = {"steps": asked.class_steps, "seed": asked.seed}
         job = partial(one_class, asked.data, asked.images, how)
-        rows = list(side_by_side(job, classes, asked.processes))
+        rows = list(side_by_side(job, range(CLASSES), asked.processes))
         record("tasks-detect-one-class", typed(asked.data), data=name, **how, rows=rows)
     if asked.only != "one-class":
         train, test = opened(asked.data, asked.images)
         other = zpinch.open_images(asked.other, split="test")[: asked.images]
-        how = {**length(asked), "latent": DIMENSIONS, "seed": asked.seed}
-        model = zpinch.load(asked.model) if asked.model else trained(f"tasks-{name}", train, **how)
+        model = model_of(asked, f"tasks-{name}", train, latent=DIMENSIONS)
         found = {"foreign": foreign(model, train, test, other), "hidden": hidden(model, train, test, other)}
-        record(
-            "tasks-detect-all",
-            typed(asked.data, asked.other),
-            data=name,
-            seed=asked.seed,
-            model=provenance(model),
-            **found,
-        )
+        command, came = typed(asked.data, asked.other), provenance(model)
+        record("tasks-detect-all", command, data=name, seed=asked.seed, model=came, **found)

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 import zpinch
 from record import record, typed
-from tasks_models import add_length, length, provenance, trained
+from tasks_models import add_model, length, model_of, provenance, trained
 
 DIMENSIONS = 32
 NEIGHBOURS = (1, 3, 5, 9)
@@ -112,14 +112,12 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="bench/tasks.py embed", description=__doc__)
     parser.add_argument("--data", default="mnist", help="a source with a train and a test split")
     parser.add_argument("--images", type=int, help="only so many training and test images, for a try")
-    add_length(parser)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--model", type=Path, help="a fusion model that was trained without labels, instead")
+    add_model(parser)
     asked = parser.parse_args(arguments)
     train, test = (zpinch.open_images(asked.data, split=split)[: asked.images] for split in ("train", "test"))
     name = Path(asked.data).name
     how = {**length(asked), "latent": DIMENSIONS, "seed": asked.seed}
-    fusion = zpinch.load(asked.model) if asked.model else trained(f"tasks-{name}", train, **how)
+    fusion = model_of(asked, f"tasks-{name}", train, latent=DIMENSIONS)
     if fusion.config.labels:
         raise SystemExit(f"{asked.model} was trained with labels: the claim is about features learned without")
     models = {

@@ -25,7 +25,7 @@ from sklearn.manifold import trustworthiness
 import zpinch
 from record import record, typed
 from tasks_embed import DIMENSIONS, flat, nearest
-from tasks_models import add_length, length, provenance, trained
+from tasks_models import add_model, model_of, provenance
 from zpinch.evaluation.confidence import draws, interval, of_mean
 from zpinch.evaluation.latent_space import flat_map, on_grid
 from zpinch.evaluation.latent_space import nearest as nearest_others
@@ -213,19 +213,12 @@ def shares(span: dict[int, Floats], changes: dict[str, Floats], *, seed: int) ->
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="bench/tasks.py explore", description=__doc__)
     parser.add_argument("--data", default="mnist", help="a labelled grey source with a train and a test split")
-    add_length(parser)
-    parser.add_argument(
-        "--model",
-        type=Path,
-        help="a model of the training images, instead; without labels, if only pixels are to teach it",
-    )
+    add_model(parser)
     parser.add_argument("--seeds", type=int, default=5, help="of maps")
-    parser.add_argument("--seed", type=int, default=0, help="of the model and the tangents")
     asked = parser.parse_args(arguments)
     train, test = (zpinch.open_images(asked.data, split=split) for split in ("train", "test"))
     name = Path(asked.data).name
-    how = {**length(asked), "latent": DIMENSIONS, "seed": asked.seed}
-    model = zpinch.load(asked.model) if asked.model else trained(f"tasks-{name}", train, **how)
+    model = model_of(asked, f"tasks-{name}", train, latent=DIMENSIONS)
     record(
         "tasks-explore",
         typed(asked.data, *([str(asked.model)] if asked.model else [])),

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 import zpinch
 from record import record, typed
 from tasks_embed import DIMENSIONS
-from tasks_models import add_length, length, provenance, trained
+from tasks_models import add_model, model_of, provenance
 from zpinch.model.parts import part_tensors
 from zpinch.tasks.export import Exported, largest_difference
 
@@ -194,14 +194,11 @@ def files(model: zpinch.Model, exported: Exported, test: zpinch.ImageCollection)
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="bench/tasks.py export", description=__doc__)
     parser.add_argument("--data", default="mnist", help="a source with a train and a test split")
-    add_length(parser)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--model", type=Path, help="a model of the training images, instead")
+    add_model(parser)
     asked = parser.parse_args(arguments)
     train, test = (zpinch.open_images(asked.data, split=split) for split in ("train", "test"))
     name = Path(asked.data).name
-    how = {**length(asked), "latent": DIMENSIONS, "seed": asked.seed}
-    model = zpinch.load(asked.model) if asked.model else trained(f"tasks-{name}", train, **how)
+    model = model_of(asked, f"tasks-{name}", train, latent=DIMENSIONS)
     came = provenance(model)  # before it is saved under another name
     with tempfile.TemporaryDirectory() as place:
         networks = zpinch.export(model, Path(place) / "exported")

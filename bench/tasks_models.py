@@ -12,14 +12,21 @@ RUNS = Path(__file__).parents[1] / "runs"
 WITHOUT = ("schedule.exact_share=0",)  # lossless archives are not in question
 
 
-def add_length(parser: argparse.ArgumentParser, minutes: float = 15) -> None:
-    """Options that say how long the models of all training images are trained; `length` reads them."""
+def add_model(parser: argparse.ArgumentParser, minutes: float = 15) -> None:
+    """Options that say which model of all training images it is; `length` and `model_of` read them."""
     parser.add_argument("--minutes", type=float, default=minutes, help="training of each model")
     parser.add_argument("--steps", type=int, help="so many instead, as on a GPU")
+    parser.add_argument("--model", type=Path, help="a model of the training images, instead; without labels mostly")
+    parser.add_argument("--seed", type=int, default=0)
 
 
 def length(asked: argparse.Namespace) -> dict[str, float | int]:
     return {"steps": asked.steps} if asked.steps else {"minutes": asked.minutes}
+
+
+def model_of(asked: argparse.Namespace, name: str, images: zpinch.ImageCollection, **how: object) -> zpinch.Model:
+    """The one that was named, or the one in runs/NAME."""
+    return zpinch.load(asked.model) if asked.model else trained(name, images, seed=asked.seed, **length(asked), **how)
 
 
 def provenance(model: zpinch.Model) -> dict[str, object]:
