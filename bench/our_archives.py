@@ -1,4 +1,4 @@
-"""Our archives as codecs, like everybody's in bench/peers/formats.py. PyTorch is loaded by those who use them alone."""
+"""Our archives as codecs, like everybody's in bench/peers/formats.py. PyTorch is loaded only where they are used."""
 
 import hashlib
 import tempfile
