@@ -78,7 +78,7 @@ def priors() -> str:
 
 
 def sizes() -> str:
-    """Our archive beside what everybody has, for the same test images."""
+    """Our archive beside the lossy formats that everybody has, for the same test images."""
     rows: list[Sequence[str]] = []
     for name, title in SETS.items():
         figures = result(f"quality-{name}")["evaluation"]
@@ -86,11 +86,10 @@ def sizes() -> str:
         images = f"{figures['images']:,}"
         rows.append([title, "**zpinch**", f"{ours:.1f}", mse, images, NONE])
         rows.append([title, "zpinch, with the decoder", f"{with_decoder(figures):,.0f}", mse, images, NONE])
-        for row in figures["sizes"]:
-            size, is_lossy = row["bytes_per_image"], row["mse"] > 0
-            smaller = even(figures["model_bytes"], size, ours) if is_lossy else "(lossless)"
-            mse = f"{row['mse']:.4f}" if is_lossy else "0"
-            rows.append([title, row["name"], f"{size:.1f}", mse, f"{row['images']:,}", smaller])
+        for row in (row for row in figures["sizes"] if row["mse"] > 0):
+            smaller = even(figures["model_bytes"], row["bytes_per_image"], ours)
+            cells = [f"{row['bytes_per_image']:.1f}", f"{row['mse']:.4f}", f"{row['images']:,}", smaller]
+            rows.append([title, row["name"], *cells])
     return table(["", "format", "bytes / image", "mse", "measured on", "zpinch is smaller from, images"], rows)
 
 
