@@ -5,7 +5,7 @@ from itertools import pairwise, product
 from statistics import mean, stdev
 from typing import Any
 
-from markdown_table import SETS, foot, shown, table
+from markdown_table import NONE, SETS, foot, shown, table
 from record import result, result_so_far
 
 Columns = dict[str, tuple[str, str]]  # by the key in a result: what a column is called, and how a value is shown
@@ -57,16 +57,19 @@ FUSING: Columns = {
 
 def fusing() -> str:
     """What each term buys, means and standard deviations over seeds: bench/fusing.py."""
-    rows: list[Sequence[str]] = []
-    for name, title in SETS.items():
-        found = result(f"fusing-{name}")["rows"]
+    sets = {title: result(f"fusing-{name}")["rows"] for name, title in SETS.items()}
+    for found in sets.values():
         for row in found:
             row["equal_error"] = bits_at(row, equal_error(found))
+    every = [row for found in sets.values() for row in found]
+    columns = {key: column for key, column in FUSING.items() if any(row.get(key) is not None for row in every)}
+    rows: list[Sequence[str]] = []
+    for title, found in sets.items():
         for term in dict.fromkeys(row["row"] for row in found):
             seeds = [row for row in found if row["row"] == term]
-            cells = [spread([row.get(key) for row in seeds], spec) for key, (_, spec) in FUSING.items()]
+            cells = [spread([row.get(key) for row in seeds], spec) for key, (_, spec) in columns.items()]
             rows.append([title, term, *cells])
-    return table(["", "", *titles(FUSING)], rows) + foot(*(f"fusing-{name}" for name in SETS))
+    return table(["", "", *titles(columns)], rows) + foot(*(f"fusing-{name}" for name in SETS))
 
 
 def equal_error(rows: Sequence[dict[str, Any]]) -> float:
