@@ -9,7 +9,7 @@ import pytest
 from zpinch import open_images
 from zpinch.errors import ImageError, UsageError
 from zpinch.images import ImageCollection, open_stream, save_images
-from zpinch.images.collection import joint_fingerprint
+from zpinch.images.collection import fingerprints
 
 
 def test_a_collection_knows_its_shape_and_is_cut_like_an_array(collection: ImageCollection) -> None:
@@ -98,7 +98,8 @@ def test_both_splits_have_the_fingerprint_of_all(
         np.savez(tmp_path / kind, x_train=images.pixels[:7, 0], x_test=images.pixels[7:, 0], **labels)
     training, test, both = (open_images(tmp_path / kind, split=split) for split in ("train", "test", "all"))
     assert (len(training), len(test), both.is_labelled) == (7, 5, is_labelled)
-    assert joint_fingerprint(training, test) == both.fingerprint() != joint_fingerprint(test, training)
+    bare = ImageCollection(both.pixels).fingerprint()
+    assert fingerprints(training, test) == (bare, both.fingerprint()) != fingerprints(test, training)
 
 
 def test_a_stream_gives_the_same_images_at_any_batch_size_and_again() -> None:

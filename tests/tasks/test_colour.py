@@ -11,6 +11,7 @@ from model_cases import blobs, finished_model, quick_classifiers
 import zpinch
 from zpinch.errors import ImageError
 from zpinch.images import ImageCollection, save_images
+from zpinch.images.collection import fingerprints
 from zpinch.model.model import Model
 from zpinch.tasks.evaluate import both_splits
 
@@ -56,8 +57,8 @@ def test_a_grey_test_split_is_evaluated(model: Model, tmp_path: Path):
 
 
 def test_halves_of_grey_images_are_known_to_a_model_that_was_trained_on_all():
-    assert both_splits(GREY, channels=3).whole == REPEATED.fingerprint()
-    assert both_splits(GREY).whole == GREY.fingerprint()
+    assert both_splits(GREY, channels=3).whole == fingerprints(REPEATED)
+    assert both_splits(GREY).whole == fingerprints(GREY)
 
 
 def test_they_are_looked_at_and_added_to(model: Model, tmp_path: Path):

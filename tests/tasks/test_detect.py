@@ -291,6 +291,7 @@ def test_bad_input_leaves_nothing_behind(
     before = set(tmp_path.iterdir())
     few = {"false_alarms": 0.1}
     seen = replace(train_digits, source="seen")
+    bare = ImageCollection(train_digits.pixels, source="seen")  # which the model knows by their pixels alone
     for data, by, how, kind, words in (
         (held_digits, model, {}, UsageError, "0.01 cannot be promised from 24 .*--normal with at least 200"),
         (held_digits, model, {"false_alarms": 0.0}, UsageError, "to below 1"),
@@ -304,6 +305,7 @@ def test_bad_input_leaves_nothing_behind(
         (held_digits, model, {**few, "normal": spots.images}, ImageError, "28x28 grey.*the normal images of.*8x8"),
         (held_digits, model, {**few, "normal": normal[:19]}, ImageError, "at least 20"),
         (held_digits, model, {**few, "normal": seen}, UsageError, "trained on the images of seen.*Pass --normal"),
+        (held_digits, model, {**few, "normal": bare}, UsageError, "trained on the images of seen.*Pass --normal"),
         (held_digits, model, {**few, "out": tmp_path / "there.csv"}, UsageError, "--force"),
         (held_digits, model, {**few, "out": tmp_path / "x.xls"}, UsageError, ".csv"),
         (held_digits, model, {**few, "picture": tmp_path / "there.png"}, UsageError, "--force"),

@@ -18,7 +18,7 @@ from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import ReconstructionScore, Reference, SampleScore, score_samples
 from zpinch.evaluation.report import render
 from zpinch.images import ImageCollection, save_images
-from zpinch.images.collection import joint_fingerprint
+from zpinch.images.collection import fingerprints
 from zpinch.model.prior.factorised import sample_tables
 from zpinch.model.storage import load
 from zpinch.tasks.compress import compress
@@ -225,7 +225,7 @@ def test_what_a_strangers_model_says_of_its_steps_is_drawn_where_it_is_a_number(
 ):
     model = load(trained)
     model.facts["steps"] = steps
-    page = render(report_of(model, held_digits, "", None, evaluated.result, seed=0, command=""))
+    page = render(report_of(model, held_digits, None, evaluated.result, seed=0, command=""))
     assert "<h2>Training</h2>" in page
     assert "the one that was kept" not in page
 
@@ -246,7 +246,7 @@ def test_images_that_the_model_was_trained_on_are_told(
 ):
     assert evaluated.result.warnings == ()
     model = load(gan)
-    model.facts["data fingerprint"] = joint_fingerprint(train_digits, held_digits)  # zpinch train --split all
+    _, model.facts["data fingerprint"] = fingerprints(train_digits, held_digits)  # zpinch train --split all
     result = evaluate((train_digits, held_digits), model, tmp_path / "r.html")
     assert "was trained on the test images" in result.lines()[0]
     assert result.as_dict()["warnings"] == list(result.warnings)
@@ -369,12 +369,12 @@ def test_what_was_written_into_facts_and_metrics_is_no_curve(gan: Path, held_dig
     model, nothing = load(gan), Evaluation(60, 1.0, 1.0, 1.0, None, None, (), (), 0, None)
     model.facts["steps"] = written
     model.history = [{"step": 1, "fcd": written}, {"step": written, "fcd": 9.0}, *({"step": 5, "fcd": 4.0},) * 2]
-    data = report_of(model, held_digits, "", None, nothing, seed=0, command="")
+    data = report_of(model, held_digits, None, nothing, seed=0, command="")
     assert data.kept_step is None
     assert [(curve.steps, curve.values) for curve in data.curves] == [((5, 5), (4.0, 4.0))]
     assert "NaN" not in render(data)
     model.facts["steps"] = 5
-    assert report_of(model, held_digits, "", None, nothing, seed=0, command="").kept_step == 5
+    assert report_of(model, held_digits, None, nothing, seed=0, command="").kept_step == 5
 
 
 def test_the_public_name_is_this_function():

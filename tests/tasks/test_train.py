@@ -143,6 +143,7 @@ def test_images_may_be_a_source(tmp_path: Path):
         model = quick(source, steps=1)
         assert model.config.class_names == IMAGES.class_names
         assert model.facts["data fingerprint"] == IMAGES.fingerprint()
+        assert model.facts["pixel fingerprint"] == ImageCollection(IMAGES.pixels).fingerprint()
     assert quick(IMAGES.pixels, steps=1).config.class_names == ()
     with pytest.raises(ImageError, match="does not exist"):
         quick(tmp_path / "none")

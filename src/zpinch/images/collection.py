@@ -134,7 +134,7 @@ class ImageCollection:
 
     def fingerprint(self) -> str:
         """SHA-256 over shape, pixels and labels: the same images in the same order, whatever file they came from."""
-        return joint_fingerprint(self)
+        return fingerprints(self)[1]
 
 
 def described(shape: tuple[int, ...]) -> str:
@@ -149,16 +149,20 @@ def relabelled(labels: Labels, names: Sequence[str], class_names: Sequence[str])
     return np.array([index[name] for name in names], np.int64)[labels]
 
 
-def joint_fingerprint(*parts: ImageCollection) -> str:
-    """That of all images of collections of one shape, in this order: `--split all` joins its two so."""
+def fingerprints(*parts: ImageCollection) -> tuple[str, str]:
+    """Those of all images of collections of one shape, in this order, without their labels and with them.
+
+    `--split all` joins its two so.
+    """
     digest = hashlib.sha256(np.asarray((sum(map(len, parts)), *parts[0].shape), "<i8").tobytes())
     for part in parts:
         for start in range(0, len(part), _BATCH):
             digest.update(part.pixels[start : start + _BATCH].tobytes())
+    of_pixels = digest.hexdigest()
     labels = [part.labels for part in parts if part.labels is not None]
     if len(labels) == len(parts):  # joined with unlabelled images, they have none
         digest.update(np.concatenate(labels).astype("<i8").tobytes())
-    return digest.hexdigest()
+    return of_pixels, digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from zpinch.errors import ImageError, ModelError, UsageError
 from zpinch.evaluation.oddness import calibrate, most_by_chance, odd_pixels, rebuilt, score, score_codes, squared_errors
 from zpinch.images import ImageCollection, contact_sheet
-from zpinch.images.collection import Pixels
+from zpinch.images.collection import Pixels, fingerprints
 from zpinch.images.naming import counted, readable
 from zpinch.images.writers.atomic import new_file
 from zpinch.images.writers.sheet import check_picture
@@ -177,7 +177,7 @@ def calibration_for(model: Model, normal: ImageCollection | str | Path | None) -
     images = fitted(given, model, f"the normal images of {given.source}")
     if len(images) < FEWEST:
         raise ImageError(f"{images.source} has {counted(len(images), 'image')}; --normal needs at least {FEWEST}.")
-    if was_trained_on(model, images.fingerprint()):
+    if was_trained_on(model, *fingerprints(images)):
         raise UsageError(
             f"the model was trained on the images of {images.source}: it takes them for more normal than new ones, and "
             "more of these than promised would be odd. Pass --normal with others, or leave it out."

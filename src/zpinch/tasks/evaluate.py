@@ -17,7 +17,7 @@ from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_s
 from zpinch.evaluation.report import PriorRow, render
 from zpinch.evaluation.subset import subset
 from zpinch.images import ImageCollection
-from zpinch.images.collection import described, joint_fingerprint
+from zpinch.images.collection import described, fingerprints
 from zpinch.images.colour import with_channels
 from zpinch.images.decoding import SIDES, are_sides
 from zpinch.images.naming import counted
@@ -100,14 +100,13 @@ def evaluate(
     training, test = (fitted(images, model, f"the {part} images of {images.source}") for part, images in parts.items())
     splits = splits._replace(training=training, test=test)
     result, rebuilt = measured(model, training, test, seed=seed, phase=phase)
-    fingerprint = test.fingerprint()
     result = result._replace(
-        warnings=seen_images(model, splits, fingerprint),
+        warnings=seen_images(model, splits),
         notes=(*dict.fromkeys((*training.notes, *test.notes, *splits.notes)), *(() if result.floor else (ALIKE,))),
     )
     if out is not None:
         phase("writing the report")
-        page = render(report_of(model, test, fingerprint, rebuilt, result, seed=seed, command=command))
+        page = render(report_of(model, test, rebuilt, result, seed=seed, command=command))
         with new_file(out, force=force) as part:
             part.write_text(page, encoding="utf-8")
     return result
@@ -171,7 +170,7 @@ class Splits(NamedTuple):
     training: ImageCollection
     test: ImageCollection
     notes: tuple[str, ...] = ()  # besides those of the images
-    whole: str | None = None  # the fingerprint of what was cut in two: halves, reordered, have others
+    whole: tuple[str, ...] = ()  # fingerprints of what was cut in two: halves, reordered, have others
 
 
 def both_splits(
@@ -203,7 +202,7 @@ def both_splits(
         f"tested, so the model may have been trained on images it is tested on. For a fair test {remedy}."
     )
     return Splits(
-        images[np.sort(order[half:])], images[np.sort(order[:half])], (note,), learnable(images).fingerprint()
+        images[np.sort(order[half:])], images[np.sort(order[:half])], (note,), fingerprints(learnable(images))
     )
 
 
@@ -217,11 +216,12 @@ def through_archive(model: Model, test: ImageCollection, reference: Reference) -
     return RoundTrip(written.bits_per_image, score, written.images_per_second, read.images_per_second), rebuilt
 
 
-def seen_images(model: Model, splits: Splits, fingerprint: str) -> tuple[str, ...]:
-    """The warning that the model was trained on the images it is tested on, if it was. fingerprint: of these."""
-    if splits.whole is not None and was_trained_on(model, splits.whole):
+def seen_images(model: Model, splits: Splits) -> tuple[str, ...]:
+    """The warning that the model was trained on the images it is tested on, if it was."""
+    if was_trained_on(model, *splits.whole):
         return (SEEN.format(splits.test.source, "Put train/ and test/ folders inside and train on the first"),)
-    if was_trained_on(model, fingerprint, joint_fingerprint(splits.training, splits.test)):  # --split all joins them
+    together = fingerprints(splits.training, splits.test)  # as --split all joins them
+    if was_trained_on(model, *fingerprints(splits.test), *together):
         return (SEEN.format(splits.test.source, "Train one without --split all"),)
     return ()
 

@@ -109,7 +109,7 @@ def page_of(
             f"{len(directions.values)} images, and a band that holds eight of ten. Contraction pushes the curve down, "
             "what must stay distinguishable holds it up. Beside it, what noise on the pixels does to codes."
         )
-    (_, looked_at), *others = provenance(model, source, source.fingerprint(), seed=subject.seed)
+    (_, looked_at), *others = provenance(model, source, seed=subject.seed)
     return ExplorationData(
         title=f"What {model.name} has learned",
         verdict=verdict,

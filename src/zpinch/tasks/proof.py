@@ -17,7 +17,7 @@ from zpinch.errors import ImageError, UsageError
 from zpinch.evaluation.classifier import STEPS, Examples, Learning, learn
 from zpinch.evaluation.confidence import CONFIDENCE, of_runs
 from zpinch.images import ImageCollection
-from zpinch.images.collection import joint_fingerprint, relabelled
+from zpinch.images.collection import fingerprints, relabelled
 from zpinch.images.layout import in_order, listed
 from zpinch.model.model import Model
 from zpinch.tasks.source import fitted, open_images, splits_of, tested_split
@@ -119,15 +119,18 @@ def test_images(
             f"{shared:,} images of {held.source} are in {real.source} too: what is learned by heart proves nothing. "
             "Take others."
         )
-    if was_trained_on(model, held.fingerprint(), joint_fingerprint(real, held)):  # alone, or with --split all
+    if was_trained_on(model, *fingerprints(held), *fingerprints(real, held)):  # alone, or with --split all
         raise UsageError(f"the model was trained on the images of {held.source}: test on others.")
     labels = relabelled(held.labels, held.class_names, real.class_names)
     return ImageCollection(held.pixels, labels, real.class_names, held.names, held.source)
 
 
-def was_trained_on(model: Model, *fingerprints: str) -> bool:
-    """Whether the images that the model was trained on have one of these fingerprints."""
-    return model.facts.get("data fingerprint") in fingerprints
+def was_trained_on(model: Model, *found: str) -> bool:
+    """Whether the images that the model was trained on have one of these fingerprints.
+
+    A model of before 2026-11-28 knows them with their labels alone.
+    """
+    return not {model.facts.get(name) for name in ("data fingerprint", "pixel fingerprint")}.isdisjoint(found)
 
 
 def prove_worth(
@@ -237,6 +240,6 @@ def examples(images: ImageCollection) -> Examples:
 
 
 def protocol_of(model: Model, real: ImageCollection) -> str:
-    if was_trained_on(model, real.fingerprint()):
+    if was_trained_on(model, *fingerprints(real)):
         return "the model was trained on the real images alone"
     return f"the model was trained on other images: {model.facts.get('data', 'unknown ones')}"

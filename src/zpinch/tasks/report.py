@@ -24,14 +24,12 @@ SAMPLES_A_CLASS = 12
 def report_of(
     model: Model,
     test: ImageCollection,
-    fingerprint: str,
     rebuilt: np.ndarray | None,
     result: Evaluation,
     *,
     seed: int,
     command: str,
 ) -> ReportData:
-    """fingerprint: of the test images."""
     classes = model.config.class_names if model.draws_classes else ()
     label = np.repeat(np.arange(max(len(classes), 1)), SAMPLES_A_CLASS)[: 40 * SAMPLES_A_CLASS]
     drawn = model.sample(label, seed=seed) if model.can_sample else None
@@ -56,7 +54,7 @@ def report_of(
         curves=curves(model),
         kept_step=int(kept) if is_figure(kept := model.facts.get("steps")) else None,
         notes=(*losses(result), *result.notes),
-        provenance=provenance(model, test, fingerprint, seed=seed),
+        provenance=provenance(model, test, seed=seed),
     )
 
 
@@ -217,13 +215,13 @@ def curves(model: Model) -> tuple[Curve, ...]:
     return tuple(found)
 
 
-def provenance(model: Model, test: ImageCollection, fingerprint: str, *, seed: int) -> tuple[tuple[str, str], ...]:
+def provenance(model: Model, test: ImageCollection, *, seed: int) -> tuple[tuple[str, str], ...]:
     trained = tuple(
         (f"model: {name}", f"{value:.5g}" if isinstance(value, float) else str(value))
         for name, value in model.facts.items()
     )
     return (
-        ("test images", f"{len(test):,} of {test.source}, fingerprint {fingerprint}"),
+        ("test images", f"{len(test):,} of {test.source}, fingerprint {test.fingerprint()}"),
         *((f"identity of the {part}", identity) for part, identity in identities(model).items()),
         ("seed", str(seed)),
         ("machine", f"{platform.machine()}, {platform.system()}, {torch.get_num_threads()} threads"),

@@ -13,7 +13,7 @@ import torch
 
 from zpinch.errors import QualityError, UsageError
 from zpinch.images import ImageCollection
-from zpinch.images.collection import described
+from zpinch.images.collection import described, fingerprints
 from zpinch.images.layout import listed
 from zpinch.images.naming import counted, readable
 from zpinch.images.writers.atomic import check_writable
@@ -342,11 +342,13 @@ def facts_of(
         }
     # Of images that are all the same some are infinite, which JSON has no word for.
     measured = {called(name, kept): value for name, value in values.items() if kept and is_figure(value)}
+    of_pixels, with_labels = fingerprints(images)
     return {
         "command": command,
         "data": images.source,
         "training images": len(training),
-        "data fingerprint": images.fingerprint(),
+        "data fingerprint": with_labels,
+        "pixel fingerprint": of_pixels,
         **({"started from": plan.origin} if plan.origin else {}),
         "seed": plan.seed,
         "steps": outcome.kept_step,
