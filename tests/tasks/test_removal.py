@@ -65,6 +65,13 @@ def test_a_lossy_archive_needs_insistence(spots: Spots, photos: Path):
     assert_stays(photos, spots, "--rm-lossy", remove_lossy=False)
 
 
+def test_insistence_alone_is_refused(spots: Spots, photos: Path):
+    """It deleted nothing, and said nothing."""
+    with pytest.raises(UsageError, match="pass remove"):
+        compress(photos, spots.model, photos.parent / "a.zpn", remove_lossy=True)
+    assert not (photos.parent / "a.zpn").exists()
+
+
 @pytest.mark.parametrize("extra", ["notes.txt", ".DS_Store", "cat/.hidden.png", "class 0/video.mp4", "metadata.csv"])
 def test_a_folder_with_anything_else_stays(spots: Spots, photos: Path, extra: str):
     (photos / extra).parent.mkdir(exist_ok=True)

@@ -97,9 +97,12 @@ def compress(
     insist.
 
     Raises ImageError when the model was trained on another shape, ModelError when it has no encoder or does not
-    know the quality, UsageError when `out` is taken and not `force`, or cannot be written.
+    know the quality, UsageError when `out` is taken and not `force`, or cannot be written, and for `remove_lossy`
+    without `remove`.
     """
     progress = progress or unasked()
+    if remove_lossy and remove is None:
+        raise UsageError("remove_lossy says what remove may delete: pass remove, the images' own path, or leave it out.")
     model, coder, allowed = check_asked(
         model,
         out,
