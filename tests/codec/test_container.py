@@ -129,6 +129,21 @@ def test_pipes() -> None:
         list(reader.scan())
 
 
+@pytest.mark.parametrize("taken", [None, 0])
+def test_what_takes_nothing_is_no_file_for_an_archive(taken: int | None) -> None:
+    """A pipe that does not wait gives None: the same bytes were offered to it for ever."""
+    calls: list[memoryview] = []
+
+    class Full(Pipe):
+        def write(self, data: memoryview) -> int | None:  # type: ignore[override]
+            calls.append(data)
+            assert len(calls) < 3
+            return taken
+
+    with pytest.raises(UsageError, match=rf"gave {taken}, .* a pipe that waits"):
+        ArchiveWriter(Full(), SMALL.header, SMALL.tables)
+
+
 def test_an_archive_may_begin_anywhere_in_a_file() -> None:
     file = io.BytesIO(b"something else" + SMALL.data)
     file.seek(14)

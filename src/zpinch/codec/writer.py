@@ -12,7 +12,10 @@ from zpinch.errors import LimitError, UsageError
 
 
 class ArchiveWriter:
-    """Writes to any binary stream, a pipe included. Without finish() the archive counts as truncated."""
+    """Writes to any binary stream, a pipe included. Without finish() the archive counts as truncated.
+
+    Raises UsageError for a stream that takes nothing: a pipe that does not wait, a write() that tells no count.
+    """
 
     def __init__(
         self, file: BinaryIO, header: ArchiveHeader, coder: Coder, *, model: bytes = b"", verify: bool = False
@@ -68,5 +71,11 @@ class ArchiveWriter:
     def _append(self, data: bytes) -> None:
         rest = memoryview(data)
         while rest:  # an unbuffered pipe takes what fits
-            rest = rest[self._file.write(rest) :]
+            taken = self._file.write(rest)
+            if not taken:
+                raise UsageError(
+                    f"the file takes nothing: its write() gave {taken}, not how many bytes it took. Write the archive "
+                    "to a path, a binary file, or a pipe that waits until there is room."
+                )
+            rest = rest[taken:]
         self._position += len(data)
