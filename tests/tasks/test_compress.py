@@ -368,6 +368,13 @@ def test_more_samples_begin_with_the_same_ones_in_chunks(archived: Archived, mon
     assert len(np.unique(many.pixels.reshape(20, -1), axis=0)) == 20  # chunks are not copies of each other
 
 
+def test_seeds_share_no_images(archived: Archived, monkeypatch: pytest.MonkeyPatch):
+    """The second chunk of seed 0 was the first of the seed that is a chunk further."""
+    monkeypatch.setattr("zpinch.tasks.generate.CHUNK", 8)
+    drawn = [generate(archived.model, 24, label="7", seed=seed).pixels.reshape(24, -1) for seed in (0, 8, 16)]
+    assert len(np.unique(np.concatenate(drawn), axis=0)) == 72
+
+
 def test_samples_of_a_class_come_from_its_mixture(archived: Archived):
     seven = generate(archived.model, 30, label="7")
     np.testing.assert_array_equal(generate(archived.model, 30, label=7).pixels, seven.pixels)

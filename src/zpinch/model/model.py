@@ -228,13 +228,14 @@ class Model(nn.Module):
 
     @torch.inference_mode()
     def sample(
-        self, label: NDArray[np.int64], *, seed: int, temperature: float = 1.0, realism: float = 1.0
+        self, label: NDArray[np.int64], *, seed: int | torch.Generator, temperature: float = 1.0, realism: float = 1.0
     ) -> NDArray[np.uint8]:
         """New images, (n, channels, height, width) uint8, for labels (n,), where `config.labels` means any class.
 
-        temperature: above 0; below 1 safer, above 1 bolder. realism: 0 to 1. Raises ModelError without a sampler.
+        seed: or a generator, to draw on from. temperature: above 0; below 1 safer, above 1 bolder. realism: 0 to 1.
+        Raises ModelError without a sampler.
         """
-        rng = torch.Generator().manual_seed(seed)
+        rng = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
         return self.generate_from(self.draw(as_tensor(label), rng, temperature=temperature), realism)
 
     def as_input(self, pixels: Tensor | NDArray[np.uint8]) -> Tensor:

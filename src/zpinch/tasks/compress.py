@@ -102,7 +102,9 @@ def compress(
     """
     progress = progress or unasked()
     if remove_lossy and remove is None:
-        raise UsageError("remove_lossy says what remove may delete: pass remove, the images' own path, or leave it out.")
+        raise UsageError(
+            "remove_lossy says what remove may delete: pass remove, the images' own path, or leave it out."
+        )
     model, coder, allowed = check_asked(
         model,
         out,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from zpinch.errors import UsageError
 from zpinch.images import ImageCollection, save_images
@@ -17,7 +18,7 @@ from zpinch.model.storage import loaded
 from zpinch.tasks.progress import Report, unasked
 from zpinch.tasks.seeds import checked_seed
 
-CHUNK = 4096
+CHUNK = 4096  # drawn at once, one after the other from one generator: no seed's images are another's
 
 
 def generate(
@@ -35,7 +36,7 @@ def generate(
 
     count: at least 1; the pixels are (count, *the model's image) uint8. label: a class name, also as
     a number. temperature: above 0 and at most 10, spread around what was learned: below 1 safer, above 1 bolder. The
-    same seed gives the same images on one machine.
+    same seed gives the same images on one machine, another seed others.
 
     Raises UsageError for a class that the model does not know or cannot draw alone, and when `out` is taken and not
     `force`; ModelError when its training has not finished; LimitError for more than memory or a sheet holds.
@@ -68,10 +69,10 @@ def generate(
         labels = np.full(count, classes.index(label))
     else:
         labels = np.arange(count) % len(classes)
-    pixels = np.empty((count, *model.config.image), np.uint8)
+    pixels, rng = np.empty((count, *model.config.image), np.uint8), torch.Generator().manual_seed(seed)
     for start in range(0, count, CHUNK):
         chunk = slice(start, min(start + CHUNK, count))
-        pixels[chunk] = model.sample(labels[chunk], seed=seed + start, temperature=temperature)
+        pixels[chunk] = model.sample(labels[chunk], seed=rng, temperature=temperature)
         progress(chunk.stop, count)
     source = f"samples of {model.name}"
     if model.draws_classes:
