@@ -21,9 +21,9 @@ def test_features_of_images_and_of_an_archive(zpinch: Zpinch, model: Path, data:
     assert zpinch("embed", archive, "--split", "test", "-o", "t.npz").code == 1
     assert zpinch("embed", archive, "--split", "train", "-o", "t.npz", "--json").json()["from_codes"] is True
     np.save("labels.npy", np.zeros(30, np.int64))
-    for verb in ("embed", "detect"):
-        for option in (("--size", 20), ("--labels", "labels.npy")):
-            assert_fails(zpinch(verb, archive, *option, "-o", "x.csv"), 1, f"with {option[0]} the images", "pass -m")
+    for verb, option in (("embed", "--size"), ("embed", "--labels"), ("detect", "--size")):
+        given = {"--size": 20, "--labels": "labels.npy"}[option]
+        assert_fails(zpinch(verb, archive, option, given, "-o", "x.csv"), 1, f"with {option} the images", "pass -m")
     assert_fails(zpinch("embed", data, "-m", model, "-o", "z.npz"), 1, "--force")
 
 

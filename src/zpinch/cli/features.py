@@ -5,7 +5,21 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from zpinch.cli.program import COMMON, READING, Common, ModelOption, OutOption, Reading, app, examples, tell, whole
+from zpinch.cli.program import (
+    COMMON,
+    DECODING,
+    READING,
+    Common,
+    Decoding,
+    ModelOption,
+    OutOption,
+    Reading,
+    SplitOption,
+    app,
+    examples,
+    tell,
+    whole,
+)
 
 Looking = Annotated[
     Path | None,
@@ -64,7 +78,8 @@ def detect(
     picture: Annotated[
         Path | None, Parameter(help="A .png of the oddest images, their reconstructions and their odd pixels.")
     ] = None,
-    reading: Reading = READING,
+    split: SplitOption = None,
+    decoding: Decoding = DECODING,
     common: Common = COMMON,
 ) -> None:
     """Find images unlike those the model was trained on, with a promise on false alarms. The oddest are printed.
@@ -79,8 +94,8 @@ def detect(
     from zpinch.tasks.source import open_images, tested_split
 
     console = common.console()
-    source = opened_source(data, model, **reading.options("all"))
-    usual = None if normal is None else open_images(normal, split=tested_split(normal), **reading.decoding)
+    source = opened_source(data, model, split=split or "all", **decoding.decoding)
+    usual = None if normal is None else open_images(normal, split=tested_split(normal), **decoding.decoding)
     tell(console, () if usual is None else usual.notes)
     with progress_bar(console, "looking") as report:
         found = detect_odd(

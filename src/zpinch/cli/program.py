@@ -94,14 +94,17 @@ class Decoding:
         return {"size": self.size, "skip_bad": self.skip_bad}
 
 
+SplitOption = Annotated[
+    Literal["train", "test", "all"] | None, Parameter(help="Which split, where the source has them.")
+]
+
+
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Reading(Decoding):
     """How to read a source of images."""
 
-    split: Annotated[
-        Literal["train", "test", "all"] | None, Parameter(help="Which split, where the source has them.")
-    ] = None
+    split: SplitOption = None
     labels: Annotated[Path | None, Parameter(help="Labels from a file of their own (IDX or .npy).")] = None
 
     def options(self, default_split: str) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def open_rows(
 
 
 def opened_source(
-    data: str, model: Path | None, *, split: str, labels: Path | None, size: int | None, skip_bad: bool
+    data: str, model: Path | None, *, split: str, labels: Path | None = None, size: int | None, skip_bad: bool
 ) -> Data:
     """What a person typed: an archive as it is, so that its codes are used, unless asked for in another way."""
     if is_archive(data) and split != "test":  # it has one split, which is all of it
