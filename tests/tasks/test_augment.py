@@ -1,6 +1,7 @@
 """The set against what was asked: counts, provenance that can be followed, what is left out, and an honest proof."""
 
 import csv
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -350,6 +351,27 @@ def test_no_mix_of_a_held_out_image_is_learned_from(monkeypatch: pytest.MonkeyPa
         assert {58, 59} <= made  # samples have no source
         assert all(not set(sources[i].tolist()) & held for i in made)
         assert all(set(sources[i].tolist()) & held for i in set(range(count, 60)) - made)
+
+
+def test_who_judges_made_images_did_not_choose_them(rare: ImageCollection, monkeypatch: pytest.MonkeyPatch):
+    """Four of the sieve's five classifiers were those that then learned from the real images, shifted and turned."""
+    seeds: dict[str, list[int]] = {"sieve": [], "proof": []}
+
+    def noting(found: list[int]) -> Callable[..., SimpleNamespace]:
+        def learn(*_: object, seed: int, **__: int) -> SimpleNamespace:
+            found.append(seed)
+            return SimpleNamespace(predict=lambda pixels: np.zeros(len(pixels), np.int64))
+
+        return learn
+
+    for module, found in seeds.items():
+        monkeypatch.setattr(f"zpinch.tasks.{module}.learn", noting(found))
+    Sieve(rare, seed=3)
+    proof.tuned(proof.ARMS["real"], rare, len(rare), np.full((len(rare), 2), -1), seed=3)
+    proof.named_right(rare, rare, rare, Learning(), repeats=9, seed=3)
+    chose, judge = set(seeds["sieve"]), set(seeds["proof"])
+    assert (len(chose), len(judge)) == (5, 2 + 9)
+    assert not chose & judge
 
 
 def test_accuracy_counts_each_class_the_same():

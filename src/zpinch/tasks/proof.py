@@ -34,6 +34,7 @@ RATES = (6e-3, 1.2e-2)  # in so few steps lower ones lose a point and more, and 
 SHARES = (0.25, 0.5)  # of made images in a batch
 FEWEST = 2  # test images, that their accuracies have a spread
 FOLDS = 2  # times that a quarter of each class is held out to choose by
+TUNING, PROVING = 1, 2  # streams of seeds
 
 
 class Arm(NamedTuple):
@@ -182,7 +183,8 @@ def named_right(
 ) -> NDArray[np.bool_]:
     """Which test images a classifier of real and made images names right, (repeats, n): each begins elsewhere."""
     known, new, classes = examples(real), examples(made), len(real.class_names)
-    runs = (learn(known, new, how, classes=classes, seed=seed + 1 + i, steps=STEPS) for i in range(repeats))
+    beginnings = seeds_of(PROVING, repeats, seed=seed)
+    runs = (learn(known, new, how, classes=classes, seed=beginning, steps=STEPS) for beginning in beginnings)
     return np.stack([run.predict(test.pixels) == test.labels for run in runs])
 
 
@@ -196,19 +198,19 @@ def tuned(
     """
     assert images.labels is not None
     classes = len(images.class_names)
-    folds: list[tuple[Examples, Examples, ImageCollection]] = []
-    for fold in range(FOLDS):
-        held = held_out_of(images.labels[:count], seed=seed + fold)
+    folds: list[tuple[int, Examples, Examples, ImageCollection]] = []
+    for beginning in seeds_of(TUNING, FOLDS, seed=seed):
+        held = held_out_of(images.labels[:count], seed=beginning)
         seen = np.append(~held, True)  # NONE, the last, is no image: always seen
         usable = np.append(np.zeros(count, bool), seen[sources[count:]].all(1))
         fitted = np.append(~held, np.zeros(len(images) - count, bool))
-        folds.append((examples(images[fitted]), examples(images[usable]), images[:count][held]))
+        folds.append((beginning, examples(images[fitted]), examples(images[usable]), images[:count][held]))
 
     def score(how: Learning) -> float:
         found: list[float] = []
-        for i, (real, made, held) in enumerate(folds):
+        for beginning, real, made, held in folds:
             assert held.labels is not None
-            said = learn(real, made, how, classes=classes, seed=seed + i, steps=STEPS).predict(held.pixels)
+            said = learn(real, made, how, classes=classes, seed=beginning, steps=STEPS).predict(held.pixels)
             found.append(float(((said == held.labels) * class_weights(held.labels)).mean()))
         return float(np.mean(found))
 
@@ -217,6 +219,11 @@ def tuned(
     more += [best[1]._replace(made=share) for share in SHARES if start.made and share != start.made]
     best = max([best, *((score(how), how) for how in more)], key=lambda pair: pair[0])
     return best[1], best[0]
+
+
+def seeds_of(stream: int, count: int, *, seed: int) -> list[int]:
+    """Those that follow `seed` are the sieve's: its classifiers chose the made images, and must not be their judges."""
+    return np.random.SeedSequence((seed, stream)).generate_state(count).tolist()
 
 
 def held_out_of(labels: NDArray[np.int64], *, seed: int) -> NDArray[np.bool_]:

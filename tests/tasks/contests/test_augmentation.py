@@ -27,7 +27,8 @@ def test_augmentation_compares_classifiers(
     real, new = Examples(train_digits.pixels, train_digits.labels), Examples(made.pixels, made.labels)
 
     def right(how: Learning) -> np.ndarray:
-        runs = (learn(real, new, how, classes=10, seed=seed, steps=20) for seed in (6, 7))
+        seeds = np.random.SeedSequence((5, 2)).generate_state(2).tolist()
+        runs = (learn(real, new, how, classes=10, seed=seed, steps=20) for seed in seeds)
         return np.array([run.predict(held_digits.pixels) == held_digits.labels for run in runs], float)
 
     alone, with_made = right(Learning(6e-3, moves=True)), right(Learning(6e-3, made=0.25, moves=True))
