@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from trained_models import Spots
 from zpinch.errors import ImageError, ModelError, UsageError
 from zpinch.evaluation.board import Row, board, image_tile, signed_tile
 from zpinch.evaluation.latent_space import typical
+from zpinch.evaluation.report.exploration import Picture
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.tasks.explore import explore, subject_of
@@ -33,8 +34,9 @@ from zpinch.tasks.gallery import (
     neighbours,
     tangents,
     thumbnails,
+    variations,
 )
-from zpinch.tasks.subject import variations_of
+from zpinch.tasks.subject import Subject, variations_of
 
 ALL = {"map", "coordinates", "extremes", "interpolations", "neighbours", "tangents", "variations"} | {
     "filters",
@@ -281,14 +283,20 @@ def test_a_map_holds_each_image_once(spots: Spots, rows: list[Row]):
     assert shown == sorted(image_tile(image).tobytes() for image in subject.pixels[:25])
 
 
-def test_tangents_stand_between_the_image_and_what_is_rebuilt(spots: Spots, rows: list[Row]):
-    subject, _, _ = subject_of(spots.model, spots.images, seed=0)
-    assert tangents(subject) is not None
+@pytest.mark.parametrize("draw", [tangents, variations])
+def test_directions_stand_between_the_image_and_what_an_archive_gives_back(
+    draw: Callable[[Subject], Picture | None], spots: Spots, rows: list[Row], monkeypatch: pytest.MonkeyPatch
+):
+    model = spots.model
+    monkeypatch.setattr(model, "config", model.config.model_copy(update={"realism": 0.3}))
+    subject, _, _ = subject_of(model, spots.images, seed=0)
+    assert draw(subject) is not None
     assert_shows([row.tiles[0] for row in rows], subject.pixels[:6])
-    rebuilt = [spots.model.generate_from(torch.from_numpy(subject.z[[n] * 3]), 1.0)[1] for n in range(6)]
-    assert_shows([row.tiles[-2] for row in rows], np.stack(rebuilt))
+    codes = model.encode(subject.pixels[:6])
+    assert_shows([row.tiles[-2] for row in rows], np.stack([model.decode(codes[[n] * 3])[1] for n in range(6)]))
+    found = subject.directions if draw is tangents else subject.variations
     for n, row in enumerate(rows):
-        np.testing.assert_array_equal(row.tiles[2], signed_tile(subject.directions.pixels[n, 0].reshape(1, 8, 8)))
+        np.testing.assert_array_equal(row.tiles[2], signed_tile(found.pixels[n, 0].reshape(1, 8, 8)))
         assert (row.tiles[-3] != row.tiles[-1]).any()
 
 

@@ -30,7 +30,7 @@ from zpinch.evaluation.latent_space import between, flat_map, nearest, on_grid, 
 from zpinch.evaluation.report.exploration import Picture
 from zpinch.evaluation.sensitivity import Directions, saliency
 from zpinch.images.collection import Pixels
-from zpinch.model.bottleneck import dequantise, quantise
+from zpinch.model.bottleneck import quantise
 from zpinch.tasks.subject import ROWS, Subject
 
 WALKS, WALK_STEPS, WALK_REACH = 16, 9, 2.5  # coordinates; values of each; standard deviations to either side
@@ -170,7 +170,7 @@ def _directions_board(subject: Subject, found: Directions, images: Pixels) -> Im
         shown = [signed_tile(v.reshape(subject.model.config.image)) for v in kept]
         u = found.codes[n, 0].reshape(subject.model.config.code)
         length = 2 * float(np.linalg.norm(subject.flat.std(0))) / np.sqrt(subject.flat.shape[1])
-        moved = subject.made(subject.z[n] + np.stack([-length * u, 0 * u, length * u]))
+        moved = subject.rebuilt(subject.rounded[n] + np.stack([-length * u, 0 * u, length * u]))
         rows.append(Row("", [image_tile(images[n]), None, *shown, None, *map(image_tile, moved)]))
     heads = ["image", "", *(f"{k + 1}." for k in range(found.pixels.shape[1])), "", "- 1.", "rebuilt", "+ 1."]
     return board(rows, heads)
@@ -212,8 +212,7 @@ def critic_saliency(subject: Subject) -> Picture | None:
     chosen = subject.some(ROWS)
     shown: dict[str, Pixels] = {"images": subject.pixels[chosen]}
     if subject.has_codes:
-        codes = quantise(torch.from_numpy(subject.z[chosen]), model.config.step)
-        shown["rebuilt"] = model.generate_from(dequantise(codes, model.config.step))
+        shown["rebuilt"] = subject.rebuilt(subject.rounded[chosen])
     if model.can_sample:
         shown["samples"] = model.sample(np.full(ROWS, model.config.labels), seed=subject.seed + 1)
 

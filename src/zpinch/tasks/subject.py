@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from zpinch.evaluation.latent_space import entropies, typical
 from zpinch.evaluation.sensitivity import Directions, affordable, directions, variations
 from zpinch.images.collection import Pixels
-from zpinch.model.bottleneck import quantise
+from zpinch.model.bottleneck import dequantise, quantise
 from zpinch.model.config import needed
 from zpinch.model.model import Model
 
@@ -41,6 +41,14 @@ class Subject:
     @cached_property
     def flat(self) -> NDArray[np.float32]:
         return self.z.reshape(len(self.z), -1)
+
+    @cached_property
+    def rounded(self) -> NDArray[np.float32]:
+        """z as archives keep it; what was drawn stays as it is."""
+        if not self.has_codes:
+            return self.z
+        step = self.model.config.step
+        return dequantise(quantise(torch.from_numpy(self.z), step), step).numpy()
 
     @cached_property
     def bits(self) -> NDArray[np.float64]:
@@ -82,13 +90,20 @@ class Subject:
             turn[of_label] = np.arange(of_label.sum())
         return np.lexsort((self.labels, turn))[:count]
 
-    def made(self, z: NDArray[np.floating]) -> Pixels:
-        return self.model.generate_from(torch.from_numpy(z.astype(np.float32)), REALISM)
+    def made(self, z: NDArray[np.floating], realism: float = REALISM) -> Pixels:
+        return self.model.generate_from(torch.from_numpy(z.astype(np.float32)), realism)
+
+    def rebuilt(self, z: NDArray[np.floating]) -> Pixels:
+        return self.made(z, own_realism(self.model))
+
+
+def own_realism(model: Model) -> float:
+    """That archives are decoded at; a generator without an encoder has met no other than that of what is made up."""
+    return REALISM if model.encoder is None else model.config.realism
 
 
 def variations_of(model: Model, z: NDArray[np.float32], *, count: int) -> Directions:
     """How images like those of latents (n, *code) vary, at the realism that these are shown at."""
-    # A generator without an encoder has met no realism but that of what is made up.
-    beta = torch.tensor([REALISM if model.encoder is None else model.config.realism], device=model.device)
+    beta = torch.tensor([own_realism(model)], device=model.device)
     generator = partial(needed(model.generator, "generator"), beta=beta)
     return variations(generator, torch.from_numpy(z).to(model.device), count=count)
