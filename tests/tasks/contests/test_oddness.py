@@ -7,6 +7,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import LocalOutlierFactor
 
 import zpinch
+from zpinch.evaluation.oddness import score
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.tasks.contests.contest import Contest, Score
@@ -79,6 +80,21 @@ def test_oddness_is_what_detect_says(model: Model, train_digits: ImageCollection
         lof = LocalOutlierFactor(20, novelty=True).fit(x)
         near = roc_auc_score(truth, -np.concatenate([lof.score_samples(unit(images)) for images in (held_digits, odd)]))
         assert [score.value for score in found_contest.others] == pytest.approx([theirs, near], abs=1e-3)
+
+
+def test_rounding_tells_no_image_from_itself(
+    model: Model, train_digits: ImageCollection, held_digits: ImageCollection, monkeypatch: pytest.MonkeyPatch
+):
+    """Half of another image is nothing new where all are the same; scores differ by how many are scored at once."""
+    monkeypatch.setattr("zpinch.tasks.contests.oddness.SPOILT", 7)
+    monkeypatch.setattr(
+        "zpinch.tasks.contests.oddness.score", lambda model, normals, x: score(model, normals, x) + 1e-3 * len(x)
+    )
+    found = oddness(model, train_digits, held_digits[np.zeros(60, int)], seed=0)
+    halves = found.spoilt[-1]
+    assert halves.measured == "halves of two images"
+    assert [each.value for each in (halves.ours, *halves.others)] == [0.5] * 3
+    assert halves.outcome == "ties"
 
 
 def test_verdicts_name_what_is_lost():

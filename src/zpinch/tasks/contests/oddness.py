@@ -1,5 +1,6 @@
 """What is odd: is the promise on false alarms kept, and are spoilt images found, beside PCA's error and LOF?"""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -97,31 +98,28 @@ def oddness(model: Model, training: ImageCollection, test: ImageCollection, *, s
     if calibration is None:
         return None
 
-    def ours(pixels: Pixels) -> Doubles:
-        return score(model, calibration.normals, pixels)
-
     normal = some(test, JUDGED).pixels
-    scores = ours(normal)
-    found = calibration.p_values(scores)
+    found = calibration.p_values(score(model, calibration.normals, normal))
     held_out = len(calibration.held_out)
     promises = (promise(found, held_out, share) for share in FALSE_ALARMS if share >= calibration.smallest)
-    chosen = subset(len(normal), SPOILT)
-    usual, clean = calibration.oddness(scores[chosen]), normal[chosen]
+    clean = normal[subset(len(normal), SPOILT)]
     pca = pca_of(some(training, FITTED).pixels, int(np.prod(model.config.code)))
     known = flat(some(training, GALLERY).pixels)
     lof = LocalOutlierFactor(min(LOF_NEIGHBOURS, len(known) - 1), novelty=True).fit(known)
-    usual_lof = -lof.score_samples(flat(clean))
+    methods: dict[str, Callable[[Pixels], Doubles]] = {
+        "the model": lambda pixels: calibration.oddness(score(model, calibration.normals, pixels)),
+        "PCA's error": lambda pixels: pca_error(pca, pixels),
+        "neighbours among pixels (LOF)": lambda pixels: -lof.score_samples(flat(pixels)),
+    }
+    # As many at once as are spoilt: rounding, which goes by the batch, would tell an image from itself.
+    usual = {name: odd(clean) for name, odd in methods.items()}
     contests = [
         contest(
-            name,
-            {
-                "the model": told_apart(calibration.oddness(ours(odd)), usual),
-                "PCA's error": told_apart(pca_error(pca, odd), pca_error(pca, clean)),
-                "neighbours among pixels (LOF)": told_apart(-lof.score_samples(flat(odd)), usual_lof),
-            },
+            way,
+            {name: told_apart(odd(pixels), usual[name]) for name, odd in methods.items()},
             more_is_better=True,
         )
-        for name, odd in spoilt(clean, np.random.default_rng(seed)).items()
+        for way, pixels in spoilt(clean, np.random.default_rng(seed)).items()
     ]
     return Oddness(len(normal), held_out, tuple(promises), len(clean), tuple(contests))
 
