@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from model_cases import blobs, finished_model
 from torch.utils.data import DataLoader
 
 import zpinch
@@ -15,7 +16,7 @@ from trained_models import SPOTS_PER_BLOCK, Spots, write_spots
 from zpinch import open_images
 from zpinch.codec.container import ArchiveWriter
 from zpinch.codec.reader import ArchiveReader
-from zpinch.errors import ArchiveError, CorruptArchive, ModelError, UsageError, WrongModel
+from zpinch.errors import ArchiveError, CorruptArchive, ImageError, ModelError, UsageError, WrongModel
 from zpinch.images import ImageCollection
 from zpinch.model.model import Model
 from zpinch.model.storage import load
@@ -56,6 +57,18 @@ def test_it_is_a_sequence(archive: Archive, whole: np.ndarray, spots: Spots):
     mixed = archive.take([30, 2, 2, -1])
     assert alike(mixed.pixels, whole[[30, 2, 2, 31]])
     assert mixed.names == tuple(spots.images.names[i] for i in (30, 2, 2, 31))
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 6), (3, 1, 130)])
+def test_images_of_sides_that_no_file_may_have_come_back_from_it(shape: tuple[int, int, int], tmp_path: Path):
+    images = blobs(12, shape)
+    model = finished_model(images)
+    zpinch.compress(images, model, tmp_path / "a.zpn")
+    decompress(tmp_path / "a.zpn", tmp_path / "back", model=model)
+    with pytest.raises(ImageError, match="sides from 8 to 128"):
+        open_images(tmp_path / "back")
+    with zpinch.open_archive(tmp_path / "a.zpn", model) as archive:
+        assert alike(archive[:].pixels, model.decode(model.encode(images.pixels)))
 
 
 def test_codes_labels_names_and_embeddings(archive: Archive, spots: Spots):
