@@ -242,6 +242,14 @@ def test_normal_images_that_do_not_fit_into_memory_are_looked_at_a_few_at_a_time
     np.testing.assert_allclose(found.oddness, wanted.oddness, rtol=1e-3)
 
 
+def test_scores_do_not_depend_on_how_many_are_looked_at(model: Model, held_digits: ImageCollection):
+    """Where all normal images are alike, one that was looked at alone was odd, by the critic's last digit."""
+    whole = zpinch.detect(held_digits, model, false_alarms=0.1).scores
+    for count in (1, 2, 7, 30):
+        found = zpinch.detect(held_digits[:count], model, false_alarms=0.1).scores
+        np.testing.assert_array_equal(found[:, [0, 2, 3]], whole[:count, [0, 2, 3]])
+
+
 def test_images_may_run_backwards(model: Model, held_digits: ImageCollection):
     there, back = (zpinch.detect(images, model, false_alarms=0.1) for images in (held_digits, held_digits[::-1]))
     np.testing.assert_allclose(back.scores, there.scores[::-1], rtol=1e-6)

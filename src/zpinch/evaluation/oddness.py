@@ -3,8 +3,10 @@
 The same function scores the normal images at the end of training and whatever is looked at afterwards.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,22 +57,36 @@ def score(model: Model, normals: Normals, pixels: Pixels) -> Doubles:
 def scores_of(model: Model, normals: Normals, codes: Codes, pixels: Pixels, found: Pixels) -> Doubles:
     """All but lof, of images whose codes (n, *code) are known, and what the model makes of these."""
     scores = np.full((len(pixels), len(SCORES)), np.nan)
+    scores[:, BITS] = in_batches(partial(bits_of, model, normals.density), codes)
     for start in range(0, len(pixels), BATCH):
         few = slice(start, start + BATCH)
-        scores[few, BITS] = bits_of(model, normals.density, codes[few])
         squared = squared_errors(pixels[few], found[few], normals.scales)
         scores[few, ERROR] = odd_pixels(normals.residual, squared).mean((1, 2))
-        if model.critic is not None:
-            scores[few, CRITIC] = logits(model, pixels[few])
+    if model.critic is not None:
+        scores[:, CRITIC] = in_batches(partial(logits, model), pixels)
     return scores
 
 
 def score_codes(model: Model, normals: Normals, codes: Codes) -> Doubles:
     """What can be said of codes (n, *code) without their images, (n, 4): bits and lof; NaN for the others."""
     scores = np.full((len(codes), len(SCORES)), np.nan)
-    scores[:, BITS] = bits_of(model, normals.density, codes)
+    scores[:, BITS] = in_batches(partial(bits_of, model, normals.density), codes)
     scores[:, LOF] = normals.lof(codes)
     return scores
+
+
+def in_batches(judge: Callable[[NDArray[Any]], NDArray[np.floating]], items: NDArray[Any]) -> Doubles:
+    """What is said of items (n, ...), in batches that are filled up with zeros, (n,).
+
+    Rounding goes by the size of a batch: an image that is looked at alone would be odd among its like.
+    """
+    said = np.empty(len(items))
+    for start in range(0, len(items), BATCH):
+        few = items[start : start + BATCH]
+        batch = np.zeros((BATCH, *items.shape[1:]), items.dtype)
+        batch[: len(few)] = few
+        said[start : start + len(few)] = judge(batch)[: len(few)]
+    return said
 
 
 def most_by_chance(false_alarms: float, normal_images: int, images: int) -> int:
