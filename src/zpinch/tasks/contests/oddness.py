@@ -109,7 +109,7 @@ def oddness(model: Model, training: ImageCollection, test: ImageCollection, *, s
     methods: dict[str, Callable[[Pixels], Doubles]] = {
         "the model": lambda pixels: calibration.oddness(score(model, calibration.normals, pixels)),
         "PCA's error": lambda pixels: pca_error(pca, pixels),
-        "neighbours among pixels (LOF)": lambda pixels: -lof.score_samples(flat(pixels)),
+        "neighbours among pixels (LOF)": lambda pixels: -np.asarray(lof.score_samples(flat(pixels)), np.float64),
     }
     # As many at once as are spoilt: rounding, which goes by the batch, would tell an image from itself.
     usual = {name: odd(clean) for name, odd in methods.items()}
