@@ -1,5 +1,6 @@
 """What the tests of models, training and tasks are tried on: small images with structure, and small models."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -133,4 +134,5 @@ def tiny_training() -> Iterator[None]:
         patch.setattr("zpinch.training.fit_completer.HIDDEN", (64,))
         patch.setattr("zpinch.training.fit_completer.BATCH", 64)
         patch.setattr("zpinch.tasks.preparation.rehearse", lambda *_: Cost(0.01, 0.02, 0.01, "float32", 100.0))
+        patch.setattr("zpinch.tasks.preparation.guessed_steps", lambda *_: math.inf)
         yield

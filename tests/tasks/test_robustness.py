@@ -197,7 +197,7 @@ def test_a_model_that_finds_no_space_says_so(error: Exception, tmp_path: Path, m
 @pytest.mark.parametrize("phase", ["measuring real against real", "rehearsing"])
 def test_interrupted_before_the_first_step_nothing_is_written(phase: str, tmp_path: Path):
     with pytest.raises(KeyboardInterrupt):
-        quick(out=tmp_path / "m", listener=Presses(phase))
+        quick(out=tmp_path / "m", steps=None, minutes=1, listener=Presses(phase))
     assert not list(tmp_path.iterdir())
 
 

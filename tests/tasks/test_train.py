@@ -28,7 +28,7 @@ from zpinch.training.loop import Progress
 from zpinch.training.measure import split_held_out
 from zpinch.training.progress import Silent
 from zpinch.training.recipes import RECIPES, Objective, Schedule
-from zpinch.training.rehearsal import SLOWER
+from zpinch.training.rehearsal import SLOWER, Cost
 
 IMAGES = blobs(40, classes=2)
 SETTINGS = ("schedule.batch=8", "schedule.warm_up=2")
@@ -607,7 +607,6 @@ def test_the_listener_hears_every_phase():
     assert watch.steps == list(range(1, 11))
     assert watch.phases == [
         "measuring real against real",
-        "rehearsing",
         "training",
         "encoding the training images",
         "fitting the prior's tables",
@@ -640,11 +639,45 @@ def test_minutes_of_few_steps_are_for_narrow_nets(options: dict[str, object], wi
     assert estimate(images, **options).config.generator.width == width
 
 
+@pytest.mark.parametrize(("guess", "widths"), [(99, [16]), (499, [16]), (501, [32]), (math.inf, [32])])
+def test_nets_that_are_clearly_too_wide_are_not_rehearsed(
+    guess: float, widths: list[int], monkeypatch: pytest.MonkeyPatch
+):
+    """By the rehearsal ten minutes are for wide nets; the prior is fitted more briefly in very brief runs."""
+    rehearsed: list[int] = []
+
+    def noted(model: Model, *_: object) -> Cost:
+        rehearsed.append(model.config.generator.width)
+        return Cost(0.01, 0.02, 0.01, "float32", 100.0)
+
+    monkeypatch.setattr("zpinch.tasks.preparation.rehearse", noted)
+    monkeypatch.setattr("zpinch.tasks.preparation.guessed_steps", lambda *_: guess)
+    found = estimate(blobs(1_200, classes=2), minutes=10)
+    assert rehearsed == widths
+    assert found.config.generator.width == widths[-1]
+    assert found.plan.schedule.prior_share == (0.3 if guess < 100 else 1.0)
+
+
+def test_only_minutes_are_rehearsed(monkeypatch: pytest.MonkeyPatch):
+    asked: list[float] = []
+
+    def noted(*given: object) -> Cost:
+        asked.append(given[-1])
+        return Cost(0.01, 0.02, 0.01, "float32", 100.0)
+
+    monkeypatch.setattr("zpinch.tasks.preparation.rehearse", noted)
+    quick(steps=2)
+    quick(steps=None, epochs=0.5)
+    for budget in ({"minutes": 1}, {"steps": 2}):
+        estimate(IMAGES, backbone="mlp", **budget)
+    assert asked == [0, 0, 1, math.inf]
+
+
 def test_a_brief_run_learns_in_narrow_nets_and_goes_on_in_them(tmp_path: Path):
     images = blobs(1_200, classes=2)
     settings = ("schedule.exact_share=0", "schedule.completer_share=0", "schedule.batch=8")
     watch = Watches()
     model = train(images, minutes=0.002, settings=settings, out=tmp_path / "m", listener=watch)
     assert (model.config.generator.width, model.config.encoder.width, model.config.critic.width) == (16, 16, 16)
-    assert watch.phases.count("rehearsing again, by what learns more in so short a time") == 1
+    assert watch.phases[1:3] == ["rehearsing", "rehearsing again, by what learns more in so short a time"]
     assert train(images, minutes=0.002, settings=settings, start=model).config == model.config

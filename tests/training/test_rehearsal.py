@@ -1,6 +1,6 @@
 """Minutes become steps, and steps minutes: arithmetic on what a rehearsal measured."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 
 import pytest
@@ -10,18 +10,25 @@ from hypothesis import strategies as st
 from model_cases import blobs, new_model, small_config
 
 from zpinch.training import rehearsal
-from zpinch.training.learner import Plan
+from zpinch.training.learner import Learner, Plan
 from zpinch.training.recipes import Objective, Schedule
 from zpinch.training.rehearsal import SLOWER, Cost, now, rehearse, usual
 
 IMAGES = blobs(64)
 PLAIN = Objective(adversarial=False)
-COST = Cost(0.1, 0.2, 0.04, "float32", 100.0, fixed_seconds=90.0)
+COST = Cost(0.1, 0.2, 0.04, "float32", 100.0, end_seconds=60.0, look_seconds=3.0)
 
 
 @given(steps=st.integers(2_000, 10**6))
 def test_minutes_of_steps_are_that_many_steps(steps: int) -> None:
     assert COST.steps_in(COST.minutes_of(steps, PLAIN), PLAIN) == pytest.approx(steps, abs=1)
+
+
+@given(steps=st.integers(20, 2_000))
+def test_brief_runs_are_planned_with_the_looks_they_have(steps: int) -> None:
+    cost = COST._replace(end_seconds=1.0)
+    assert cost.steps_in(cost.minutes_of(steps, PLAIN), PLAIN) == pytest.approx(steps, abs=1)
+    assert cost.minutes_of(100, PLAIN) == pytest.approx((100 * (SLOWER * 0.1 + 0.04) + 2 * 3 + 1) / 60)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -33,13 +40,15 @@ def test_a_stopwatch_is_asked_only_where_the_precision_is_not_given(precision: s
 
 
 def test_a_rehearsal_counts_each_part_by_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, seconds in (("prior", 1.0), ("exact", 10.0), ("completer", 100.0), ("fixed", 7.0)):
+    for name, seconds in (("prior", 1.0), ("exact", 10.0), ("completer", 100.0), ("coding", (0.25, 0.5))):
         monkeypatch.setattr(rehearsal, f"{name}_seconds", lambda *_, seconds=seconds: seconds)
-    monkeypatch.setattr(rehearsal, "_seconds", lambda learner, images, plan: 5.0 if plan.critic_plays(0) else 2.0)
+    monkeypatch.setattr(rehearsal, "model_seconds", lambda _, __, plan, ___: 5.0 if plan.critic_plays(0) else 2.0)
     schedule = Schedule(precision="float32", prior_share=0.5, quality_share=0.1, exact_share=2, completer_share=0.25)
     playing = Objective(adversarial=1, critic_start=0.3)
     cost = rehearse(new_model(small_config()), IMAGES, playing, schedule)
-    assert (cost.quiet_seconds, cost.playing_seconds, cost.fixed_seconds) == (2, 5, 7)
+    assert (cost.quiet_seconds, cost.playing_seconds) == (2, 5)
+    assert cost.end_seconds == rehearsal.FINISH * 0.25 * 64
+    assert cost.look_seconds == rehearsal.LOOK * 6 * 0.75  # six of 64 images are held out
     assert cost.later_seconds == pytest.approx(0.5 * 1.4 * 1 + 2 * 10 + 0.25 * 100)  # four qualities beside the default
     at_once = rehearse(new_model(small_config()), IMAGES, playing.model_copy(update={"critic_start": 0.0}), schedule)
     assert at_once.step_seconds(playing.model_copy(update={"critic_start": 0.0})) == SLOWER * 5 + at_once.later_seconds
@@ -63,6 +72,53 @@ def test_a_term_that_is_rare_does_not_make_a_rehearsal_long(
     schedule = Schedule(precision="float32", prior_share=0, exact_share=0, completer_share=0)
     assert rehearse(new_model(small_config()), IMAGES, rare, schedule).quiet_seconds > 0
     assert 2 * 8 < len(taken) < most
+
+
+class Clock:
+    """Steps that take so long by a clock of their own, every eighth five times as long, and the first a minute more."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+        self.seconds, self.time, self.taken = seconds, 0.0, 0
+        monkeypatch.setattr(rehearsal, "now", lambda _: self.time)
+        monkeypatch.setattr(rehearsal, "training_steps", self.steps)
+
+    def steps(self, learner: Learner, *_: object) -> Iterator[None]:
+        while True:
+            self.time += self.seconds * (1 if learner.step % 8 else 5) + (0 if self.taken else 60)
+            self.taken += 1
+            learner.step += 1
+            yield None
+
+
+@pytest.mark.parametrize(("seconds", "taken"), [(0.01, 17), (0.6, 1 + 1 + 2), (100.0, 1 + 1 + 1)])
+def test_no_longer_is_timed_than_there_is_time_for(seconds: float, taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is a part of a period taken for the whole: one step of eight is five times as long, which makes 1.5."""
+    clock = Clock(monkeypatch, seconds)
+    plan = Plan(10**6, Objective(contraction=1), Schedule())
+    learner = Learner(new_model(small_config()), plan)
+    assert rehearsal.model_seconds(learner, IMAGES, plan, most=12.4) == pytest.approx(1.5 * seconds)
+    assert clock.taken == taken
+
+
+def test_what_tells_its_progress_is_timed_no_longer_than_there_is_time_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter(range(0, 100, 3))
+    monkeypatch.setattr(rehearsal, "now", lambda _: next(moments))
+    told: list[int] = []
+
+    def fit(progress: Callable[[int, int], None]) -> None:
+        for step in range(24):
+            told.append(step)
+            progress(step, 24)
+
+    assert rehearsal.timed(torch.device("cpu"), fit, most=10) == 3
+    assert told == [0, 1, 2, 3, 4]
+
+
+def test_without_minutes_nothing_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearsal, "faster_precision", lambda model: "by a stopwatch")
+    clock = Clock(monkeypatch, 1.0)
+    cost = rehearse(new_model(small_config()), IMAGES, PLAIN, Schedule(), minutes=0)
+    assert (cost.precision, clock.taken) == ("by a stopwatch", 0)
 
 
 @pytest.mark.parametrize("kind", ["cuda", "mps"])

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from model_cases import blobs, same_weights
 from run_cases import learner_of, plan_of, same_run
 
@@ -25,8 +27,9 @@ PLAN = plan_of("fusion", steps=40)  # a look every four steps
 
 @pytest.fixture(autouse=True)
 def runs_are_not_finished(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Priors and exact layer are not in question here."""
+    """Priors and exact layer are not in question here; and looks are as many as in long runs."""
     monkeypatch.setattr(session, "finish", lambda *_, **__: None)
+    monkeypatch.setattr(session, "LOOK_STEPS", 4)
 
 
 class Power(BaseException):
@@ -198,6 +201,43 @@ def test_a_run_that_is_replanned_early_is_the_run_of_that_plan_from_the_start(tm
     assert [check.step for check in outcome.history] == [4, *range(6, 61, 6)]
     assert "60 steps" in outcome.reason
     assert load_run(tmp_path)[0].plan().steps == 60
+
+
+def test_a_brief_run_looks_when_it_is_replanned_so_that_a_kill_does_not_undo_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "LOOK_STEPS", 50)
+
+    def sixty(plan: Plan, taken: int, elapsed: float, pace: float) -> int:
+        return 60
+
+    learner = learner_of("fusion", "mlp", PLAN)
+    with pytest.raises(Power):
+        run(learner, PLAN, IMAGES, YARDSTICK, Cut(10), folder=tmp_path, replan=sixty)
+    stored, learner, past = load_run(tmp_path)
+    assert (stored.steps, learner.step) == (60, 4)
+    outcome = run(learner, stored.plan(), IMAGES, YARDSTICK, Silent(), folder=tmp_path, past=past)
+    assert [check.step for check in outcome.history] == [4, 30, 60]
+    assert same_run(learner, whole(PLAN._replace(steps=60))[0])
+
+
+@given(steps=st.integers(451, 10**6))
+def test_long_runs_look_at_themselves_in_every_tenth(steps: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "LOOK_STEPS", 50)
+        assert session.looks(steps) == 10
+
+
+@pytest.mark.parametrize(
+    ("steps", "found"), [(1, [1]), (50, [50]), (51, [26, 51]), (100, [50, 100]), (101, [34, 68, 101])]
+)
+def test_brief_runs_look_at_themselves_less_often(
+    steps: int, found: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "LOOK_STEPS", 50)
+    plan = PLAN._replace(steps=steps)
+    outcome = run(learner_of("fusion", "mlp", plan), plan, IMAGES, YARDSTICK, Silent())
+    assert [check.step for check in outcome.history] == found
 
 
 @pytest.mark.parametrize(("critic_start", "steps"), [(0.0, [4, 8, 12]), (0.02, []), (0.2, [4]), (1.0, [4, 8, 12])])

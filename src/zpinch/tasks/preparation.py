@@ -25,8 +25,8 @@ from zpinch.training.fit_mixture import MOST_COVARIANCES
 from zpinch.training.learner import Plan
 from zpinch.training.measure import held_out_of
 from zpinch.training.processes import ALONE, Processes
-from zpinch.training.recipes import RECIPES, Objective, Recipe, Schedule, settings_for
-from zpinch.training.rehearsal import Cost, rehearse
+from zpinch.training.recipes import BRIEF, RECIPES, Objective, Recipe, Schedule, settings_for
+from zpinch.training.rehearsal import Cost, guessed_steps, rehearse
 from zpinch.training.stopping import Condition
 
 DEFAULT_RECIPE = "fusion"
@@ -183,12 +183,14 @@ def make_plan(
     seed: int,
     processes: Processes = ALONE,
     origin: str = "",
+    is_timed: bool = False,
 ) -> tuple[Plan, Cost]:
     """How many steps the budget is, by a rehearsal; of several processes, by what the first one measured.
 
-    origin: of a model that starts from another.
+    origin: of a model that starts from another. is_timed: though the budget is no minutes, which alone ask for it.
     """
-    cost = rehearse(model, training, objective, schedule, processes)
+    minutes = budget.minutes or (math.inf if is_timed else 0)
+    cost = rehearse(model, training, objective, schedule, processes, minutes)
     cost = Cost(*json.loads(processes.tell(json.dumps(cost))))
     if budget.steps is not None:
         steps = budget.steps
@@ -212,27 +214,44 @@ def rehearsed(
     seed: int,
     processes: Processes = ALONE,
     origin: str = "",
+    is_timed: bool = False,
     adapting: Callable[[], None] = lambda: None,
 ) -> tuple[Model, Plan, Cost]:
     """What was built and its plan; or, where the minutes are so few steps of it that others would be more use, as
-    narrower nets and a briefer fit of the prior allow, that.
+    narrower nets and a briefer fit of the prior allow, that. Where that is clear after a moment, no more of the first
+    is rehearsed.
 
     rebuilt: `build` of the same, which takes `affordable`. adapting: told before it is done.
     """
+    model = built[0].to(processes.device or built[0].device)
+    is_conv = model.config.backbone == "conv"
+    kind = partial(settings_for, len(training), RECIPES[model.config.recipe], is_conv=is_conv, is_new=not origin)
 
     def planned(model: Model, objective: Objective, schedule: Schedule) -> tuple[Model, Plan, Cost]:
         model.to(processes.device or model.device)
-        return model, *make_plan(
-            model, training, objective, schedule, budget, seed=seed, processes=processes, origin=origin
+        plan, cost = make_plan(
+            model,
+            training,
+            objective,
+            schedule,
+            budget,
+            seed=seed,
+            processes=processes,
+            origin=origin,
+            is_timed=is_timed,
         )
-
-    model, plan, cost = planned(*built)
-    is_conv = model.config.backbone == "conv"
-    kind = partial(settings_for, len(training), RECIPES[model.config.recipe], is_conv=is_conv, is_new=not origin)
-    if budget.minutes is None or kind(steps=plan.steps) == kind():
         return model, plan, cost
+
+    if budget.minutes is None or kind(steps=0) == kind():
+        return planned(*built)
+    steps = guessed_steps(*built, training, budget.minutes, processes) if is_conv else math.inf
+    if steps > BRIEF / 2 or kind(steps=steps) == kind():
+        model, plan, cost = planned(*built)
+        if kind(steps=plan.steps) == kind():
+            return model, plan, cost
+        steps = plan.steps
     adapting()
-    return planned(*rebuilt(affordable=plan.steps))
+    return planned(*rebuilt(affordable=steps))
 
 
 def pick_device(name: str) -> torch.device:

@@ -153,7 +153,8 @@ def train(
         check_until(conditions, model, objective, images=len(images))
         processes.check_batch(schedule.batch)
         yardstick = measured(training, held_out, processes, listener)
-        listener.entered("rehearsing")
+        if minutes is not None:
+            listener.entered("rehearsing")
         model, plan, cost = rehearsed(
             built,
             make,
@@ -305,7 +306,7 @@ def estimate(
     training, _ = split_held_out(learnable(images, begun))
     make = partial(build, training, recipe, backbone, latent, settings, seed=seed, device=device, start=begun)
     origin = origin_of(begun) if begun else ""
-    model, plan, cost = rehearsed(make(), make, training, budget, seed=seed, origin=origin)
+    model, plan, cost = rehearsed(make(), make, training, budget, seed=seed, origin=origin, is_timed=True)
     return Estimate(
         parameters={
             name: sum(p.numel() for p in part.parameters())

@@ -26,10 +26,11 @@ from zpinch.training.listener import Listener, Outcome
 from zpinch.training.loop import training_steps
 from zpinch.training.measure import NO_MEANS, Check, Nearness, Yardstick, code_bits, exact_bits, measure
 
-CHECKS = 10  # a run looks at itself about this often
+CHECKS = 10  # a run looks at itself so often, at most
+LOOK_STEPS = 50  # that a look is worth: ten would take a third of a run of 100 steps
 GLANCE_STEPS = 50  # between two looks, whether the objective is still finite
 SAVE_SECONDS = 60.0  # what a run that is killed loses at most
-REPLANNED_SHARE = 0.35  # of the steps, in which looks may change their number: the rates do not fall yet
+REPLANNED_SHARE = 0.35  # of the steps, in which their number may change: the rates do not fall yet
 LEAST_CAUTION = 2.0**-8  # of the learning rates: when the objective still runs away, it is not for their sake
 
 # How many steps, of a plan, the steps that are taken, and seconds: since the start, and of a step so far.
@@ -51,8 +52,8 @@ def run(
     """Train to the end of the plan, or until stopping.judge or Ctrl-C says so, and finish the best state.
 
     folder: where resume/ is kept, from the start, at each look and every minute. replan: how many steps there should be
-    after all, by the pace of those so far; asked at early looks. Raises UsageError when nothing can be
-    written there, QualityError when the objective ran away before there was a state to keep.
+    after all, by the pace of those so far; asked in early tenths of the run. Raises UsageError when nothing
+    can be written there, QualityError when the objective ran away before there was a state to keep.
     """
     began = time.monotonic() - (past.seconds if past else 0.0)
     store = _Store(folder if learner.processes.is_first else None, learner, training.fingerprint())
@@ -74,7 +75,14 @@ def run(
             step, taken = progress.step, taken + 1
             past = past._replace(means=past.means.plus(progress.terms))
             listener.stepped(progress, plan.steps)
-            is_look = step % between_looks(plan) == 0 or step == plan.steps
+            is_look = step % math.ceil(plan.steps / looks(plan.steps)) == 0 or step == plan.steps
+            if replan and step % math.ceil(plan.steps / 10) == 0 and may_replan(plan, step):
+                now = time.monotonic()
+                planned = replan(plan, step, now - began, (now - started - looking) / taken)
+                planned = plan._replace(steps=int(learner.processes.tell(str(planned))))
+                if planned != plan:  # a look keeps it, for --resume
+                    plan, is_look = planned, True
+                    steps = training_steps(learner, training, plan)
             if is_look or step % GLANCE_STEPS == 0:
                 terms = past.means.read(learner.processes)
                 if not all(map(math.isfinite, terms.values())) or (is_look and not is_sound(learner.live)):
@@ -84,10 +92,6 @@ def run(
                     listener.checked(Check(step, past.seconds, terms), (said,))
                 elif is_look:
                     now = time.monotonic()
-                    if replan and may_replan(plan, step):
-                        planned = replan(plan, step, now - began, (now - started - looking) / taken)
-                        plan = plan._replace(steps=int(learner.processes.tell(str(planned))))
-                        steps = training_steps(learner, training, plan)
                     check = look(learner, plan, yardstick, terms, seconds=time.monotonic() - began)
                     said = stopping.alarms(check, of=plan.steps)
                     past = after_look(past, check, learner, until).warned(step, said)
@@ -120,9 +124,9 @@ def run(
     )
 
 
-def between_looks(plan: Plan) -> int:
-    """Steps from one look to the next."""
-    return max(1, -(-plan.steps // CHECKS))
+def looks(steps: int) -> int:
+    """How often a run of so many steps looks at itself."""
+    return min(CHECKS, math.ceil(steps / LOOK_STEPS))
 
 
 def may_replan(plan: Plan, step: int) -> bool:
