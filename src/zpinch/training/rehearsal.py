@@ -31,7 +31,7 @@ from zpinch.training.processes import ALONE, Processes
 from zpinch.training.recipes import MANY, Objective, Schedule
 from zpinch.training.session import looks
 
-TIMED_SHARE, LEAST_SECONDS = 0.01, 1.0  # of --minutes, to time one kind of step: there are five, twice if nets narrow
+TIMED_SHARE, LEAST_SECONDS = 0.01, 1.0  # of --minutes, about, to time one kind of step; there are five kinds
 PERIOD_STEPS = 64  # timed at once, at most: a term that is rarer than that costs next to nothing a step
 LATER_STEPS = 24
 FEW = 1_000  # images that steps are timed on
