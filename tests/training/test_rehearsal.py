@@ -100,6 +100,15 @@ def test_no_longer_is_timed_than_there_is_time_for(seconds: float, taken: int, m
     assert clock.taken == taken
 
 
+def test_a_guess_is_by_three_steps_without_the_critic(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, 1.0)
+    schedule = Schedule(precision="float32")
+    playing = Objective(contraction=1, adversarial=1, critic_start=0.0)
+    guess = rehearsal.guessed_steps(new_model(small_config()), playing, schedule, IMAGES, 30.0)
+    assert guess == pytest.approx(1800 / (rehearsal.IN_ALL * 1.5))
+    assert clock.taken == 3
+
+
 def test_what_tells_its_progress_is_timed_no_longer_than_there_is_time_for(monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter(range(0, 100, 3))
     monkeypatch.setattr(rehearsal, "now", lambda _: next(moments))
