@@ -3,9 +3,12 @@
 With real signals and real limits, on compress and decompress as programs of their own.
 """
 
+import json
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,24 +19,54 @@ from zpinch.images import save_images
 from zpinch.tasks.compress import compress
 from zpinch.tasks.decompress import decompress
 
-SLOW = """
-import signal, sys, time
+PROGRAM = """
+import json, os, resource, signal, sys, time
+import torch
 import zpinch
-from zpinch.model.model import Model
+from zpinch.errors import UsageError
 
+torch.set_num_threads(1)  # a fork has no others
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
-stage, data, folder, out = sys.argv[1:]
-model = zpinch.load(folder)
+model = zpinch.load(sys.argv[1])
 
-def report(done, of):
-    print("working", flush=True)
+def stop(done, of):
+    print("working", os.getpid(), flush=True)
     time.sleep(60)
 
-if stage == "compress":
-    zpinch.compress(data, model, out, force=True, progress=report)
-else:
-    zpinch.decompress(data, out, model=model, force=True, progress=report)
+def work(stage, data, out, most_bytes):
+    how = {"progress": stop}
+    if most_bytes:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
+        how = {}
+    try:
+        if stage == "compress":
+            zpinch.compress(data, model, out, force=True, **how)
+        else:
+            zpinch.decompress(data, out, model=model, force=True, **how)
+    except UsageError as error:
+        print(error, flush=True)
+
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        work(*json.loads(line))
+        sys.exit()
+    print(os.waitpid(child, 0)[1], flush=True)
 """
+
+
+@pytest.fixture(scope="module")
+def programs(spots: Spots) -> Iterator[subprocess.Popen[str]]:
+    """What forks a process for each line it is given, with PyTorch imported, and says how that ended."""
+    command = [sys.executable, "-c", PROGRAM, str(spots.folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        yield running
+
+
+def said_of(programs: subprocess.Popen[str], *job: str | int | None) -> str:
+    """The first line that a process says at its work."""
+    print(json.dumps(job), file=programs.stdin, flush=True)
+    return programs.stdout.readline()
 
 
 def outcome(folder: Path, name: str) -> set[str]:
@@ -43,48 +76,32 @@ def outcome(folder: Path, name: str) -> set[str]:
 
 @pytest.mark.parametrize("stage", ["compress", "decompress"])
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda end: end.name)
-def test_a_kill_leaves_the_old_file(spots: Spots, tmp_path: Path, stage: str, end: signal.Signals):
+def test_a_kill_leaves_the_old_file(
+    spots: Spots, programs: subprocess.Popen[str], tmp_path: Path, stage: str, end: signal.Signals
+):
     save_images(spots.images, tmp_path / "data.zip")
     data = tmp_path / "data.zip" if stage == "compress" else spots.path
     out = tmp_path / ("a.zpn" if stage == "compress" else "a.npz")
     out.write_text("the old one")
-    program = [sys.executable, "-c", SLOW, stage, str(data), str(spots.folder), str(out)]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
-        assert running.stdout.readline() == b"working\n"
-        assert any(path.name.endswith(".part") for path in tmp_path.iterdir())  # it was in the middle
-        running.send_signal(end)
-        assert running.wait(30) != 0
+    word, number = said_of(programs, stage, str(data), str(out), None).split()
+    assert word == "working"
+    assert any(path.name.endswith(".part") for path in tmp_path.iterdir())  # it was in the middle
+    os.kill(int(number), end)
+    assert int(programs.stdout.readline()) != 0
     assert out.read_text() == "the old one"
     assert outcome(tmp_path, out.name) == {"data.zip"}
 
 
-FULL = """
-import resource, sys
-import zpinch
-from zpinch.errors import UsageError
-
-stage, data, folder, out, limit = sys.argv[1:]
-model = zpinch.load(folder)
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
-try:
-    if stage == "compress":
-        zpinch.compress(data, model, out, force=True)
-    else:
-        zpinch.decompress(data, out, model=model, force=True)
-except UsageError as error:
-    print(error)
-"""
-
-
 @pytest.mark.parametrize(("stage", "name"), [("compress", "a.zpn"), ("decompress", "a.npz"), ("decompress", "a.zip")])
-def test_a_full_disk_leaves_the_old_file(spots: Spots, tmp_path: Path, stage: str, name: str):
+def test_a_full_disk_leaves_the_old_file(
+    spots: Spots, programs: subprocess.Popen[str], tmp_path: Path, stage: str, name: str
+):
     save_images(spots.images, tmp_path / "data.zip")
     data = tmp_path / "data.zip" if stage == "compress" else spots.path
     (tmp_path / name).write_text("the old one")
-    program = [sys.executable, "-c", FULL, stage, str(data), str(spots.folder), str(tmp_path / name), "200"]
-    ended = subprocess.run(program, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    assert f"{name} cannot be written: File too large" in ended.stdout
+    said = said_of(programs, stage, str(data), str(tmp_path / name), 200)
+    assert f"{name} cannot be written: File too large" in said
+    assert int(programs.stdout.readline()) == 0
     assert (tmp_path / name).read_text() == "the old one"
     assert {path.name for path in tmp_path.iterdir()} == {"data.zip", name}
 
