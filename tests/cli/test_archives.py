@@ -6,12 +6,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cli_cases import Zpinch
+from cli_cases import Ended, Zpinch
 
-from trained_models import Spots
+from trained_models import Pipe, Spots
 from zpinch import open_images
 from zpinch.codec.container import ArchiveReader
 from zpinch.images import ImageCollection, save_images
@@ -30,29 +31,35 @@ def test_through_pipes(spots: Spots, tmp_path: Path):
     packed = piped("compress", tmp_path / "data.zip", "-m", spots.folder, "-o", "-")
     assert packed.returncode == 0, packed.stderr
     assert b"32 images" in packed.stderr
-    (tmp_path / "a.zpn").write_bytes(packed.stdout)
-    data = packed.stdout
     again = piped("compress", tmp_path / "data.zip", "-m", spots.folder, "-o", "-", "--json", "--quiet")
-    assert again.stdout == data
+    assert again.stdout == packed.stdout
     assert json.loads(again.stderr)["images"] == 32
-    names = "".join(f"{i}\t{name}\n" for i, name in enumerate(open_names(tmp_path / "a.zpn")))
-    assert piped("list", "-", data=data).stdout.decode() == names
-    assert b"32 of 8x8, grey" in piped("info", "-", data=data).stdout
-    assert b"whole. 32 images" in piped("test", "-", "-m", spots.folder, data=data).stdout
-    back = piped("decompress", "-", "-m", spots.folder, "-o", "out.npz", data=data, folder=tmp_path)
+    back = piped("decompress", "-", "-m", spots.folder, "-o", "out.npz", data=packed.stdout, folder=tmp_path)
     assert back.returncode == 0, back.stderr
     assert len(open_images(tmp_path / "out.npz")) == 32
+    cut = piped("list", "-", data=packed.stdout[:-9])
+    assert cut.returncode == 2
+    assert b"standard input" in cut.stderr
+    assert b"Traceback" not in cut.stderr
+
+
+def test_an_archive_is_read_from_a_pipe(zpinch: Zpinch, spots: Spots, monkeypatch: pytest.MonkeyPatch):
+    data = spots.path.read_bytes()
+
+    def fed(data: bytes, *words: object) -> Ended:
+        pipe = Pipe(data)
+        pipe.name = "<stdin>"
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=pipe))
+        return zpinch(*words)
+
+    assert fed(data, "list", "-").out == "".join(f"{i}\t{name}\n" for i, name in enumerate(spots.images.names))
+    assert "32 of 8x8, grey" in fed(data, "info", "-").out
+    assert "whole. 32 images" in fed(data, "test", "-", "-m", spots.folder).out
     for words in (("list", "-"), ("info", "-"), ("test", "-"), ("decompress", "-", "-o", "x.npz")):
-        cut = piped(*words, data=data[:-9], folder=tmp_path)
-        assert cut.returncode in (2, 3)  # 3: the model is not there, and is asked for first
-        assert b"standard input" in cut.stderr
-        assert b"Traceback" not in cut.stderr
-    assert not (tmp_path / "x.npz").exists()
-
-
-def open_names(path: Path) -> list[str]:
-    with path.open("rb") as file:
-        return [name for block in ArchiveReader(file).scan() for name in block.names or ()]
+        cut = fed(data[:-9], *words)
+        assert cut.code in (2, 3)  # 3: the model is not there, and is asked for first
+        assert "standard input" in cut.err
+    assert not Path("x.npz").exists()
 
 
 def test_closed_pipes_are_told_in_words(spots: Spots, tmp_path: Path):
