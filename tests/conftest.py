@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 import hypothesis
 import pytest
 
+from trained_models import gan, held_digits, spots, train_digits, trained, unlabelled  # noqa: F401 (fixtures, see there)
+
 # A deadline measures the machine, not the code. Examples are the same in every run: a red test stays red.
 hypothesis.settings.register_profile("zpinch", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("zpinch")

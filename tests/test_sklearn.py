@@ -13,7 +13,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import zpinch
-from trained_models import *  # noqa: F403
 from zpinch.errors import ModelError, UsageError
 from zpinch.images import ImageCollection
 from zpinch.sklearn import ImageDetector, ImageEmbedder, ImageSampler
