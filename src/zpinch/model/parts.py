@@ -1,12 +1,13 @@
 """A model in parts: the tensors of each by name, as they are stored and identified, and a model made of them again."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from zpinch.codec.exact_net import exact_net
 from zpinch.codec.integer_net import IntegerLayer
@@ -62,6 +63,16 @@ def coder_part(kind: str, quality: int) -> str:
     return kind if quality == DEFAULT_QUALITY else f"{kind}-{quality}"
 
 
+class Undrawn(TorchFunctionMode):
+    """Weights are made and not drawn: where they take no memory, PyTorch would import its compiler to draw them."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        return given["tensor"] if getattr(func, "__module__", "") == "torch.nn.init" else func(*args, **given)
+
+
 def assemble(
     config: ModelConfig,
     mixture: MixtureSamplerConfig | None,
@@ -86,7 +97,7 @@ def assemble(
         return model
 
     # Sizes come from what may be a stranger's file: they must be those of its weights before they take memory.
-    with torch.device("meta"):
+    with torch.device("meta"), Undrawn():
         check_weights(empty(), parts)
     model = empty()
     for name, module in networks(model).items():

@@ -94,7 +94,8 @@ class MixtureSampler(nn.Module):
         self.register_buffer("share", torch.full((classes,), 1.0 / classes))
         self.register_buffer("weight", torch.full((classes, k), 1.0 / k))
         self.register_buffer("mean", torch.zeros(classes, k, d))
-        self.register_buffer("factor", torch.eye(d).expand(classes, k, d, d).clone())
+        self.register_buffer("factor", torch.zeros(classes, k, d, d))
+        self.get_buffer("factor").diagonal(dim1=2, dim2=3).fill_(1)  # torch.eye takes a second where nothing is stored
 
     def sample(self, label: Tensor, rng: torch.Generator, *, temperature: float = 1.0) -> Tensor:
         """Latents (n, *code). temperature scales the spread within each component: below 1 safer, above 1 bolder."""
