@@ -452,7 +452,8 @@ def test_interrupted_it_leaves_a_model_and_goes_on(tmp_path: Path):
 
 
 def test_interrupted_early_it_goes_on_too(tmp_path: Path):
-    quick(steps=100, out=tmp_path / "m", listener=StopsAt(3))
+    """Before its first look, of which there is one every four steps."""
+    quick(steps=40, out=tmp_path / "m", listener=StopsAt(3))
     assert quick(out=tmp_path / "m", resume=True, steps=None).facts["steps"] > 3
 
 
@@ -673,11 +674,11 @@ def test_only_minutes_are_rehearsed(monkeypatch: pytest.MonkeyPatch):
     assert asked == [0, 0, 1, math.inf]
 
 
-def test_a_brief_run_learns_in_narrow_nets_and_goes_on_in_them(tmp_path: Path):
+def test_a_brief_run_learns_in_narrow_nets_and_goes_on_in_them():
     images = blobs(1_200, classes=2)
-    settings = ("schedule.exact_share=0", "schedule.completer_share=0", "schedule.batch=8")
-    watch = Watches()
-    model = train(images, minutes=0.002, settings=settings, out=tmp_path / "m", listener=watch)
+    unfitted = (f"schedule.{name}=0" for name in ("exact_share", "completer_share", "prior_share", "shift"))
+    settings, watch = ("schedule.batch=8", *unfitted), Watches()
+    model = train(images, minutes=0.002, settings=settings, listener=watch)
     assert (model.config.generator.width, model.config.encoder.width, model.config.critic.width) == (16, 16, 16)
     assert watch.phases[1:3] == ["rehearsing", "rehearsing again, by what learns more in so short a time"]
     assert train(images, minutes=0.002, settings=settings, start=model).config == model.config
