@@ -7,15 +7,19 @@ import onnxruntime
 import pytest
 from cli_cases import Zpinch, assert_fails, names_here
 
+from trained_models import Spots
+from zpinch.images import save_images
 
-def test_explore_writes_a_folder_with_a_page(zpinch: Zpinch, model: Path, data: Path):
-    found = zpinch("explore", data, "-m", model, "-o", "out")
+
+def test_explore_writes_a_folder_with_a_page(zpinch: Zpinch, spots: Spots):
+    save_images(spots.images, "data.npz")
+    found = zpinch("explore", "data.npz", "-m", spots.folder, "-o", "out")
     assert found.code == 0, found
     assert "contraction" in found.out
     assert found.out.endswith("out/explore.html\n")
     assert "zpinch explore" in Path("out/explore.html").read_text("utf-8")
-    assert json.loads(Path("out/figures.json").read_text())["images"] == 30
-    again = zpinch("explore", data, "-m", model, "-o", "out", "--force", "--json", "--quiet")
+    assert json.loads(Path("out/figures.json").read_text())["images"] == 32
+    again = zpinch("explore", "data.npz", "-m", spots.folder, "-o", "out", "--force", "--json", "--quiet")
     assert again.json() == json.loads(Path("out/figures.json").read_text())
     assert again.err == ""
 
