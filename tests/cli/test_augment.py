@@ -22,8 +22,8 @@ def few(train_digits: ImageCollection) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick_sieve(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That takes a second, and lets nearly everything pass."""
-    monkeypatch.setattr("zpinch.tasks.sieve.learn", partial(learn, steps=20))
+    """That lets nearly everything pass, whatever it has learned."""
+    monkeypatch.setattr("zpinch.tasks.sieve.learn", partial(learn, steps=1))
     monkeypatch.setattr("zpinch.tasks.sieve.SURE", 0.0)
 
 

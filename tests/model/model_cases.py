@@ -23,6 +23,7 @@ from zpinch.training.progress import Silent
 from zpinch.training.recipes import RECIPES
 from zpinch.training.rehearsal import Cost
 
+QUICK = 5  # steps of a classifier
 SMALL = {"width": 4, "deep_width": 8, "depth": 1}  # of convolutional parts
 
 
@@ -119,8 +120,8 @@ class StopsAt(Silent):
 def quick_classifiers() -> Iterator[None]:
     """Leave out most of what augmenting learns, for tests of something else."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("zpinch.tasks.sieve.learn", partial(learn, steps=20))
-        patch.setattr("zpinch.tasks.proof.STEPS", 20)
+        patch.setattr("zpinch.tasks.sieve.learn", partial(learn, steps=QUICK))
+        patch.setattr("zpinch.tasks.proof.STEPS", QUICK)
         yield
 
 
@@ -129,8 +130,10 @@ def tiny_training() -> Iterator[None]:
     """Leave out the rehearsal, whose timing would choose the precision, and most of what is fitted beside the nets."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zpinch.evaluation.features.STEPS", 4)
-        patch.setattr("zpinch.training.fit_density.STEPS", 60)
-        patch.setattr("zpinch.training.fit_exact.BATCH", 512)
+        patch.setattr("zpinch.evaluation.features.FEATURES", 16)
+        patch.setattr("zpinch.training.fit_density.STEPS", 20)
+        patch.setattr("zpinch.training.fit_autoregressive.CHECKED", 256)
+        patch.setattr("zpinch.training.fit_exact.BATCH", 128)
         patch.setattr("zpinch.training.fit_completer.HIDDEN", (64,))
         patch.setattr("zpinch.training.fit_completer.BATCH", 64)
         patch.setattr("zpinch.tasks.preparation.rehearse", lambda *_: Cost(0.01, 0.02, 0.01, "float32", 100.0))

@@ -265,7 +265,8 @@ def test_without_labels_and_without_a_page(
 
 
 def test_labels_of_other_classes_do_no_harm(trained: Path, train_digits: ImageCollection, held_digits: ImageCollection):
-    others = tuple(ImageCollection(i.pixels, i.labels % 2, ("even", "odd")) for i in (train_digits, held_digits))
+    few = train_digits[:60], held_digits[:20]
+    others = tuple(ImageCollection(i.pixels, i.labels % 2, ("even", "odd")) for i in few)
     assert evaluate(others, trained).archive.bits_per_image > 0
 
 

@@ -129,7 +129,7 @@ def squared_errors(pixels: Pixels, found: Pixels, scales: Sequence[int] = SCALES
     square around the pixel. An edge that is missed to either side cancels there; what is too much or missing does not.
     """
     apart = (pixels.astype(np.float64) - found) / 255
-    coarse = (uniform_filter(apart, (0, 0, side, side), mode="constant") for side in scales)
+    coarse = (uniform_filter(apart, side, mode="constant", axes=(2, 3)) for side in scales)
     return np.stack([np.square(each).mean(1) for each in coarse], 1)
 
 

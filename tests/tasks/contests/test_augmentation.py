@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from model_cases import quick_classifiers
+from model_cases import QUICK, quick_classifiers
 
 import zpinch
 from zpinch.evaluation.classifier import Examples, Learning, learn
@@ -28,7 +28,7 @@ def test_augmentation_compares_classifiers(
 
     def right(how: Learning) -> np.ndarray:
         seeds = np.random.SeedSequence((5, 2)).generate_state(2).tolist()
-        runs = (learn(real, new, how, classes=10, seed=seed, steps=20) for seed in seeds)
+        runs = (learn(real, new, how, classes=10, seed=seed, steps=QUICK) for seed in seeds)
         return np.array([run.predict(held_digits.pixels) == held_digits.labels for run in runs], float)
 
     alone, with_made = right(Learning(6e-3, moves=True)), right(Learning(6e-3, made=0.25, moves=True))
