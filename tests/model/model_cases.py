@@ -131,7 +131,7 @@ def tiny_training() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zpinch.evaluation.features.STEPS", 4)
         patch.setattr("zpinch.evaluation.features.FEATURES", 16)
-        patch.setattr("zpinch.training.fit_density.STEPS", 20)
+        patch.setattr("zpinch.training.fit_density.STEPS", 60)
         patch.setattr("zpinch.training.fit_autoregressive.CHECKED", 256)
         patch.setattr("zpinch.training.fit_exact.BATCH", 128)
         patch.setattr("zpinch.training.fit_completer.HIDDEN", (64,))

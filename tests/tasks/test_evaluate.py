@@ -373,7 +373,7 @@ def test_what_was_written_into_facts_and_metrics_is_no_curve(gan: Path, held_dig
     data = report_of(model, held_digits, None, nothing, seed=0, command="")
     assert data.kept_step is None
     assert [(curve.steps, curve.values) for curve in data.curves] == [((5, 5), (4.0, 4.0))]
-    assert "NaN" not in render(data)
+    assert "NaN" not in re.sub(r"base64,[^\"')]*", "", render(data))  # a picture's letters may say so by chance
     model.facts["steps"] = 5
     assert report_of(model, held_digits, None, nothing, seed=0, command="").kept_step == 5
 

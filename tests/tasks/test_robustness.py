@@ -164,7 +164,7 @@ def test_of_two_runs_that_begin_in_one_folder_the_second_is_refused(tmp_path: Pa
                     quick(out=tmp_path / "m", listener=Presses("training"))
 
     with pytest.raises(UsageError, match="a run that has not ended"):
-        quick(steps=20, out=tmp_path / "m", listener=Overtaken())
+        quick(steps=None, minutes=0.01, out=tmp_path / "m", listener=Overtaken())
     assert quick(out=tmp_path / "m", resume=True).facts["steps"] <= 10
 
 
