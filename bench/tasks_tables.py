@@ -60,7 +60,7 @@ def detect() -> str:
     rows: list[Sequence[str]] = []
     for name, whole in result("tasks-detect-all")["foreign"]["auroc"].items():
         values = [run["auroc"][name] for run in runs]
-        rows.append([name, *(f"{value:.4f}" for value in (mean(values), min(values), whole))])
+        rows.append([name, f"{mean(values):.4f}", f"{min(values):.4f}", f"{whole:.5f}"])
     heads = ["", f"one class of MNIST, mean of {len(runs)}", "its worst class", "MNIST against Fashion-MNIST"]
     return table(heads, rows) + foot("tasks-detect-one-class", "tasks-detect-all")
 
