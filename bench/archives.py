@@ -29,6 +29,7 @@ from our_archives import Zpinch, our_rows
 from peers.formats import PACKERS, Row, rows_of
 from record import record, result_so_far
 from zpinch.images import ImageCollection
+from zpinch.images.memory import peak_mib
 
 COMPRESSAI = Path(__file__).parent / "peers" / "compressai_factorized.py"
 SAMPLED = 2_000  # images for files of single images and for lossy formats
@@ -99,12 +100,6 @@ def errors(pixels: np.ndarray, back: np.ndarray) -> tuple[float, int]:
         raise ValueError(f"packed {pixels.shape}, unpacked {back.shape}")
     apart = np.abs(pixels.astype(np.int16) - back)
     return float(np.mean(apart.astype(np.float64) ** 2) / 255**2), int(apart.max())
-
-
-def peak_mib() -> float:
-    """Of this process alone: the peak that getrusage tells begins with the parent's."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 # --- What is asked of other processes -----------------------------------------------------------------------------

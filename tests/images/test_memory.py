@@ -1,5 +1,7 @@
 """What is free: of the machine, and of the containers around this process, as Linux says it in its files."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,13 @@ def test_the_nearest_limit_counts(tmp_path: Path, cgroup: str, files: dict[str, 
 
 def test_a_system_without_such_files_says_something() -> None:
     assert free_memory_bytes(Path("nowhere")) > 1 << 20
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="no such count here")
+def test_a_peak_is_that_of_the_process_alone() -> None:
+    """What getrusage tells begins with the peak of the process that started it."""
+    asked = "from zpinch.images.memory import peak_mib; print(peak_mib())"
+    started = f"subprocess.run([sys.executable, '-c', {asked!r}], check=True)"
+    large = f"import subprocess, sys; x = bytearray(400 << 20); {started}"
+    found = subprocess.run([sys.executable, "-c", large], check=True, capture_output=True, text=True)
+    assert 5 < float(found.stdout) < 300
