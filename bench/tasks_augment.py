@@ -21,7 +21,7 @@ PER_CLASS = (10, 30, 100, 1000)
 KINDS = "samples"
 RARE = {"rare": 300, "rare-10": 110}  # images of each class but the last, which is one image in a hundred
 SETTINGS = ("schedule.quality_share=0",)
-MADE = 500  # images of each class in the end, or twice as many as there are
+MADE = 500  # images of each class in the end, or twice as many as there are; of a rare class as many as of the others
 
 
 def chosen(train: zpinch.ImageCollection, case: str, *, seed: int) -> zpinch.ImageCollection:
@@ -43,8 +43,9 @@ def row(
     repeats: int,
     seed: int,
 ) -> dict[str, Any]:
-    most = int(np.bincount(real.labels).max())
-    per_class = max(MADE, 2 * most)
+    counts = np.bincount(real.labels)
+    most = int(counts.max())
+    per_class = max(MADE, 2 * most) if counts.min() == most else most
     found = zpinch.augment(
         real, model, per_class=per_class, kinds=KINDS, prove=True, test=test, repeats=repeats, seed=seed, phase=print
     )
