@@ -30,6 +30,7 @@ from side_by_side import side_by_side
 from tasks_embed import disturbed
 from zpinch.evaluation.features import Extractor
 from zpinch.evaluation.fidelity import Reference, score_reconstructions, score_samples
+from zpinch.evaluation.metrics import mean_squared_error
 from zpinch.evaluation.sensitivity import kept_under_noise
 from zpinch.model.bottleneck import QUALITIES, dequantise, quantise
 from zpinch.model.config import needed
@@ -95,7 +96,8 @@ def measured(cell: Cell) -> list[dict[str, Any]]:
         pass
     model = learner.average.eval()
     prior, config = needed(model.prior, "prior"), model.config
-    codes = quantise(torch.from_numpy(model.latents(training.pixels)), config.step)
+    latents = torch.from_numpy(model.latents(training.pixels))
+    codes = quantise(latents, config.step)
     fit_density(prior, codes.numpy(), training.labels, seed=cell.seed)
     coders = fit_coders(
         prior, codes.numpy(), training.labels, ratio=1.0, steps=cell.steps, seed=cell.seed, listener=Silent()
@@ -105,7 +107,7 @@ def measured(cell: Cell) -> list[dict[str, Any]]:
     of_codes = scores_of_codes(model, data, latent)
     by_tables = scores_of_prior(model, Coders(coders.tables), data, cell)
     prior_bits = float(coders.best.bits(model.encode(data.test.pixels), data.test.labels).mean())
-    curve = {"prior_bits": prior_bits, "rates": rates(model, data)}
+    curve = {"prior_bits": prior_bits, "rates": rates(model, data, latents)}
     rows = [{"row": cell.row, "seed": cell.seed, **of_codes, **by_tables, **curve}]
     if not ROWS[cell.row] and coders.autoregressive is not None:
         model.sampler, model.coders = None, {3: coders}
@@ -113,16 +115,18 @@ def measured(cell: Cell) -> list[dict[str, Any]]:
     return rows
 
 
-def rates(model: zpinch.Model, data: Data) -> list[dict[str, float]]:
-    """Error and bits by tables at each quality: two models compare at the same error, or at the same bits."""
+def rates(model: zpinch.Model, data: Data, latents: torch.Tensor) -> list[dict[str, float]]:
+    """Error and bits by tables at each quality: two models compare at the same error, or at the same bits. latents: of
+    the training images.
+    """
     training, test, prior = data.training, data.test, needed(model.prior, "prior")
     found: list[dict[str, float]] = []
     for quality in QUALITIES:
-        codes, unseen = (model.encode(images.pixels, quality) for images in (training, test))
+        codes = quantise(latents, model.config.step_of(quality)).numpy()
         tables = tables_from_codes(prior, codes, training.labels, width=model.config.ratio(quality))
-        error = np.square((test.pixels - model.decode(unseen, quality=quality).astype(float)) / 255).mean()
-        bits = tables.bits(unseen, test.labels).mean()
-        found.append({"quality": quality, "mse": float(error), "bits": float(bits)})
+        unseen = model.encode(test.pixels, quality)
+        error = mean_squared_error(test.pixels, model.decode(unseen, quality=quality))
+        found.append({"quality": quality, "mse": error, "bits": float(tables.bits(unseen, test.labels).mean())})
     return found
 
 

@@ -59,8 +59,9 @@ def fusing() -> str:
     """What each term buys, means and standard deviations over seeds: bench/fusing.py."""
     sets = {title: result(f"fusing-{name}")["rows"] for name, title in SETS.items()}
     for found in sets.values():
+        error = equal_error(found)
         for row in found:
-            row["equal_error"] = bits_at(row, equal_error(found))
+            row["equal_error"] = bits_at(row, error)
     every = [row for found in sets.values() for row in found]
     columns = {key: column for key, column in FUSING.items() if any(row.get(key) is not None for row in every)}
     rows: list[Sequence[str]] = []
